@@ -1,0 +1,28 @@
+"""Forward processes. SDES names them; `get_sde(config)` builds the one that config.sde describes."""
+
+import inspect
+
+from sde_lib.base import LinearSDE as LinearSDE
+from sde_lib.cld import CLD
+from sde_lib.subvp import SubVP
+from sde_lib.ve import VE
+from sde_lib.vp import VP
+
+SDES = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD}
+
+
+def get_sde(config) -> LinearSDE:
+    """The process named config.sde.name, with the other keys of config.sde as its parameters.
+
+    image_shape is (H, W) from config.data.image_size. ValueError for a name or a key that does not exist.
+    """
+    params = dict(config.sde)
+    name = params.pop("name")
+    if name not in SDES:
+        raise ValueError(f"config.sde.name {name!r} is unknown; use one of {', '.join(SDES)}")
+    allowed = [p for p in inspect.signature(SDES[name]).parameters if p != "image_shape"]
+    for key in params:
+        if key not in allowed:
+            raise ValueError(f"config.sde.{key} means nothing to {name!r}; it takes {', '.join(allowed)}")
+    size = config.data.image_size
+    return SDES[name](**params, image_shape=(size, size) if isinstance(size, int) else tuple(size))

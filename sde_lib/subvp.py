@@ -1,0 +1,16 @@
+"""sub-VP diffusion: the drift of VP with Sigma = (1 - exp(-B))^2, B = int_0^t beta (arXiv:2011.13456, eq. 28)."""
+
+from sde_lib import blocks
+from sde_lib.vp import VP
+
+
+class SubVP(VP):
+    """sub-VP SDE, k = 1: G G^T = beta (1 - exp(-2 B))."""
+
+    def GGt(self, t):
+        xp, t = blocks.namespace(t)
+        return blocks.scalar(-self.schedule.beta(t) * xp.expm1(-2 * self.schedule.B(t, t * 0)))
+
+    def Sigma(self, t):
+        xp, t = blocks.namespace(t)
+        return blocks.scalar(xp.expm1(-self.schedule.B(t, t * 0)) ** 2)

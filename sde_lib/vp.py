@@ -1,0 +1,126 @@
+"""Variance-preserving diffusion: du = -1/2 beta(t) u dt + sqrt(beta(t)) dw (score_sde, arXiv:2011.13456, eq. 11).
+
+With B(t, s) = int_s^t beta: Psi(t, s) = exp(-B(t, s) / 2) and Sigma(t) = -expm1(-B(t, 0)). A schedule is an object
+with beta(t) and B(t, s), both in the array type of t:
+
+    linear      beta(t) = beta_min + (beta_max - beta_min) t
+    cosine      alpha_bar(t) = cos^2(pi/2 (t + s) / (1 + s)), s = 0.008 (improved DDPM, arXiv:2102.09672, eq. 17)
+    discrete    alpha_bar(i / N) = prod_{j < i} (1 - betas[j]), between the N + 1 points a monotone cubic (PCHIP)
+
+The cosine schedule has no signal left at t = 1 (alpha_bar = 0), so its process ends at T = 0.9946.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from sde_lib import blocks
+from sde_lib.base import LinearSDE
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearBeta:
+    """beta(t) = beta_min + (beta_max - beta_min) t."""
+
+    beta_min: float
+    beta_max: float
+    T = 1.0
+
+    def beta(self, t):
+        return self.beta_min + (self.beta_max - self.beta_min) * t
+
+    def B(self, t, s):
+        return (t - s) * (self.beta_min + (self.beta_max - self.beta_min) * (t + s) / 2)
+
+
+class CosineBeta:
+    """B(t, s) = 2 log(cos a(s) / cos a(t)) with a(t) = pi/2 (t + 0.008) / 1.008."""
+
+    T = 0.9946
+    offset = 0.008
+    rate = np.pi / 2 / (1 + offset)
+
+    def beta(self, t):
+        xp, t = blocks.namespace(t)
+        return 2 * self.rate * xp.tan(self.rate * (t + self.offset))
+
+    def B(self, t, s):
+        # cos a(s) / cos a(t) = cos d + tan a(t) sin d with d = a(t) - a(s): no loss of digits as t -> s.
+        xp, t = blocks.namespace(t)
+        d = self.rate * (t - s)
+        return 2 * xp.log1p(xp.tan(self.rate * (t + self.offset)) * xp.sin(d) - 2 * xp.sin(d / 2) ** 2)
+
+
+class DiscreteBeta:
+    """Piecewise-cubic B(t, 0) through the points (i / N, -sum_{j < i} log(1 - betas[j])).
+
+    Raises ValueError unless betas is a sequence of at least two numbers in (0, 1).
+    """
+
+    T = 1.0
+
+    def __init__(self, betas):
+        from scipy.interpolate import PchipInterpolator
+
+        betas = np.asarray(betas, np.float64)
+        if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
+            raise ValueError("sde.betas must hold at least two numbers, all above 0 and below 1")
+        values = np.concatenate([[0.0], np.cumsum(-np.log1p(-betas))])
+        self.N = len(betas)
+        self.coefficients = PchipInterpolator(np.arange(self.N + 1), values).c[::-1]  # (4, N), ascending powers
+
+    def _piece(self, t):
+        xp, t = blocks.namespace(t)
+        index = xp.clip(xp.floor(t * self.N), 0, self.N - 1).astype(int if xp is np else jnp.int32)
+        c = xp.asarray(self.coefficients, t.dtype)[:, index]
+        return c, t * self.N - index
+
+    def beta(self, t):
+        c, d = self._piece(t)
+        return self.N * (c[1] + d * (2 * c[2] + d * 3 * c[3]))
+
+    def B(self, t, s):
+        def at(t):
+            c, d = self._piece(t)
+            return c[0] + d * (c[1] + d * (c[2] + d * c[3]))
+
+        return at(t) - at(s)
+
+
+def make_schedule(schedule, beta_min, beta_max, betas):
+    """The schedule object named `schedule`; ValueError for unknown names or parameters it does not take."""
+    makers = {"linear": lambda: LinearBeta(beta_min, beta_max), "cosine": CosineBeta,
+              "discrete": lambda: DiscreteBeta(betas)}  # fmt: skip
+    if schedule not in makers:
+        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of {', '.join(makers)}")
+    if (betas is not None) != (schedule == "discrete"):
+        raise ValueError(
+            f"sde.betas belongs to sde.schedule 'discrete', and is needed there (schedule is {schedule!r})"
+        )
+    return makers[schedule]()
+
+
+class VP(LinearSDE):
+    """Variance-preserving SDE, k = 1."""
+
+    def __init__(self, schedule="linear", beta_min=0.1, beta_max=20.0, betas=None, t_min=1e-3, image_shape=None):
+        self.schedule = make_schedule(schedule, beta_min, beta_max, betas)
+        self.T, self.t_min = self.schedule.T, t_min
+
+    def F(self, t):
+        _, t = blocks.namespace(t)
+        return blocks.scalar(-0.5 * self.schedule.beta(t))
+
+    def GGt(self, t):
+        _, t = blocks.namespace(t)
+        return blocks.scalar(self.schedule.beta(t))
+
+    def Psi(self, t, s):
+        xp, t = blocks.namespace(t)
+        _, s = blocks.namespace(s)
+        return blocks.scalar(xp.exp(-0.5 * self.schedule.B(t, s)))
+
+    def Sigma(self, t):
+        xp, t = blocks.namespace(t)
+        return blocks.scalar(-xp.expm1(-self.schedule.B(t, t * 0)))

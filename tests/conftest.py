@@ -1,0 +1,42 @@
+"""Shared fixtures: the golden files of independent implementations, and a compilation cache."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = Path(os.environ.get("LINNET_GOLDEN", ROOT.parent / "shared" / "golden"))
+
+
+class Golden:
+    """Reads golden files in place; a test that needs an absent one is skipped and says so."""
+
+    def path(self, name: str) -> Path:
+        """Path of golden file `name`, for example "jax/cld_loss.npz"."""
+        path = GOLDEN / name
+        if not path.exists():
+            pytest.skip(f"golden file {name} is not there (set LINNET_GOLDEN to the folder of golden files)")
+        return path
+
+    def __call__(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.path(name), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Golden:
+    """golden("jax/cld_loss.npz") -> dict of arrays; golden.path(name) -> Path."""
+    return Golden()
+
+
+@pytest.fixture
+def x64():
+    """float64 inside JAX for one test."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,187 @@
+"""The exponential integrator on data whose eps is known exactly, and the samplers of gDDIM."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from scipy.integrate import solve_ivp
+
+from samplers import SAMPLERS, coefficients, get_sampler, grids
+from samplers.exponential import Exponential, LExponential, integrate
+from sde_lib import CLD, SDES, VP, blocks
+from sde_lib.exact import data_covariance, gaussian_eps
+
+SHAPE = (3, 4, 6, 2)
+VARIANCE = 0.3
+
+
+@pytest.fixture(params=SDES)
+def sde(request):
+    return SDES[request.param](image_shape=SHAPE[1:3])
+
+
+def point_mass_eps(sde, x_0):
+    """eps of data on the single image x_0: R^-1 (u - Psi lift(x_0)), with the lifted variance inside Sigma."""
+    u_0 = sde.lift(x_0)
+    return lambda u, t: blocks.apply(blocks.inverse(sde.R(t)), u - sde.mean(u_0, t))
+
+
+@pytest.mark.parametrize("order", [0, 3])
+def test_a_point_mass_is_exact_in_one_step(sde, order, x64):
+    """1e-10 of the largest state: u = Psi u_0 + R eps with the eps of the start, from T to t_min in one step."""
+    x_0 = jax.random.normal(jax.random.key(0), SHAPE, jnp.float64)
+    u_T = sde.prior(jax.random.key(1), SHAPE).astype(jnp.float64)
+    eps_fn = point_mass_eps(sde, x_0)
+    eps = eps_fn(u_T, jnp.full(SHAPE[0], sde.T))
+    u, _ = integrate(eps_fn, u_T, coefficients.multistep(sde, [sde.T, sde.t_min], order))
+    t = jnp.full(SHAPE[0], sde.t_min)
+    expected = sde.mean(sde.lift(x_0), t) + blocks.apply(sde.R(t), eps)
+    assert jnp.abs(u - expected).max() <= 1e-10 * jnp.abs(u_T).max()
+
+
+def gaussian_flow(sde, times):
+    """A(t) with A(T) = I solving dA/dt = (F + 1/2 G G^T P^-1) A, P the covariance of Gaussian data at t, at `times`."""
+    C, k = data_covariance(sde, VARIANCE), sde.k
+
+    def rate(t, a):
+        Psi = sde.Psi(t, 0.0)
+        P = blocks.matmul(blocks.matmul(Psi, C), blocks.transpose(Psi)) + sde.Sigma(t)
+        M = sde.F(t) + 0.5 * blocks.matmul(sde.GGt(t), blocks.inverse(P))
+        return blocks.matmul(M, a.reshape(M.shape[:-2] + (k, k))).ravel()
+
+    start = np.broadcast_to(blocks.identity(k), np.asarray(sde.Sigma(0.5)).shape)
+    flow = solve_ivp(rate, (times[0], times[-1]), start.ravel(), "DOP853", times, rtol=1e-13, atol=1e-13)
+    return flow.y.T.reshape((len(times), *start.shape))
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_error_slope_on_gaussian_data_is_order_plus_one(sde, order, x64):
+    """With the history seeded by the exact flow; the slope between two fine grids, within 0.15."""
+    u_T = sde.prior(jax.random.key(2), SHAPE).astype(jnp.float64)
+    eps_fn = gaussian_eps(sde, jnp.zeros(SHAPE[1:]), VARIANCE)
+    errors = []
+    counts = [64, 128] if order < 3 else [256, 384]  # order 3 comes into its slope later
+    for n in counts:
+        times = np.linspace(sde.T**0.5, 0.05**0.5, n + 1) ** 2
+        states = [blocks.apply(jnp.asarray(A), u_T) for A in gaussian_flow(sde, times)]
+        past = [eps_fn(states[i], jnp.full(SHAPE[0], times[i])) for i in reversed(range(order))]
+        rows = coefficients.multistep(sde, times[order:], order, past=times[:order][::-1])
+        history = jnp.stack(past) if order else None
+        u, _ = jax.jit(lambda u, h, rows=rows: integrate(eps_fn, u, rows, h))(states[order], history)
+        errors.append(float(jnp.abs(u - states[-1]).max()))
+    slope = np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
+    assert abs(slope - (order + 1)) <= 0.15, (slope, errors)
+
+
+def test_L_and_R_converge_to_the_same_flow(x64):
+    """Their distance falls as h^2: without a seeded history the first step, of order 0, sets the slope."""
+    sde = CLD()
+    eps_fn = gaussian_eps(sde, jnp.zeros(SHAPE[1:]), VARIANCE)
+    u_T = sde.prior(jax.random.key(3), SHAPE).astype(jnp.float64)
+
+    def distance(nfe):
+        R, L = (c(sde, nfe=nfe, noise_removal=False)(eps_fn, None, u_T).u for c in (Exponential, LExponential))
+        return float(jnp.abs(R - L).max())
+
+    assert abs(np.log2(distance(200) / distance(400)) - 2) <= 0.15
+
+
+def test_order_0_on_vp_is_ddim(x64):
+    """x_s = a_s (x_t - s_t e) / a_t + s_s e with a = sqrt(alpha_bar), s = sqrt(1 - alpha_bar) (arXiv:2010.02502)."""
+    sde = VP()
+    eps_fn = lambda u, t: jnp.sin(1.3 * u + t[:, None, None, None])  # noqa: E731
+    u_T = sde.prior(jax.random.key(4), SHAPE).astype(jnp.float64)
+    t = grids.power(sde, 10, 2)
+    a = np.exp(-0.5 * (0.1 * t + 19.9 * t**2 / 2))
+    s = np.sqrt(1 - a**2)
+    x = u_T
+    for i in range(10):
+        e = eps_fn(x, jnp.full(SHAPE[0], t[i]))
+        x = a[i + 1] * (x - s[i] * e) / a[i] + s[i + 1] * e
+    sampler = Exponential(sde, nfe=10, deis_order=0, noise_removal=False)
+    np.testing.assert_allclose(sampler(eps_fn, None, u_T).u, x, rtol=1e-9)
+
+
+def components(u):
+    return jnp.concatenate([jnp.asarray(u[..., 0]), jnp.asarray(u[..., 1])], axis=-1)
+
+
+def gddim_toy(C):
+    """The toy network of the golden cases: M(t) u + 0.2 sin(1.3 u + 0.7 t + 0.5 k)."""
+
+    def eps_fn(u, t):
+        z = jnp.arccos(2 * jnp.sqrt(t) - 1)
+        M = (jnp.cos(z[:, None] * jnp.arange(len(C)))[:, :, None, None] * C).sum(1)[:, None, None]
+        shift = jnp.repeat(jnp.array([0.0, 0.5]), u.shape[-1] // 2)
+        return blocks.apply(M, u) + 0.2 * jnp.sin(1.3 * u + 0.7 * t[:, None, None, None] + shift)
+
+    return eps_fn
+
+
+@pytest.mark.parametrize("noise_removal", [False, True])
+@pytest.mark.parametrize("order", range(4))
+def test_gddim_sampler(golden, order, noise_removal, x64):
+    g = golden("jax/cld_sampler_deis.npz")
+    sde, u_T = CLD(), components(g["u_T"])
+    eps_fn = gddim_toy(g["toy_C"])
+    np.testing.assert_allclose(eps_fn(u_T, jnp.full(4, 0.37)), components(g["toy_check_eps"]), atol=1e-12)
+    for nfe in (10, 50):
+        case = f"o{order}_nfe{nfe}_nr{int(noise_removal)}"
+        config = ConfigDict({"sampling": {"method": "gddim", "nfe": nfe, "deis_order": order, "ts_order": 2,
+                                          "noise_removal": noise_removal}})  # fmt: skip
+        samples = get_sampler(config, sde)(eps_fn, jax.random.key(0), u_T)
+        exact = np.concatenate([g[f"x_exact_{case}"], g[f"v_exact_{case}"]], axis=-1)
+        reference = np.concatenate([g[f"x_{case}"], g[f"v_{case}"]], axis=-1)
+        assert samples.nfe == nfe
+        assert np.abs(samples.u - exact).max() <= max(1e-6, g[f"sens32_{case}"] / 10)
+        assert np.abs(samples.u - reference).max() <= 3 * np.abs(reference - exact).max()
+
+
+def test_gddim_sampler_in_float32(golden):
+    g = golden("jax/cld_sampler_deis.npz")
+    u_T = components(g["u_T"].astype(np.float32))
+    sampler = Exponential(CLD(), nfe=20, deis_order=2, noise_removal=True)
+    u = sampler(gddim_toy(g["toy_C"].astype(np.float32)), None, u_T).u
+    exact = np.concatenate([g["x_exact_o2_nfe20_nr1"], g["v_exact_o2_nfe20_nr1"]], axis=-1)
+    assert u.dtype == jnp.float32
+    assert np.abs(u - exact).max() <= 10 * g["sens32_o2_nfe20_nr1"]
+
+
+def test_the_recursion_with_injected_coefficients(golden, x64):
+    """The badly conditioned toy sin(1.3 u + 0.7 t + 0.5 k): only the recursion and the denoising step are ours."""
+    g = golden("jax/cld_sampler_deis_sin.npz")
+    sde, u_T = CLD(), components(g["u_T"])
+    shift = jnp.repeat(jnp.array([0.0, 0.5]), u_T.shape[-1] // 2)
+    eps_fn = lambda u, t: jnp.sin(1.3 * u + 0.7 * t[:, None, None, None] + shift)  # noqa: E731
+    for order in range(4):
+        case = f"o{order}_nfe10_nr1"
+        times, coef = g["rev_ts_nfe10_nr1"], g[f"coef_{case}"][:, :, None, None]
+        rows = coefficients.Coefficients(times[:-1], coef[:, 0], coef[:, 1:-1])
+        rows = coefficients.append(rows, coefficients.denoising(sde, times[-1]))
+        u, _ = integrate(eps_fn, u_T, rows)
+        expected = np.concatenate([g[f"x_{case}"], g[f"v_{case}"]], axis=-1)
+        assert np.abs(u - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_nfe_counts_the_calls_of_eps_fn(sde, method):
+    calls = []
+
+    def eps_fn(u, t):
+        jax.debug.callback(lambda t: calls.append(float(t)), t[0])
+        return jnp.zeros_like(u)
+
+    config = ConfigDict({"sampling": {"method": method, "nfe": 7}})
+    samples = get_sampler(config, sde)(eps_fn, jax.random.key(0), sde.prior(jax.random.key(1), SHAPE))
+    jax.block_until_ready(samples.u)
+    jax.effects_barrier()
+    assert samples.nfe == len(calls) == 7
+
+
+def test_trajectory_predicts_the_point_of_a_point_mass(sde, x64):
+    x_0 = jax.random.normal(jax.random.key(5), SHAPE, jnp.float64)
+    sampler = Exponential(sde, nfe=6, trajectory=True)
+    path = sampler(point_mass_eps(sde, x_0), None, sde.prior(jax.random.key(6), SHAPE).astype(jnp.float64)).trajectory
+    assert path["u"].shape[0] == path["x_0"].shape[0] == len(path["t"]) == 6
+    np.testing.assert_allclose(path["x_0"], jnp.broadcast_to(sde.project(sde.lift(x_0)), path["x_0"].shape), atol=1e-7)

@@ -1,0 +1,155 @@
+"""Identities that define a linear SDE, for every entry of SDES, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sde_lib import SDES, blocks, get_sde
+
+BETAS = np.linspace(1e-4, 0.02, 1000)
+VARIANTS = {name: (name, {}) for name in SDES} | {
+    "vp-cosine": ("vp", {"schedule": "cosine"}),
+    "vp-discrete": ("vp", {"schedule": "discrete", "betas": BETAS}),
+    "cld-ramp": ("cld", {"beta_0": 1.5, "beta_1": 5.0, "m_inv": 2.5, "vv_gamma": 0.1}),
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def sde(request):
+    name, params = VARIANTS[request.param]
+    return SDES[name](**params, image_shape=(4, 6))
+
+
+def times(sde, n=40):
+    """Times from t_min to just before T, away from the knots i / 1000 of the discrete schedule."""
+    return np.geomspace(sde.t_min, sde.T - 1e-3, n) * (1 + 1e-4 / np.pi)
+
+
+def derivative(f, t):
+    """df/dt at times t (n,), by forward-mode differentiation in float64; the shape of f(t)."""
+    with jax.enable_x64(True):
+        return np.asarray(jax.jvp(f, (jnp.asarray(t),), (jnp.ones(len(t)),))[1])
+
+
+def close(a, b, rtol):
+    """|a - b| <= rtol times the largest entry of each block b."""
+    scale = np.abs(b).max((-1, -2), keepdims=True)
+    assert (np.abs(a - b) <= rtol * scale).all(), np.abs((a - b) / scale).max()
+
+
+def test_psi_is_a_flow(sde):
+    t = times(sde)
+    s, r = t[::-1], np.roll(t, 7)
+    close(sde.Psi(t, t), np.broadcast_to(blocks.identity(sde.k), sde.Psi(t, t).shape), 1e-13)
+    size = lambda block: np.abs(block).max((-1, -2))  # noqa: E731  (rounding of a product grows with its factors)
+    gap = size(blocks.matmul(sde.Psi(t, s), sde.Psi(s, r)) - sde.Psi(t, r))
+    assert (gap <= 1e-13 * size(sde.Psi(t, s)) * size(sde.Psi(s, r))).all()
+
+
+def test_psi_solves_its_equation(sde):
+    t = times(sde)
+    s = 0.4 * t
+    F_Psi = blocks.matmul(sde.F(t), sde.Psi(t, s))
+    close(derivative(lambda t: sde.Psi(t, s), t), F_Psi, 1e-10)
+
+
+def test_sigma_solves_the_lyapunov_equation(sde):
+    t = times(sde)
+    F_Sigma = blocks.matmul(sde.F(t), sde.Sigma(t))
+    close(derivative(sde.Sigma, t), F_Sigma + blocks.transpose(F_Sigma) + sde.GGt(t), 1e-10)
+
+
+@pytest.mark.parametrize("factor", ["R", "L"])
+def test_factors_are_roots_of_sigma(sde, factor):
+    t = np.concatenate([[0.0] if sde.Sigma(0.0).min() >= 0 and sde.k == 2 else [], times(sde)])
+    root = sde.factor(factor)(t)
+    close(blocks.matmul(root, blocks.transpose(root)), sde.Sigma(t), 1e-12)
+
+
+def test_R_solves_its_equation(sde):
+    t = times(sde)
+    pull = sde.F(t) + 0.5 * blocks.matmul(sde.GGt(t), blocks.inverse(sde.Sigma(t)))
+    close(derivative(sde.R, t), blocks.matmul(pull, sde.R(t)), 1e-6)
+
+
+def test_float32_keeps_its_digits(sde):
+    t32 = np.geomspace(sde.t_min, sde.T, 200).astype(np.float32)
+    t = t32.astype(np.float64)
+    row = lambda block: np.sqrt(np.diagonal(sde.Sigma(t), axis1=-2, axis2=-1))[..., None]  # noqa: E731
+    for exact, single in ((sde.R, sde.R), (sde.L, sde.L), (sde.Sigma, sde.Sigma)):
+        a, b = exact(t), np.asarray(single(jnp.asarray(t32)))
+        assert b.dtype == np.float32
+        scale = row(a) * (np.swapaxes(row(a), -1, -2) if exact == sde.Sigma else 1)
+        assert (np.abs(a - b) <= 1e-5 * scale).all()
+    Psi = sde.Psi(t, 0.0)
+    assert (
+        np.abs(np.asarray(sde.Psi(jnp.asarray(t32), 0.0)) - Psi) <= 1e-5 * np.abs(Psi).max((-1, -2), keepdims=True)
+    ).all()
+
+
+def test_prior_is_close_to_the_last_marginal(sde):
+    """Of unit-variance data: what Psi(T, 0) still carries is below 2 % of the prior's standard deviation."""
+    std = sde.prior_std()
+    Psi, Sigma = sde.Psi(sde.T, 0.0), sde.Sigma(sde.T)
+    scaled = Sigma / std[:, None] / std[None, :]
+    np.testing.assert_allclose(scaled, np.broadcast_to(np.eye(sde.k), scaled.shape), atol=4e-3)
+    assert (np.abs(Psi[..., :, 0]) / std).max() < 0.021
+
+
+def test_prior_draws_follow_prior_std(sde):
+    u = np.asarray(sde.prior(jax.random.key(0), (4000, 2, 2, 1)))
+    assert u.shape == (4000, 2, 2, sde.k)
+    np.testing.assert_allclose(u.std((0, 1, 2)), sde.prior_std(), rtol=0.03)  # 4 sigma: 4 / sqrt(2 * 16000) = 0.022
+
+
+def test_images_do_not_depend_on_the_batch(sde):
+    key = jax.random.key(1)
+    eight, three = sde.prior(key, (8, 4, 6, 3)), sde.prior(key, (3, 4, 6, 3))
+    np.testing.assert_array_equal(eight[:3], three)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(5, 8))
+    np.testing.assert_array_equal(eight[5:], sde.prior(keys, (3, 4, 6, 3)))
+
+
+def test_perturb_is_mean_plus_R_eps_and_score_undoes_it(sde, x64):
+    x = jax.random.normal(jax.random.key(2), (5, 4, 6, 3), jnp.float64)
+    t = jnp.linspace(0.01, 0.9, 5, dtype=jnp.float64)
+    u_0 = sde.lift(x)
+    np.testing.assert_allclose(sde.project(u_0), x, atol=1e-12)
+    u, eps = sde.perturb(jax.random.key(3), u_0, t)
+    np.testing.assert_allclose(u, sde.mean(u_0, t) + blocks.apply(sde.R(t), eps), atol=1e-12)
+    back = blocks.apply(sde.Sigma(t), sde.score(eps, t))  # Sigma score = -R eps
+    np.testing.assert_allclose(back, -blocks.apply(sde.R(t), eps), atol=1e-9)
+
+
+def test_basis_change_is_orthogonal(sde):
+    u = jax.random.normal(jax.random.key(4), (2, 4, 6, 2 * sde.k))
+    np.testing.assert_allclose(sde.from_image(sde.to_image(u)), u, atol=1e-5)
+    np.testing.assert_allclose((sde.to_image(u) ** 2).sum(), (u**2).sum(), rtol=1e-5)
+
+
+def test_prior_logp_is_the_gaussian_density(sde):
+    from scipy.stats import norm
+
+    u = np.asarray(sde.prior(jax.random.key(5), (2, 4, 6, 3)))
+    parts = np.split(u, sde.k, axis=-1)
+    expected = sum(norm(0, s).logpdf(p).sum((1, 2, 3)) for s, p in zip(sde.prior_std(), parts, strict=True))
+    np.testing.assert_allclose(sde.prior_logp(jnp.asarray(u)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sde", "message"),
+    [
+        ({"name": "vpp"}, "'vpp' is unknown; use one of vp"),
+        ({"name": "cld", "beta_min": 0.1}, "config.sde.beta_min means nothing to 'cld'; it takes m_inv"),
+        ({"name": "cld", "m_inv": -1.0}, "must be positive"),
+        ({"name": "vp", "schedule": "sine"}, "'sine' is unknown; use one of linear"),
+        ({"name": "vp", "betas": (0.1, 0.2)}, "belongs to sde.schedule 'discrete'"),
+        ({"name": "ve", "sigma_min": 2.0, "sigma_max": 1.0}, "must lie between 0 and"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(sde, message):
+    from ml_collections import ConfigDict
+
+    with pytest.raises(ValueError, match=message):
+        get_sde(ConfigDict({"sde": sde, "data": {"image_size": 8}}))
