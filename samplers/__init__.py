@@ -4,9 +4,37 @@ import inspect
 
 from samplers.base import Sampler
 from samplers.base import Samples as Samples
-from samplers.exponential import Exponential, LExponential
+from samplers.deis import IPNDM, RhoAB, RhoRK
+from samplers.dpm_solver import DPMpp2M, DPMpp3M, DPMppSDE, UniPC
+from samplers.edm import Heun
+from samplers.euler_maruyama import SSCS, EulerMaruyama
+from samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, Order0
+from samplers.ode import ODE
+from samplers.predictor_corrector import PredictorCorrector
 
-SAMPLERS = {"gddim": Exponential, "deis": Exponential, "ldeis": LExponential}
+SAMPLERS = {
+    "gddim": GDDIM,
+    "deis": GDDIM,
+    "mldeis": GDDIM,
+    "ldeis": LDEIS,
+    "hybdeis": HybridGDDIM,
+    "order0": Order0,
+    "gddim_pec": PEC,
+    "gddim_pece": PECE,
+    "sdeis": SDEIS,
+    "rho_ab": RhoAB,
+    "rho_rk": RhoRK,
+    "ipndm": IPNDM,
+    "dpmpp_2m": DPMpp2M,
+    "dpmpp_3m": DPMpp3M,
+    "dpmpp_sde": DPMppSDE,
+    "unipc": UniPC,
+    "heun": Heun,
+    "em": EulerMaruyama,
+    "sscs": SSCS,
+    "pc": PredictorCorrector,
+    "ode": ODE,
+}
 
 
 def keys(method) -> list[str]:
@@ -17,6 +45,28 @@ def keys(method) -> list[str]:
 
 
 def get_sampler(config, sde) -> Sampler:
-    """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes."""
-    chosen = {key: config.sampling[key] for key in keys(config.sampling.method) if key in config.sampling}
-    return SAMPLERS[config.sampling.method](sde, **chosen)
+    """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes.
+
+    ValueError for an unknown method, or one that makes no sense for the process.
+    """
+    method = config.sampling.method
+    chosen = {key: config.sampling[key] for key in keys(method) if key in config.sampling}
+    suitable = SAMPLERS[method].processes
+    if not suitable.accept(sde):
+        others = [name for name, sampler in SAMPLERS.items() if sampler.processes.accept(sde)]
+        raise ValueError(
+            f"config.sampling.method {method!r} is for processes with {suitable.name}, which "
+            f"{type(sde).__name__} does not have; use one of {', '.join(others)}"
+        )
+    return SAMPLERS[method](sde, **chosen)
+
+
+def table() -> str:
+    """What `--config.sampling.method=list` prints: name, order, evaluations a step, processes, reference, keys."""
+    rows = [("method", "order", "NFE per step", "noise", "processes", "reference", "keys of config.sampling")]
+    for name, sampler in SAMPLERS.items():
+        noise = "yes" if sampler.stochastic else "no"
+        cells = (name, sampler.order, sampler.nfe_per_step, noise, sampler.processes.name, sampler.reference)
+        rows.append((*map(str, cells), " ".join(keys(name))))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

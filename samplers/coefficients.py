@@ -1,36 +1,47 @@
 """Coefficients of exponential multistep integrators, on the host in float64.
 
-The probability flow du/dt = F u + 1/2 G G^T R^-T eps, integrated exactly in its linear part and with eps replaced by
-its Lagrange polynomial sum_j l_j(t) eps_j through the last q + 1 evaluations, gives from time s = t_i to t = t_{i+1}
+Two forms of the same flow du/dt = F u + 1/2 G G^T R^-T eps are integrated, exactly in their linear part:
 
-    u_t = Psi(t, s) u_s + sum_j C_j eps_j                                    (DEIS, arXiv:2204.13902, eq. 14)
-    C_j = int_s^t Psi(t, r) 1/2 G(r) G(r)^T R(r)^-T l_j(r) dr                                             (1)
-        = R(t) l_j(t) - Psi(t, s) R(s) l_j(s) - int_s^t Psi(t, r) R(r) l_j'(r) dr                          (2)
+    eps     u_t = Psi(t, s) u_s + int Psi(t, r) 1/2 G G^T R^-T eps_r dr          (DEIS, arXiv:2204.13902, eq. 14)
+    data    u_t = Phi(t, s) u_s - int Phi(t, r) 1/2 G G^T Sigma^-1 Psi(r, 0) D_r dr, D = Psi(0, r)(u - R eps) the
+            predicted data and Phi(t, s) = R(t) R(s)^-1                         (DPM-Solver++, arXiv:2211.01095)
 
-(2) is (1) by parts, with the ODE of R; at q = 0 it is exact without quadrature (DDIM, gDDIM). The Cholesky factor L
-does not follow that ODE and takes (1). Integrals are Gauss-Legendre sums on panels that are equal in r^(1/4), since
-the integrands vary on the scale of r itself near t = 0.
+Each has a flow H and a source S with which the integrand is d/dr [H(t, r) S(r)]: H = Psi, S = R for eps and H = Phi,
+S = Psi(., 0) for data. With eps or D replaced by the Lagrange polynomial sum_j l_j y_j in a variable x(r) (t, rho or
+log rho) through q + 1 evaluations, by parts,
+
+    u_t = H(t, s) u_s + sum_j C_j y_j,     C_j = S(t) l_j(t) - H(t, s) S(s) l_j(s) - int_s^t H(t, r) S(r) l_j'(r) dr
+
+At q = 0 this is exact without quadrature (DDIM, gDDIM). In the lambda-SDE, whose reverse drift has (1 + lambda^2) / 2
+in place of 1/2, the data form keeps its source and Phi becomes R(t) M(t, s) R(s)^-1 (see `stochastic`). The Cholesky
+factor L does not follow the ODE of R and takes the first integral as it stands. Integrals are Gauss-Legendre sums on
+panels that are equal in r^(1/4), since the integrands vary on the scale of r itself near t = 0.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from samplers import grids, stochastic
 from sde_lib import blocks
 
 PANELS = 6
 
 
 class Coefficients(NamedTuple):
-    """Rows of the recursion u <- psi_i u + sum_j eps_ij eps(u_{i-j}, t_{i-j}), newest evaluation first.
+    """Rows of the recursion u <- psi_i u + sum_j eps_ij y_{i-j} + noise_i z, newest evaluation y first.
 
     times (N,): where row i evaluates eps. psi: (N,) + spatial + (k, k). eps: (N, order + 1) + spatial + (k, k).
+    recall: None when the y that rows look back at are eps; else (A, B), blocks like psi, with y = A u + B eps.
+    noise: None, or blocks like psi that multiply a standard normal z.
     """
 
     times: np.ndarray
     psi: np.ndarray
     eps: np.ndarray
+    recall: Any = None
+    noise: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +74,44 @@ class Lagrange:
         return total
 
 
+VARIABLES = {  # name -> (x(t), dx/dt), of the process and host times
+    "t": (lambda sde, t: t, lambda sde, t: np.ones_like(t)),
+    "log_rho": (grids.log_rho, grids.log_rho_slope),
+    "rho": (
+        lambda sde, t: np.exp(grids.log_rho(sde, t)),
+        lambda sde, t: np.exp(grids.log_rho(sde, t)) * grids.log_rho_slope(sde, t),
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What is interpolated: eps or data predictions, in which variable; the root of Sigma; lambda (data only)."""
+
+    prediction: str = "eps"
+    variable: str = "t"
+    factor: str = "R"
+    lambda_coef: float = 0.0
+
+    def flow(self, sde, t, s):
+        """H(t, s)."""
+        if self.prediction == "eps":
+            return sde.Psi(t, s)
+        moved = blocks.matmul(stochastic.contraction(sde, t, s, self.lambda_coef), blocks.inverse(sde.R(s)))
+        return blocks.matmul(sde.R(t), moved)
+
+    def source(self, sde, t):
+        """S(t)."""
+        return sde.R(t) if self.prediction == "eps" else sde.Psi(t, 0.0)
+
+    def recall(self, sde, t):
+        """(A, B) of Coefficients at times t, or None."""
+        if self.prediction == "eps":
+            return None
+        back = sde.Psi(np.zeros_like(t), t)
+        return back, -blocks.matmul(back, sde.R(t))
+
+
 def quadrature(s, t, nodes):
     """Nodes and weights for int_s^t, both (N, PANELS * nodes), for s, t of shape (N,)."""
     x, w = np.polynomial.legendre.leggauss(nodes)
@@ -78,47 +127,54 @@ def _integrate(weights, values):
     return (weights @ values.reshape(n, M, -1)).reshape(weights.shape[:2] + values.shape[2:])
 
 
-def _rows(sde, s, t, known, factor, nodes):
+def _rows(sde, s, t, known, form, nodes):
     """C_j of n steps from s (n,) to t (n,) with evaluations at `known` (n, q + 1), newest first."""
-    basis = Lagrange(known)
+    x, slope = VARIABLES[form.variable]
+    basis = Lagrange(x(sde, known))
     r, w = quadrature(s, t, nodes)
     expand = (..., *[None] * 4)
-    if factor == "L" and sde.k > 1:  # for k = 1 the roots agree
+    if form.factor == "L" and sde.k > 1:  # for k = 1 the roots agree
         integrand = 0.5 * blocks.matmul(
             blocks.matmul(sde.Psi(t[:, None], r), sde.GGt(r)), blocks.transpose(blocks.inverse(sde.L(r)))
         )
-        return _integrate(w[:, None] * basis.values(r), integrand)
-    carried = blocks.matmul(sde.Psi(t, s), sde.R(s))
-    C = sde.R(t)[:, None] * basis.values(t[:, None])[..., 0][expand]
-    C = C - carried[:, None] * basis.values(s[:, None])[..., 0][expand]
+        return _integrate(w[:, None] * basis.values(x(sde, r)), integrand)
+    carried = blocks.matmul(form.flow(sde, t, s), form.source(sde, s))
+    C = form.source(sde, t)[:, None] * basis.values(x(sde, t[:, None]))[..., 0][expand]
+    C = C - carried[:, None] * basis.values(x(sde, s[:, None]))[..., 0][expand]
     if known.shape[1] > 1:
-        moving = blocks.matmul(sde.Psi(t[:, None], r), sde.R(r))
-        C = C - _integrate(w[:, None] * basis.slopes(r), moving)
+        moving = blocks.matmul(form.flow(sde, t[:, None], r), form.source(sde, r))
+        C = C - _integrate((w * slope(sde, r))[:, None] * basis.slopes(x(sde, r)), moving)
     return C
 
 
-def multistep(sde, times, order, factor="R", past=(), nodes=16):
-    """Coefficients of order `order` (0..3) on decreasing `times` (N + 1,).
+def multistep(
+    sde, times, order, factor="R", past=(), nodes=16, prediction="eps", variable="t", lambda_coef=0.0, implicit=False
+):
+    """Coefficients of order `order` on decreasing `times` (N + 1,).
 
     Row i uses order min(order, i) unless `past` gives earlier times, newest first, whose evaluations are known.
-    factor "R" or "L" says which root of Sigma the network's eps refers to. ValueError for bad orders or times.
+    factor "R" or "L" says which root of Sigma the network's eps refers to; prediction, variable and lambda_coef are
+    those of the module's docstring. implicit (Adams-Moulton): evaluations start at the end of the step, row i has
+    order min(order, i + 1), and `eps` weighs y_{i+1-j}. ValueError for bad orders or times.
     """
     times = np.asarray(times, np.float64)
-    if order not in (0, 1, 2, 3):
+    if order not in range(5 if implicit else 4):
         raise ValueError(f"order {order} is not available; use 0, 1, 2 or 3")
     if len(times) < 2 or not (np.diff(times) < 0).all():
         raise ValueError("times must decrease and hold at least two numbers")
     sde.factor(factor)
+    form = Form(prediction, variable, factor, lambda_coef)
     N = len(times) - 1
     line = np.concatenate([np.asarray(past, np.float64)[::-1], times])
-    newest = len(past) + np.arange(N)
-    psi = sde.Psi(times[1:], times[:-1])
+    newest = len(past) + np.arange(N) + implicit
+    psi = form.flow(sde, times[1:], times[:-1])
     eps = np.zeros((N, order + 1) + psi.shape[1:])
     for rows in _equal_rows(np.minimum(order, newest), psi[0].size):
         q = min(order, newest[rows[0]])
         known = line[newest[rows, None] - np.arange(q + 1)]
-        eps[rows, : q + 1] = _rows(sde, times[rows], times[rows + 1], known, factor, nodes)
-    return Coefficients(times[:-1], psi, eps)
+        eps[rows, : q + 1] = _rows(sde, times[rows], times[rows + 1], known, form, nodes)
+    noise = stochastic.noise(sde, times[1:], times[:-1], lambda_coef) if lambda_coef else None
+    return Coefficients(times[:-1], psi, eps, form.recall(sde, times[:-1]), noise)
 
 
 def _equal_rows(orders, size):
@@ -137,10 +193,20 @@ def denoising(sde, t):
 
 
 def append(rows, last):
-    """`rows` followed by `last`, whose evaluations reach back no further than those of `rows`."""
-    width = rows.eps.shape[1] - last.eps.shape[1]
-    padded = np.concatenate([last.eps, np.zeros((1, width) + last.eps.shape[2:])], axis=1)
-    return Coefficients(*(np.concatenate(pair) for pair in zip(rows, last._replace(eps=padded), strict=True)))
+    """`rows` followed by `last`, a row without noise that looks at its own eps only."""
+    eps = np.zeros((1,) + rows.eps.shape[1:])
+    eps[:, 0] = last.eps[:, 0]
+    zero = np.zeros_like(rows.psi[:1])
+    recall = None if rows.recall is None else (zero, zero + blocks.identity(zero.shape[-1]))
+    last = Coefficients(last.times, last.psi, eps, recall, None if rows.noise is None else zero)
+    return join([rows, last])
+
+
+def join(parts):
+    """The rows of all parts, one after the other."""
+    import jax
+
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def rotate(rows, sde, order):

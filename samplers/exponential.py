@@ -1,9 +1,10 @@
-"""Exponential multistep integration of the probability flow: gDDIM (arXiv:2206.05564) = t-AB-DEIS with factor R.
+"""The one scan: samplers as tables of coefficients.
 
-    e_i = eps(u_i, t_i)             u_{i+1} = psi_i u_i + sum_j C_ij e_{i-j}
+    e_i = eps(u_i, t_i),   y_i = e_i or A_i u_i + B_i e_i,   u_{i+1} = psi_i u_i + sum_j C_ij y_{i-j} + noise_i z_i
 
-for every process and orders 0 to 3, one evaluation a step. Order 0 on VP is DDIM. The scan is the only loop: the
-optional denoising step is its last row.
+Multistep, Runge-Kutta, predictor-corrector and stochastic methods are all of this form: a stage of a one-step method is
+a row that takes back what the row before it added. So a sampler is the table of its rows, built on the host in float64,
+and the optional denoising step is the last of them.
 """
 
 import jax
@@ -13,62 +14,75 @@ import numpy as np
 from samplers import coefficients, grids
 from samplers.base import Sampler, Samples
 from sde_lib import blocks
+from sde_lib.base import example_keys, normal_per_example
 
 
-def integrate(eps_fn, u, rows, history=None):
+def advance(eps_fn, u, past, row, keys, i):
+    """One row from u (B, ...) and the history `past` (order, B, ...): (u_next, past_next, eps). keys: (B,) or None."""
+    e = eps_fn(u, jnp.full(u.shape[:1], row.times))
+    y = e if row.recall is None else blocks.apply(row.recall[0], u) + blocks.apply(row.recall[1], e)
+    known = [y, *past]
+    u_next = blocks.apply(row.psi, u) + sum(blocks.apply(row.eps[j], y) for j, y in enumerate(known))
+    if row.noise is not None:
+        u_next = u_next + blocks.apply(row.noise, draw(keys, i, u))
+    return u_next, jnp.stack(known[:-1]) if len(past) else past, e
+
+
+def draw(keys, i, u):
+    """Standard normal of the shape and dtype of u for draw i: of each image from its own key."""
+    return normal_per_example(jax.vmap(jax.random.fold_in, (0, None))(keys, i), u.shape).astype(u.dtype)
+
+
+def integrate(eps_fn, u, rows, history=None, key=None, collect=False):
     """Runs all rows of `rows` (Coefficients) from u (B, ...): returns (u, (states before, eps) stacked over rows).
 
-    history: evaluations (order, B, ...) at the times before the first row, newest first; zeros when absent (their
-    coefficients are zero then).
+    history: evaluations y (order, B, ...) at the times before the first row, newest first; zeros when absent (their
+    coefficients are zero then). key: one key or one per image, for rows with noise. What was visited is None unless
+    `collect`.
     """
     order = rows.eps.shape[1] - 1
     rows = jax.tree.map(lambda a: jnp.asarray(a, u.dtype), rows)
     history = jnp.zeros((order, *u.shape), u.dtype) if history is None else history
+    keys = None if rows.noise is None else example_keys(key, len(u))
 
-    def step(carry, row):
+    def step(carry, numbered):
+        i, row = numbered
         u, past = carry
-        e = eps_fn(u, jnp.full(u.shape[:1], row.times))
-        evaluations = [e, *past]
-        u_next = blocks.apply(row.psi, u) + sum(blocks.apply(row.eps[j], evaluations[j]) for j in range(order + 1))
-        return (u_next, jnp.stack(evaluations[:order]) if order else past), (u, e)
+        u_next, past, e = advance(eps_fn, u, past, row, keys, i)
+        return (u_next, past), (u, e) if collect else None
 
-    (u, _), visited = jax.lax.scan(step, (u, history), rows)
+    (u, _), visited = jax.lax.scan(step, (u, history), (jnp.arange(len(rows.times)), rows))
     return u, visited
 
 
-class Exponential(Sampler):
-    """gDDIM / DEIS. nfe evaluations in all; with noise_removal the last one is the denoising step.
+def predictions(sde, t, states, eps):
+    """The trajectory: states (N, B, ...) at times t (N,) and project(Psi(0, t)(u - R eps)), the predicted images."""
+    back, R = (jnp.asarray(a, states.dtype) for a in (sde.Psi(np.zeros_like(t), t), sde.R(t)))
+    x_0 = jax.vmap(lambda P, R, u, e: sde.project(blocks.apply(P, u - blocks.apply(R, e))))(back, R, states, eps)
+    return {"t": t, "u": states, "x_0": x_0}
 
-    deis_order: 0..3. grid, ts_order: see grids. factor: "R", or "L" for the Cholesky ablation, for which the
-    evaluations of the R-trained network are rotated.
-    """
 
-    factor = "R"
+class Recursion(Sampler):
+    """A sampler that is a table. Subclasses say in `table` how its rows follow from the times of the steps."""
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid="power", noise_removal=True, trajectory=False):
-        self.sde, self.nfe, self.trajectory = sde, nfe, trajectory
-        times = grids.make_grid(grid, sde, nfe - noise_removal, ts_order)
-        self.rows = coefficients.multistep(sde, times, deis_order, self.factor)
-        if self.factor == "L":
-            self.rows = coefficients.rotate(self.rows, sde, deis_order)
+    def table(self, times, past=()):
+        """Rows for steps along decreasing `times`; `past` are earlier times, newest first, with known evaluations."""
+        raise NotImplementedError
+
+    def build(self, sde, times, noise_removal, trajectory):
+        """Sets the rows for `times`, and the last step where noise_removal asks for it."""
+        self.sde, self.trajectory = sde, trajectory
+        self.rows = self.table(times)
         if noise_removal:
             self.rows = coefficients.append(self.rows, coefficients.denoising(sde, times[-1]))
+        self.nfe = len(self.rows.times)
+
+    def build_on_grid(self, sde, nfe, grid, ts_order, noise_removal, trajectory):
+        """`build` with as many steps on the named grid as fit into nfe evaluations."""
+        self.sde = sde
+        steps = (nfe - noise_removal) // self.nfe_per_step
+        self.build(sde, grids.make_grid(grid, sde, steps, ts_order), noise_removal, trajectory)
 
     def __call__(self, eps_fn, key, u_T):
-        u, (states, eps) = integrate(eps_fn, u_T, self.rows)
-        return Samples(u, self.nfe, self._predictions(states, eps) if self.trajectory else None)
-
-    def _predictions(self, states, eps):
-        """The states visited and x_0 predicted from each: project(Psi(0, t) (u - R eps))."""
-        t = self.rows.times
-        back, R = (jnp.asarray(a, states.dtype) for a in (self.sde.Psi(np.zeros_like(t), t), self.sde.R(t)))
-        x_0 = jax.vmap(lambda P, R, u, e: self.sde.project(blocks.apply(P, u - blocks.apply(R, e))))(
-            back, R, states, eps
-        )
-        return {"t": t, "u": states, "x_0": x_0}
-
-
-class LExponential(Exponential):
-    """The same integrator on the Cholesky factor L ("ldeis")."""
-
-    factor = "L"
+        u, visited = integrate(eps_fn, u_T, self.rows, key=key, collect=self.trajectory)
+        return Samples(u, self.nfe, predictions(self.sde, self.rows.times, *visited) if self.trajectory else None)

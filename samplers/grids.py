@@ -2,14 +2,21 @@
 
 power     t_i = (T^(1/p) + i/n (t_min^(1/p) - T^(1/p)))^p, p = ts_order       (DEIS, arXiv:2204.13902; p = 1: uniform)
 log_snr   uniform in log rho, rho(t) = sqrt(Sigma_xx(t)) / Psi_xx(t, 0)       (DPM-Solver, arXiv:2206.00927)
+rho       equidistant in rho^(1/p), p = ts_order; p = 7 is EDM's grid         (arXiv:2206.00364, eq. 5)
+hybrid    uniform from T to img_t_ratio T, then power down to t_min           (gDDIM, arXiv:2206.05564)
+
+Where rho differs between components or frequencies, it is that of the position at the lowest frequency.
 """
 
 import numpy as np
 
+FIRST = (..., 0, 0, 0, 0)
 
-def power(sde, n, ts_order):
-    """n steps, equidistant in t^(1/ts_order)."""
-    return np.linspace(sde.T ** (1 / ts_order), sde.t_min ** (1 / ts_order), n + 1) ** ts_order
+
+def power(sde, n, ts_order, start=None):
+    """n steps, equidistant in t^(1/ts_order), from `start` (T when absent)."""
+    start = sde.T if start is None else start
+    return np.linspace(start ** (1 / ts_order), sde.t_min ** (1 / ts_order), n + 1) ** ts_order
 
 
 def uniform(sde, n, ts_order):
@@ -17,26 +24,62 @@ def uniform(sde, n, ts_order):
     return power(sde, n, 1)
 
 
+def hybrid(sde, n, ts_order, img_t_ratio, noise_nfe_ratio):
+    """n steps: int(n noise_nfe_ratio) equal ones down to img_t_ratio T, the others on the power grid from there.
+
+    ValueError for ratios outside (0, 1) or a budget that leaves one part empty.
+    """
+    first = int(n * noise_nfe_ratio)
+    middle = img_t_ratio * sde.T
+    if not (sde.t_min < middle < sde.T and 0 < first < n):
+        raise ValueError(
+            f"sampling.img_t_ratio={img_t_ratio} and noise_nfe_ratio={noise_nfe_ratio} must lie between 0 and 1 and "
+            f"leave steps for both parts of {n} (the first has {first})"
+        )
+    noise = np.linspace(sde.T, middle, first, endpoint=False)
+    return np.concatenate([noise, power(sde, n - first, ts_order, middle)])
+
+
 def log_rho(sde, t):
     """log(sqrt(Sigma_xx) / Psi_xx(t, 0)) of the lowest frequency at host times t, same shape; increasing in t."""
-    first = (..., 0, 0, 0, 0)
-    return 0.5 * np.log(sde.Sigma(t)[first]) - np.log(sde.Psi(t, 0.0)[first])
+    return 0.5 * np.log(sde.Sigma(t)[FIRST]) - np.log(sde.Psi(t, 0.0)[FIRST])
 
 
-def log_snr(sde, n, ts_order):
-    """n steps of equal length in log rho, found by bisection (exact to rounding since log rho is monotone)."""
-    target = np.linspace(log_rho(sde, sde.T), log_rho(sde, sde.t_min), n + 1)
-    low, high = np.full(n + 1, sde.t_min), np.full(n + 1, sde.T)
+def log_rho_slope(sde, t):
+    """d log_rho / dt at host times t, same shape, from dSigma/dt = F Sigma + Sigma F^T + G G^T and dPsi/dt = F Psi."""
+    F, Sigma, Psi = sde.F(t), sde.Sigma(t), sde.Psi(t, 0.0)
+    rate = (F[FIRST[:-2]][..., 0, :] * Sigma[FIRST[:-2]][..., :, 0]).sum(-1) + 0.5 * sde.GGt(t)[FIRST]
+    drift = (F[FIRST[:-2]][..., 0, :] * Psi[FIRST[:-2]][..., :, 0]).sum(-1)
+    return rate / Sigma[FIRST] - drift / Psi[FIRST]
+
+
+def time_of_log_rho(sde, target):
+    """Times in [t_min, T] with log_rho(t) = target, by bisection (exact to rounding since log rho is monotone)."""
+    low, high = np.full(np.shape(target), sde.t_min), np.full(np.shape(target), sde.T)
     for _ in range(60):
         middle = (low + high) / 2
         above = log_rho(sde, middle) > target
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    times = (low + high) / 2
-    times[0], times[-1] = sde.T, sde.t_min
-    return times
+    return (low + high) / 2
 
 
-GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr}
+def log_snr(sde, n, ts_order):
+    """n steps of equal length in log rho."""
+    return _between(sde, np.linspace(log_rho(sde, sde.T), log_rho(sde, sde.t_min), n + 1))
+
+
+def rho(sde, n, ts_order):
+    """n steps, equidistant in rho^(1/ts_order)."""
+    ends = np.exp(np.array([log_rho(sde, sde.T), log_rho(sde, sde.t_min)]) / ts_order)
+    return _between(sde, ts_order * np.log(np.linspace(*ends, n + 1)))
+
+
+def _between(sde, target):
+    """Times of the log rho `target`, with the ends exactly T and t_min."""
+    return np.concatenate([[sde.T], time_of_log_rho(sde, target[1:-1]), [sde.t_min]])
+
+
+GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho}
 
 
 def make_grid(name, sde, n, ts_order=2):

@@ -3,12 +3,13 @@
 import inspect
 
 from sde_lib.base import LinearSDE as LinearSDE
+from sde_lib.blur import Blur
 from sde_lib.cld import CLD
 from sde_lib.subvp import SubVP
 from sde_lib.ve import VE
 from sde_lib.vp import VP
 
-SDES = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD}
+SDES = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD, "blur": Blur}
 
 
 def get_sde(config) -> LinearSDE:

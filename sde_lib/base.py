@@ -68,6 +68,18 @@ class LinearSDE(abc.ABC):
         """States (B, H, W, k*C) -> images (B, H, W, C)."""
         return u[..., : u.shape[-1] // self.k]
 
+    def label(self, t):
+        """What networks for continuous time are told at times t (score_sde's convention), the shape of t."""
+        return 999.0 * t
+
+    def chain_time(self, i, N):
+        """Times of the states i = 0..N-1 (towards noise) of the discrete chain, the shape of i."""
+        return i / (N - 1)
+
+    def chain_label(self, t, N):
+        """What networks for the discrete chain of N states are told at times t, the shape of t."""
+        return (N - 1) * t
+
     def to_image(self, u):
         """The state in the basis that a network sees, same shape; an orthogonal map."""
         return u

@@ -61,6 +61,20 @@ def cholesky(a):
     return xp.stack([xp.stack([l00, xp.zeros_like(l00)], -1), xp.stack([l10, l11], -1)], -2)
 
 
+def root(a):
+    """The symmetric root of symmetric a >= 0 for k = 1 or 2, (a + sqrt(det) I) / sqrt(trace + 2 sqrt(det)).
+
+    Eigenvalues that rounding made negative count as zero.
+    """
+    xp, _ = namespace(a)
+    if a.shape[-1] == 1:
+        return xp.sqrt(xp.maximum(a, 0))
+    det = xp.maximum(a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0], 0) ** 0.5
+    trace = xp.maximum(a[..., 0, 0] + a[..., 1, 1] + 2 * det, 0) ** 0.5
+    shifted = a + det[..., None, None] * np.eye(2, dtype=a.dtype)
+    return shifted / xp.where(trace == 0, 1, trace)[..., None, None]
+
+
 def identity(k):
     """The k x k identity as a block of spatial (1, 1), float64."""
     return np.eye(k)[None, None]

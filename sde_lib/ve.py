@@ -38,5 +38,12 @@ class VE(LinearSDE):
     def R(self, t):
         return blocks.scalar(self.sigma(t))
 
+    def label(self, t):
+        return self.sigma(t)
+
+    def chain_label(self, t, N):
+        xp, t = blocks.namespace(t)
+        return xp.round((N - 1) * (1 - t))  # score_sde numbers noise levels from the largest
+
     def prior_std(self):
         return np.array([self.sigma_max])

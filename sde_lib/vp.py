@@ -26,6 +26,7 @@ class LinearBeta:
     beta_min: float
     beta_max: float
     T = 1.0
+    N = None
 
     def beta(self, t):
         return self.beta_min + (self.beta_max - self.beta_min) * t
@@ -38,6 +39,7 @@ class CosineBeta:
     """B(t, s) = 2 log(cos a(s) / cos a(t)) with a(t) = pi/2 (t + 0.008) / 1.008."""
 
     T = 0.9946
+    N = None
     offset = 0.008
     rate = np.pi / 2 / (1 + offset)
 
@@ -53,7 +55,7 @@ class CosineBeta:
 
 
 class DiscreteBeta:
-    """Piecewise-cubic B(t, 0) through the points (i / N, -sum_{j < i} log(1 - betas[j])).
+    """Piecewise-cubic B(t, 0) through the points (i / N, -sum_{j < i} log(1 - betas[j])). State i has t = (i + 1) / N.
 
     Raises ValueError unless betas is a sequence of at least two numbers in (0, 1).
     """
@@ -90,23 +92,32 @@ class DiscreteBeta:
 
 def make_schedule(schedule, beta_min, beta_max, betas):
     """The schedule object named `schedule`; ValueError for unknown names or parameters it does not take."""
-    makers = {"linear": lambda: LinearBeta(beta_min, beta_max), "cosine": CosineBeta,
-              "discrete": lambda: DiscreteBeta(betas)}  # fmt: skip
-    if schedule not in makers:
-        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of {', '.join(makers)}")
-    if (betas is not None) != (schedule == "discrete"):
-        raise ValueError(
-            f"sde.betas belongs to sde.schedule 'discrete', and is needed there (schedule is {schedule!r})"
-        )
-    return makers[schedule]()
+    if schedule not in ("linear", "cosine", "discrete"):
+        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of linear, cosine, discrete")
+    if betas is not None and schedule != "discrete":
+        raise ValueError(f"sde.betas belongs to sde.schedule 'discrete', not {schedule!r}")
+    if schedule == "linear":
+        return LinearBeta(beta_min, beta_max)
+    if schedule == "cosine":
+        return CosineBeta()
+    return DiscreteBeta(np.linspace(beta_min, beta_max, 1000) / 1000 if betas is None else betas)
 
 
 class VP(LinearSDE):
-    """Variance-preserving SDE, k = 1."""
+    """Variance-preserving SDE, k = 1. Discrete betas default to DDPM's linspace(beta_min, beta_max, 1000) / 1000."""
 
     def __init__(self, schedule="linear", beta_min=0.1, beta_max=20.0, betas=None, t_min=1e-3, image_shape=None):
         self.schedule = make_schedule(schedule, beta_min, beta_max, betas)
         self.T, self.t_min = self.schedule.T, t_min
+
+    def label(self, t):
+        return super().label(t) if self.schedule.N is None else self.schedule.N * t - 1
+
+    def chain_time(self, i, N):
+        return super().chain_time(i, N) if self.schedule.N is None else (i + 1) / self.schedule.N
+
+    def chain_label(self, t, N):
+        return super().chain_label(t, N) if self.schedule.N is None else self.label(t)
 
     def F(self, t):
         _, t = blocks.namespace(t)

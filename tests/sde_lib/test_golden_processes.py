@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sde_lib import CLD, VE, VP, SubVP, blocks
+from sde_lib import CLD, VE, VP, Blur, SubVP, blocks
 
 CLD_SGM = ("cifar_hsm", "linbeta_hsm")
 
@@ -44,7 +44,7 @@ def test_cld_score_and_perturbation(golden, cld, x64):
 
 @pytest.mark.parametrize("tag", CLD_SGM)
 def test_cld_of_cld_sgm(golden, tag):
-    """CLD-SGM adds its numerical eps after the propagation, to the variances at t: with its variance_0 the rest agrees."""
+    """CLD-SGM adds its numerical eps to the variances at t, after the propagation; the rest agrees."""
     g = golden("torch/cld_sde.npz")
     beta_0, beta_1, m_inv, gamma, eps = {
         "cifar_hsm": (4.0, 0.0, 4.0, 0.04, 1e-9),
@@ -113,3 +113,25 @@ def test_deis_schedules(golden):
     cosine = VP(schedule="cosine")
     t = c["t"]
     np.testing.assert_allclose(-2 * cosine.F(t)[:, 0, 0, 0, 0], -c["dlogalpha"], rtol=1e-9)
+
+
+def test_blur(golden, x64):
+    """Levels, transforms, means and start time of gDDIM's blur process at the recommended 1e-10."""
+    g = golden("jax/blur_sde.npz")
+    sde = Blur(image_shape=(32, 32))
+    t = g["t"]
+    np.testing.assert_allclose(sde.T, g["sampling_T"], rtol=1e-12)
+    np.testing.assert_allclose(sde.eigenvalues, g["labda"][0, :, :, 0], rtol=1e-12)
+    later = t > 0  # at t = 0 itself our data are untouched, where alpha(0) is 0.99996
+    np.testing.assert_allclose(sde.Psi(t, 0.0)[later, :, :, 0], g["y_mean_coef"][later], atol=1e-10)
+    np.testing.assert_allclose(sde.R(t)[:, 0, 0, 0, 0], g["y_std_coef"], atol=1e-10)
+    x, times = jnp.asarray(g["img"]), jnp.asarray(g["pert_t"])
+    np.testing.assert_allclose(sde.from_image(x), g["img_dct"], atol=1e-10)
+    mean = sde.to_image(sde.mean(sde.lift(x), times))
+    np.testing.assert_allclose(mean, g["pert_mean"], atol=1e-10)
+    noise = jnp.asarray(g["pert_noise"])
+    u = sde.mean(sde.lift(x), times) + blocks.apply(sde.R(times), sde.from_image(noise))
+    np.testing.assert_allclose(sde.to_image(u), g["pert_out"], atol=1e-10)
+    clean = u - blocks.apply(sde.R(times), sde.from_image(noise))
+    x_0 = sde.project(blocks.apply(sde.Psi(times * 0, times), clean))
+    np.testing.assert_allclose(x_0, g["xeps2x0"], atol=1e-9)

@@ -145,6 +145,7 @@ def test_prior_logp_is_the_gaussian_density(sde):
         ({"name": "cld", "m_inv": -1.0}, "must be positive"),
         ({"name": "vp", "schedule": "sine"}, "'sine' is unknown; use one of linear"),
         ({"name": "vp", "betas": (0.1, 0.2)}, "belongs to sde.schedule 'discrete'"),
+        ({"name": "blur", "min_scale": 0.0}, "sde.min_scale=0.0 must lie in"),
         ({"name": "ve", "sigma_min": 2.0, "sigma_max": 1.0}, "must lie between 0 and"),
     ],
 )
@@ -153,3 +154,8 @@ def test_bad_settings_say_what_is_wrong(sde, message):
 
     with pytest.raises(ValueError, match=message):
         get_sde(ConfigDict({"sde": sde, "data": {"image_size": 8}}))
+
+
+def test_blur_needs_the_image_shape():
+    with pytest.raises(ValueError, match="give image_shape"):
+        SDES["blur"]()

@@ -1,0 +1,173 @@
+"""Every key, with its meaning, unit and default. An experiment file changes a few of them.
+
+Names follow score_sde and gDDIM where they have the key. The groups `sde` and `model` hold the keys of the chosen
+process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in optimiser steps unless the name says more.
+"""
+
+from ml_collections import ConfigDict
+
+SDE = {
+    "vp": {
+        "name": "vp",
+        "schedule": "linear",  # linear | cosine | discrete
+        "beta_min": 0.1,  # linear: beta(0)
+        "beta_max": 20.0,  # linear: beta(1)
+        "t_min": 1e-3,  # sampling ends here
+    },
+    "ve": {
+        "name": "ve",
+        "sigma_min": 0.01,  # noise level at t = 0
+        "sigma_max": 50.0,  # noise level at t = 1; about the largest distance between two images
+        "t_min": 1e-5,
+    },
+    "cld": {
+        "name": "cld",
+        "m_inv": 4.0,  # inverse mass
+        "beta_0": 4.0,  # beta(t) = beta_0 + beta_1 t
+        "beta_1": 0.0,
+        "vv_gamma": 0.04,  # variance of the initial velocity times the mass
+        "eps": 1e-6,  # variance added to both components at t = 0
+        "t_min": 1e-3,
+    },
+}
+SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
+
+SHARED = {
+    "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
+    "dropout": 0.1,
+    "dtype": "float32",  # of convolutions and products: float32 | bfloat16; parameters and norms stay float32
+    "prediction": "eps",  # what the network's output means: eps | score (published VE networks)
+    "mixed_score": False,  # CLD: eps = net + R^-1 (0, v)
+}
+UNET = {
+    "nf": 128,  # channels of the first level
+    "ch_mult": (1, 2, 2, 2),  # channels of each level, in units of nf
+    "num_res_blocks": 4,  # blocks of each level
+    "attn_resolutions": (16,),  # image heights at which attention acts
+    "resamp_with_conv": True,
+    "conditional": True,  # on the noise level
+    "nonlinearity": "swish",
+    "remat": False,  # recompute activations in the backward pass: less memory, a third more work
+}
+MODEL = {
+    "ncsnpp": SHARED
+    | UNET
+    | {
+        "name": "ncsnpp",
+        "fir": False,  # anti-aliased resampling
+        "fir_kernel": (1, 3, 3, 1),
+        "skip_rescale": True,
+        "resblock_type": "biggan",  # ddpm | biggan
+        "progressive": "none",  # none | output_skip | residual
+        "progressive_input": "none",  # none | input_skip | residual
+        "progressive_combine": "sum",  # sum | cat
+        "embedding_type": "positional",  # positional | fourier (of the logarithm of the label)
+        "fourier_scale": 16.0,
+        "init_scale": 0.0,  # of the last convolution of each block; 0 starts at the identity
+        "scale_by_sigma": False,  # divide the output by sigma (VE)
+        "sigma_min": 0.01,  # with num_scales: sigma of integer labels, for positional and scale_by_sigma
+        "sigma_max": 50.0,
+        "num_scales": 1000,
+    },
+    "ddpm": SHARED | UNET | {"name": "ddpm", "num_res_blocks": 2},
+    "mlp": SHARED | {"name": "mlp", "dropout": 0.0, "width": 128, "depth": 4},
+}
+
+
+def sde(name) -> ConfigDict:
+    """The keys of process `name` with their defaults."""
+    return ConfigDict(SDE[name])
+
+
+def model(name) -> ConfigDict:
+    """The keys of network `name` with their defaults."""
+    return ConfigDict(MODEL[name])
+
+
+def get_config(process="cld", network="ncsnpp") -> ConfigDict:
+    """The base of every experiment: CIFAR-10 sizes, process and network by name."""
+    return ConfigDict(
+        {
+            "seed": 42,
+            "sde": sde(process),
+            "model": model(network),
+            "data": data(),
+            "training": training(),
+            "optim": optim(),
+            "sampling": sampling(),
+            "eval": evaluation(),
+        }
+    )
+
+
+def data():
+    return {
+        "dataset": "cifar10",  # digits | points | folder | a TFDS name
+        "path": "",  # folder: directory or zip of images; TFDS: data_dir
+        "image_size": 32,  # height and width in pixels, or (H, W); 0: as the first image
+        "num_channels": 3,  # 1, 3 or 4; 0: as the first image
+        "crop": 0,  # centre crop of this many pixels before resizing; 0: none
+        "points": "rings",  # which 2-D density, for dataset = points
+        "num_points": 20_000,
+        "random_flip": True,  # horizontal, training only
+        "centered": True,  # images in [-1, 1]; False: [0, 1], and the network maps them to [-1, 1]
+        "uniform_dequantization": False,  # add U(0, 1) / 256 to the grey levels in training
+        "num_workers": 4,  # processes that decode images which do not fit into memory
+    }
+
+
+def training():
+    return {
+        "objective": "dsm",  # denoising score matching; for CLD it is hybrid score matching
+        "batch_size": 128,  # over all devices and processes
+        "n_iters": 1_000_001,  # optimiser steps
+        "grad_accum": 1,  # parts into which the batch of a device is split, one after the other
+        "n_jitted_steps": 5,  # steps per dispatch on accelerators; on CPU it is 1
+        "t_min": 1e-5,  # smallest training time
+        "continuous": True,  # False: times and labels of the discrete chain with model.num_scales steps
+        "reduce_mean": True,  # mean over pixels; False: half their sum
+        "likelihood_weighting": False,
+        "log_freq": 100,
+        "eval_freq": 2_000,  # loss on a test batch; 0: never
+        "snapshot_freq": 50_000,  # checkpoints kept for good, and a sample grid
+        "snapshot_freq_for_preemption": 10_000,  # checkpoints to resume from
+        "keep_checkpoints": 2,  # how many of the latter are kept
+        "snapshot_sampling": True,
+        "snapshot_sampling_batch": 64,  # images of the grid
+    }
+
+
+def optim():
+    return {
+        "optimizer": "Adam",  # Adam | AdamW (weight decay is decoupled in both; Adam requires it to be 0)
+        "lr": 2e-4,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "warmup": 5_000,  # steps of linear warm-up from 0
+        "grad_clip": 1.0,  # largest gradient norm; negative: off
+    }
+
+
+def sampling():
+    return {
+        "method": "gddim",  # --config.sampling.method=list shows them all
+        "nfe": 50,  # network evaluations per image
+        "deis_order": 2,  # 0 to 3
+        "ts_order": 2.0,  # exponent of the power grid
+        "grid": "power",  # power | uniform | log_snr
+        "noise_removal": True,  # one of the evaluations is a denoising step at t_min
+    }
+
+
+def evaluation():
+    return {
+        "num_samples": 50_000,
+        "batch_size": 1024,  # images sampled at a time, over all devices
+        "params": "ema",  # ema | raw
+        "extractor": "inception",  # of features: inception | digits
+        "extractor_path": "",  # its weights; "": environment variable, cache or download
+        "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
+        "split": "train",  # which images the statistics are of
+    }

@@ -1,0 +1,32 @@
+"""Data sets by name. A new one is a file with a function (config.data, split) -> Source and a line below."""
+
+from data.digits import digits_source
+from data.folder import folder_source
+from data.names import suggestion
+from data.points import points_source
+from data.source import Source
+from data.tfds import tfds_source
+
+DATASETS = {
+    "digits": digits_source,
+    "points": points_source,
+    "folder": folder_source,
+    "tfds": tfds_source,
+}
+
+
+def get_dataset(config, split: str = "train") -> Source:
+    """The data set that `config.data` describes.
+
+    config.data: `dataset`, an entry of DATASETS or any TFDS name ("cifar10", "lsun/bedroom"; "tfds/cifar10"
+    says so explicitly); `path`; `image_size` (int or (H, W)), `num_channels` and `crop`, each 0 for as the
+    data; `points` and `num_points` for points. split: "train" or "test". Raises one-line errors for unknown
+    names and missing data.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"split={split!r} is unknown{suggestion(split, ('train', 'test'))}; choose train or test")
+    known = DATASETS.get(config.data.dataset.lower())
+    return known(config.data, split) if known else tfds_source(config.data, split, others=DATASETS)
+
+
+__all__ = ["DATASETS", "Source", "get_dataset"]

@@ -1,0 +1,113 @@
+"""What a data set is to the rest of the program: examples by index, held in memory when they fit.
+
+A source yields {"image", "label", "index"}; images are uint8 (H, W, C), 2-D points are float32 (2,). Labels
+are 0 where a data set has none (num_classes 0). A source pickles without its decoded images, so that worker
+processes receive only what they need to decode an example again.
+"""
+
+import abc
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""Decoded examples up to this many bytes are kept in memory; larger data sets are decoded while they are read."""
+
+DECODE_BLOCK = 256
+"""Examples per task of the decoding threads."""
+
+PARALLEL_BYTES = 4096
+"""Encoded images below this size decode faster in one thread: the interpreter lock costs more than decoding."""
+
+
+def with_progress(blocks: Iterable, total: int, text: str) -> Iterable:
+    """`blocks` with a bar of images on a terminal (stderr, removed at the end); silent elsewhere or without tqdm."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return blocks
+    return tqdm(blocks, total=total, desc=text, unit=" images", unit_scale=DECODE_BLOCK, disable=None, leave=False)
+
+
+class Source(abc.ABC):
+    """A data set with random access.
+
+    Attributes: `name`; `split` "train" or "test"; `shape` of one example, (H, W, C) or (D,); `num_classes`,
+    0 if unlabelled; `dtype` uint8 for images or float32 for points.
+    """
+
+    def __init__(self, name: str, split: str, length: int, shape: tuple[int, ...], num_classes: int,
+                 dtype=np.uint8, decode_threads: int = 1):
+        self.name, self.split, self.shape, self.num_classes = name, split, tuple(shape), num_classes
+        self.dtype = np.dtype(dtype)
+        self._length, self._decode_threads, self._arrays = length, decode_threads, None
+
+    @abc.abstractmethod
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        """Decode example `index` -> (image of `shape` and `dtype`, label)."""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Example `index` in [0, len): image of `shape`, label and index as int32 scalars."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {self.name} ({self.split}), which has {len(self)}")
+        image, label = self.read(index)
+        return {"image": image, "label": np.int32(label), "index": np.int32(index)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all decoded examples."""
+        return len(self) * math.prod(self.shape) * self.dtype.itemsize
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(images (N, *shape), labels (N,) int32), decoded on the first call; None above IN_MEMORY_BYTES."""
+        if self._arrays is None and self.nbytes <= IN_MEMORY_BYTES:
+            self._arrays = self._decode_all()
+        return self._arrays
+
+    def _decode_all(self) -> tuple[np.ndarray, np.ndarray]:
+        images = np.empty((len(self), *self.shape), self.dtype)
+        labels = np.empty(len(self), np.int32)
+
+        def decode(start: int) -> None:
+            for i in range(start, min(start + DECODE_BLOCK, len(self))):
+                images[i], labels[i] = self.read(i)
+
+        starts = range(0, len(self), DECODE_BLOCK)
+        with ThreadPoolExecutor(self._decode_threads) as threads:
+            done = threads.map(decode, starts)
+            try:
+                for _ in with_progress(done, len(starts), f"reading {self.name} ({self.split})"):
+                    pass
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+        return images, labels
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_arrays": None}
+
+
+class ArraySource(Source):
+    """Examples that exist as arrays: images (N, *shape) uint8 or float32, labels (N,)."""
+
+    def __init__(self, name: str, split: str, images: np.ndarray, labels: np.ndarray, num_classes: int):
+        super().__init__(name, split, len(images), images.shape[1:], num_classes, images.dtype)
+        self._images, self._labels = images, labels.astype(np.int32)
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        return self._images[index], self._labels[index]
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays themselves: they are in memory whatever their size."""
+        return self._images, self._labels
+
+
+def decode_threads(encoded_bytes: int) -> int:
+    """Threads that decode images of about `encoded_bytes` each fastest."""
+    return (os.cpu_count() or 1) if encoded_bytes >= PARALLEL_BYTES else 1

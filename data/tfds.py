@@ -1,0 +1,93 @@
+"""Any image data set of TensorFlow Datasets, read at random from ArrayRecord files, without TensorFlow.
+
+`data.dataset` is the TFDS name, with a configuration after a slash where there is one (`lsun/bedroom`), in
+any case; `data.path` the folder of prepared data (data_dir; empty: TFDS's default). Data that is not prepared
+yet is downloaded and prepared by TFDS, for which some of its data sets (cifar10, mnist, svhn_cropped, lsun)
+need TensorFlow that one time. "test" is the test split, or the validation split of data sets without one.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from data.image_rule import ImageRule, rule_for
+from data.names import suggestion
+from data.source import Source, decode_threads
+
+
+class TfdsSource(Source):
+    """Examples of a TFDS data source, prepared by `rule`."""
+
+    def __init__(self, examples, name: str, split: str, num_classes: int, rule: ImageRule, threads: int):
+        super().__init__(name, split, len(examples), rule.shape, num_classes, decode_threads=threads)
+        self._examples, self._rule = examples, rule
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        example = self._examples[index]
+        label = int(example["label"]) if self.num_classes else 0
+        return self._rule(as_picture(example["image"])), label
+
+
+def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
+    """The TFDS data set `data.dataset`. ImportError without the package; ValueError for an unknown name or split.
+
+    others: names of our own data sets, for the suggestions of these errors.
+    """
+    builder = find_builder(data, others)
+    prepare(builder)
+    splits = list(builder.info.splits)
+    if split == "test" and "test" not in splits and "validation" in splits:
+        chosen = "validation"
+    elif split in splits or not splits:
+        chosen = split
+    else:
+        raise ValueError(f"data.dataset={data.dataset!r} has no split {split!r}; it has {', '.join(splits)}")
+    examples = builder.as_data_source(split=chosen)
+    features = builder.info.features
+    if "image" not in features:
+        raise ValueError(f"data.dataset={data.dataset!r} has no feature 'image'; it has {', '.join(features)}")
+    num_classes = (getattr(features["label"], "num_classes", 0) or 0) if "label" in features else 0
+    picture = as_picture(examples[0]["image"])
+    threads = decode_threads(picture.width * picture.height)
+    return TfdsSource(examples, data.dataset.lower(), split, num_classes, rule_for(data, picture), threads)
+
+
+def find_builder(data, others: Iterable[str]):
+    """The TFDS builder of `data.dataset`, which writes and reads ArrayRecord files."""
+    unknown = f"data.dataset={data.dataset!r} is unknown"
+    base, slash, configuration = data.dataset.removeprefix("tfds/").partition("/")
+    base = base.lower()
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(f"data.dataset={data.dataset!r}{suggestion(base, others)} needs the package "
+                          "tensorflow-datasets: pip install tensorflow-datasets") from error
+    known = tensorflow_datasets.list_builders(with_community_datasets=False)
+    if base not in known:
+        raise ValueError(f"{unknown}{suggestion(base, [*others, *known])}; choose {', '.join(others)} or a name "
+                         "that TensorFlow Datasets lists, such as cifar10")
+    configurations = tensorflow_datasets.builder_cls(base).builder_configs
+    if configuration and configuration.partition(":")[0] not in configurations:
+        raise ValueError(f"{unknown}: {base} has no {configuration!r}{suggestion(configuration, configurations)}")
+    return tensorflow_datasets.builder(
+        base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record")
+
+
+def prepare(builder) -> None:
+    """Download and convert what is not there yet; one line says what to do if that fails."""
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        reason = " ".join(str(error).split())[-200:]
+        cure = "prepare it where there is a network and set data.path to that data_dir"
+        if "No module named 'tensorflow'" in str(error):
+            reason = "TFDS needs TensorFlow to prepare it, though not to read it"
+            cure = (f"once, in any environment with tensorflow, run: tfds build {builder.name} --file_format="
+                    "array_record --data_dir=DIR; then set data.path=DIR, or use data.dataset=folder with a zip")
+        raise RuntimeError(f"{builder.name} could not be prepared in {builder.data_dir} ({reason}); {cure}") from error
+
+
+def as_picture(image: np.ndarray) -> Image.Image:
+    """uint8 (H, W, C) -> Pillow image; a single channel is grey."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

@@ -1,0 +1,1 @@
+"""Evaluation of image samples: feature extractors, Fréchet distance, KID, Inception score, reports, grids."""

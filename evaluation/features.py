@@ -1,0 +1,107 @@
+"""Feature extractors by name: what turns uint8 images into the vectors that distances compare.
+
+An extractor is identified by the hash of its weights and by its preprocessing, in words; statistics of one
+are refused for another (`statistics.check_compatible`).
+"""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extractor:
+    """uint8 images (N, H, W, C) -> {"features": (N, D) float32}, and {"logits": (N, K)} if it classifies."""
+
+    name: str
+    hash: str
+    preprocessing: str
+    compute: Callable[[np.ndarray], dict[str, np.ndarray]]
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(
+                f"extractors take uint8 images (N, H, W, C), got {images.dtype} {images.shape}; "
+                "round samples to uint8 first"
+            )
+        return self.compute(images)
+
+
+def parameter_hash(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the names in sorted order, the shapes and the little-endian float32 values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name], "<f4")
+        digest.update(f"{name}{value.shape}".encode())
+        digest.update(value)
+    return digest.hexdigest()
+
+
+def _inception(path: str | os.PathLike | None) -> Extractor:
+    """FID's Inception, 2048 features; `path` of the weights as in `inception_weights.find_weights`."""
+    from evaluation import inception, inception_weights
+    from evaluation.batches import replicate
+
+    state = inception_weights.read_state_dict(inception_weights.find_weights(path))
+    params = replicate(inception.parameters(state))
+
+    def compute(images: np.ndarray) -> dict[str, np.ndarray]:
+        taps = inception.activations(params, images)
+        return {"features": taps["2048"], "logits": taps["logits_unbiased"]}
+
+    return Extractor(
+        name="inception",
+        hash=parameter_hash(state),
+        preprocessing=inception.PREPROCESSING,
+        compute=compute,
+    )
+
+
+def _digits(path: str | os.PathLike | None) -> Extractor:
+    """The shipped classifier of 8x8 digits, 64 features; `path` of another file it was trained to."""
+    from flax.traverse_util import flatten_dict
+
+    from evaluation import classifier
+    from evaluation.batches import replicate
+
+    params, _ = classifier.load(path or classifier.ASSET)
+    on_devices = replicate(params)
+    return Extractor(
+        name="digits",
+        hash=parameter_hash(flatten_dict(params, sep="/")),
+        preprocessing=classifier.PREPROCESSING,
+        compute=lambda images: classifier.activations(on_devices, images),
+    )
+
+
+def _pixels(path: str | os.PathLike | None) -> Extractor:
+    """Raw pixels divided by 255, H*W*C features: needs no weights and suits tiny images only."""
+    if path is not None:
+        raise ValueError("the extractor 'pixels' has no weights: leave its path empty")
+    preprocessing = "x / 255, flattened"
+    return Extractor(
+        name="pixels",
+        hash=hashlib.sha256(preprocessing.encode()).hexdigest(),
+        preprocessing=preprocessing,
+        compute=lambda images: {"features": images.reshape(len(images), -1).astype(np.float32) / 255.0},
+    )
+
+
+EXTRACTORS: dict[str, Callable[[str | os.PathLike | None], Extractor]] = {
+    "inception": _inception,
+    "digits": _digits,
+    "pixels": _pixels,
+}
+
+
+def get_extractor(name: str, path: str | os.PathLike | None = None) -> Extractor:
+    """Loads the weights of extractor `name` (from `path` if given). Raises ValueError on an unknown name."""
+    if name not in EXTRACTORS:
+        close = difflib.get_close_matches(name, EXTRACTORS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(EXTRACTORS)}"
+        raise ValueError(f"unknown feature extractor {name!r}: {hint}")
+    return EXTRACTORS[name](path)

@@ -1,0 +1,32 @@
+"""The parameters that a config asks for: names and shapes, without computing any."""
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from models import create_model
+
+
+def expected_shapes(config, shape=None, k=None) -> dict[str, tuple[int, ...]]:
+    """{"Conv_0/kernel": (3, 3, 6, 128), ...} of the network of `config`.
+
+    shape: (H, W, C) of the images or (D,) of the points; None: from config.data. k: components of the state per
+    channel; None: 2 where config.sde has a mass, otherwise 1. ValueError where config.data leaves the shape open.
+    """
+    shape = _shape_of_data(config) if shape is None else tuple(shape)
+    k = (2 if "m_inv" in config.sde else 1) if k is None else k
+    u = jax.ShapeDtypeStruct((1, *shape[:-1], k * shape[-1]), jnp.float32)
+    label = jax.ShapeDtypeStruct((1,), jnp.float32)
+    module = create_model(config)
+    tree = jax.eval_shape(lambda u, t: module.init({"params": jax.random.key(0)}, u, t), u, label)["params"]
+    return {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
+
+
+def _shape_of_data(config):
+    data = config.data
+    if data.dataset == "points":
+        return (2,)
+    size = (data.image_size,) * 2 if isinstance(data.image_size, int) else tuple(data.image_size)
+    if not (all(size) and data.num_channels):
+        raise ValueError("config.data.image_size and config.data.num_channels must be set to load a checkpoint")
+    return (*size, data.num_channels)

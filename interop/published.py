@@ -1,0 +1,37 @@
+"""What a reader hands over: parameters under our names, and what else the file says about its network."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+class Refused(ValueError):
+    """A file that is damaged, hostile, or of no format that can be read; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """leaves: arrays by our names ("Conv_0/kernel"), in our layout, any float dtype.
+
+    fields: keys of the config ("model.prediction") with the value that the network of the file needs; only those
+    that the shapes do not show.
+    """
+
+    leaves: Mapping[str, np.ndarray]
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def check_kind(params: str) -> None:
+    """ValueError unless `params` is "ema" or "raw"."""
+    if params not in ("ema", "raw"):
+        raise ValueError(f"params={params!r} is unknown; use ema or raw")
+
+
+def first_bytes(path, n=4096) -> bytes:
+    """The beginning of a file; of a folder, nothing."""
+    if not path.is_file():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(n)

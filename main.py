@@ -1,0 +1,107 @@
+"""Linnet's command line: flags -> config -> mode.
+
+    python main.py --config=configs/toy/digits_cld.py --mode=train --workdir=runs/digits
+    python main.py --config=configs/toy/digits_cld.py --mode=check --workdir=runs/digits
+
+Modes
+    train      train, or go on with, the model of --workdir
+    sample     draw eval.num_samples images from a checkpoint into --result_folder
+    fid        score the images in --result_folder against reference statistics
+    check      sample, then fid
+    fid_stats  make reference statistics of the data set, into the file --result_folder
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+MODES = ("train", "sample", "fid", "check", "fid_stats")
+FLAGS = flags.FLAGS
+
+config_flags.DEFINE_config_file("config", None, "Experiment file; --config.group.key=value changes a key.")
+flags.DEFINE_enum("mode", None, MODES, "What to do; see above.")
+flags.DEFINE_string("workdir", None, "Folder of a run: checkpoints, metrics.jsonl, sample grids.")
+flags.DEFINE_string("ckpt", None, "Checkpoint to use instead of the newest of --workdir.")
+flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json go (or, for fid_stats, the file).")
+flags.DEFINE_bool("wandb", False, "Log to Weights & Biases as well; WANDB_MODE=offline needs no account.")
+flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
+
+
+def main(argv):
+    """Prepares JAX and runs the mode."""
+    del argv
+    enable_compilation_cache()
+    from modes.experiment import Experiment
+
+    overrides = config_flags.get_override_values(FLAGS["config"])
+    experiment = Experiment(FLAGS.config, FLAGS.workdir, FLAGS.ckpt, FLAGS.result_folder, overrides)
+    if FLAGS.dry_run:
+        from modes import dry_run
+
+        dry_run.run(experiment)
+    elif FLAGS.mode == "train":
+        from modes import train
+
+        train.run(experiment, use_wandb=FLAGS.wandb)
+    else:
+        importlib.import_module(f"modes.{FLAGS.mode}").run(experiment)
+
+
+def enable_compilation_cache():
+    """Compiled programs are kept in $JAX_COMPILATION_CACHE_DIR or the user's cache folder, from run to run."""
+    import jax
+
+    home = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "linnet", "compiled"))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        print(f"compiled programs are not cached: {folder}: {error.strerror}", file=sys.stderr)
+    else:
+        jax.config.update("jax_compilation_cache_dir", folder)
+
+
+def parse_flags(argv):
+    """absl's parser, with one line and exit status 2 for what it refuses."""
+    try:
+        rest = FLAGS(argv)
+        if len(rest) > 1:
+            raise flags.Error(f"unexpected argument {rest[1]!r}; flags start with --")
+        for name in ("config", "mode"):
+            if FLAGS[name].value is None and not (name == "mode" and FLAGS.dry_run):
+                raise flags.Error(f"--{name} is missing; python main.py --help shows how to use it")
+    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        fail(error, status=2)
+    return rest
+
+
+def fail(error, status=1):
+    """Prints the error in one line and ends the program."""
+    text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
+    sys.exit(f"error: {text}") if status == 1 else (print(f"error: {text}", file=sys.stderr), sys.exit(status))
+
+
+def is_ours(error):
+    """Whether `error` was raised by Linnet's own code, whose messages say what to do, or comes from below it."""
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    root = Path(__file__).resolve().parent
+    return raised_in.is_relative_to(root) and not raised_in.is_relative_to(root / ".venv")
+
+
+def guarded_main(argv):
+    """main, with one line for the errors that Linnet raises on purpose and a traceback for all others."""
+    try:
+        main(argv)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if not is_ours(error):
+            raise
+        fail(error)
+
+
+if __name__ == "__main__":
+    app.run(guarded_main, flags_parser=parse_flags)

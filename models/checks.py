@@ -1,0 +1,30 @@
+"""Refusals of the networks: unknown option values, and images that do not fit the strides."""
+
+import jax
+
+
+def check_option(network: str, field: str, value: object, allowed: tuple) -> None:
+    """Raise ValueError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        choices = ", ".join(repr(choice) for choice in allowed)
+        raise ValueError(f"{network}: {field}={value!r} is unknown; choose one of {choices}")
+
+
+def check_images(network: str, x: jax.Array, labels: jax.Array, levels: int) -> None:
+    """Raise ValueError unless x is (B, H, W, C), H and W are multiples of 2^(levels-1), and labels (B,)."""
+    if x.ndim != 4:
+        raise ValueError(f"{network}: expects images of shape (B, H, W, C), got {x.shape}")
+    check_labels(network, x, labels)
+    multiple = 2 ** (levels - 1)
+    height, width = x.shape[1:3]
+    if height % multiple or width % multiple:
+        raise ValueError(f"{network}: image size {height}x{width} must be a multiple of {multiple} in both "
+                         f"directions (ch_mult has {levels} levels); resize or crop the images, "
+                         "or shorten ch_mult")
+
+
+def check_labels(network: str, x: jax.Array, labels: jax.Array) -> None:
+    """Raise ValueError unless there is one time label per example."""
+    if labels.shape != x.shape[:1]:
+        raise ValueError(f"{network}: expects one time label per example, "
+                         f"shape {x.shape[:1]}, got {labels.shape}")

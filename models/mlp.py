@@ -1,0 +1,61 @@
+"""A residual multilayer perceptron for states that are points instead of images.
+
+    h = dense(u)
+    h = h + dense(dropout(act(dense(act(h)) + dense(act(temb)))))        num_res_blocks times
+    out = dense(act(h))
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.checks import check_labels, check_option
+from models.embeddings import EMBEDDINGS, embed_labels, time_mlp
+from models.layers import ACTIVATIONS, DTYPES, default_init
+
+OPTIONS = {"embedding_type": EMBEDDINGS, "nonlinearity": tuple(ACTIVATIONS), "dtype": DTYPES}
+
+
+class MLP(nn.Module):
+    """(u, label) -> array of the shape of u, float32, for u of shape (B, k D).
+
+    Attributes:
+      nf: width of the hidden layers; num_res_blocks: number of residual blocks.
+      embedding_type: "fourier" embeds log(label) with frequencies of deviation `fourier_scale`,
+        "positional" the label.
+      dtype: dtype of the matrix products; parameters and output are float32.
+    """
+
+    nf: int = 128
+    num_res_blocks: int = 3
+    embedding_type: str = "positional"
+    fourier_scale: float = 16.0
+    dropout: float = 0.0
+    nonlinearity: str = "swish"
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        for field, allowed in OPTIONS.items():
+            check_option("MLP", field, getattr(self, field), allowed)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
+        """x (B, D), time_label (B,) -> (B, D) float32; train=True with dropout needs the "dropout" stream."""
+        if x.ndim != 2:
+            raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; images need ncsnpp or ddpm")
+        check_labels("MLP", x, time_label)
+        act = ACTIVATIONS[self.nonlinearity]
+        embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)
+        temb = act(time_mlp(embedding, self.nf, act, self.dtype))
+        h = self._dense(self.nf)(x)
+        for _ in range(self.num_res_blocks):
+            branch = act(self._dense(self.nf)(act(h)) + self._dense(self.nf)(temb))
+            branch = nn.Dropout(self.dropout)(branch, deterministic=not train)
+            h = h + self._dense(self.nf)(branch)
+        out = nn.Dense(x.shape[-1], kernel_init=default_init(0.0), dtype=jnp.float32)
+        return out(act(h).astype(jnp.float32))
+
+    @nn.nowrap
+    def _dense(self, features):
+        return nn.Dense(features, kernel_init=default_init(), dtype=self.dtype)

@@ -1,0 +1,211 @@
+"""NCSN++ and DDPM++, the U-Nets of Song et al. 2021 (arXiv:2011.13456), with every published option.
+
+    embed the label -> convolution -> levels of residual blocks, halving between them
+    -> two blocks around attention -> levels back, each block reading one stored feature map, doubling
+    between them -> norm, activation, convolution
+
+Options that add paths: `progressive_input` feeds a shrinking copy of the input to every level ("input_skip":
+resampled images joined by a 1x1 convolution; "residual": a convolved copy summed with the features);
+`progressive` reads images out of every level ("output_skip": sum of upsampled images; "residual": one
+running feature map).
+
+Module and parameter names are those of the checkpoints that score_sde and gDDIM published
+(https://github.com/yang-song/score_sde), so those load by name; GroupNorm leaves there are (1, 1, 1, C).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
+from models.checks import check_images, check_option
+from models.embeddings import EMBEDDINGS, embed_labels, noise_levels, time_mlp
+from models.layers import (
+    ACTIVATIONS,
+    DTYPES,
+    AttnBlockpp,
+    Combine,
+    Conv,
+    Downsample,
+    GroupNorm,
+    Upsample,
+    residual_sum,
+)
+
+OPTIONS = {
+    "resblock_type": ("ddpm", "biggan"),
+    "progressive": ("none", "output_skip", "residual"),
+    "progressive_input": ("none", "input_skip", "residual"),
+    "progressive_combine": ("sum", "cat"),
+    "embedding_type": EMBEDDINGS,
+    "nonlinearity": tuple(ACTIVATIONS),
+    "dtype": DTYPES,
+}
+
+
+class NCSNpp(nn.Module):
+    """U-Net (u, label) -> array of the shape of u, float32. The defaults are the small DDPM++ of CIFAR-10.
+
+    Attributes:
+      nf: channels of the first level; `ch_mult` multiplies them level by level, each at half the resolution.
+      num_res_blocks: residual blocks per level on the way down (one more on the way up).
+      attn_resolutions: a level has attention where its height or its width is one of these.
+      resamp_with_conv: resblock_type "ddpm" resamples by convolutions; otherwise by filters alone.
+      conditional: whether the network sees the label (the noise level) at all.
+      fir, fir_kernel: resample with this separable filter instead of mean and nearest neighbour.
+      skip_rescale: divide residual sums by sqrt(2).
+      embedding_type: "fourier" embeds log(label) with frequencies of deviation `fourier_scale`,
+        "positional" the label.
+      init_scale: scale of the initial weights that end residual branches and the network; 0 means 1e-10.
+      scale_by_sigma: divide the output by the noise level: the label itself for "fourier", for "positional"
+        entry int(label) of the `num_scales` levels that fall from sigma_max to sigma_min.
+      centered: the input is already in [-1, 1]; otherwise it is mapped from [0, 1].
+      dtype: of convolutions and matrix products; parameters, statistics, softmax and output are float32.
+      remat: recompute each residual block in the backward pass, trading time for memory.
+    """
+
+    nf: int = 128
+    ch_mult: tuple[int, ...] = (1, 2, 2, 2)
+    num_res_blocks: int = 4
+    attn_resolutions: tuple[int, ...] = (16,)
+    resamp_with_conv: bool = True
+    conditional: bool = True
+    fir: bool = False
+    fir_kernel: tuple[float, ...] = (1, 3, 3, 1)
+    skip_rescale: bool = True
+    resblock_type: str = "biggan"
+    progressive: str = "none"
+    progressive_input: str = "none"
+    progressive_combine: str = "sum"
+    embedding_type: str = "positional"
+    fourier_scale: float = 16.0
+    init_scale: float = 0.0
+    dropout: float = 0.1
+    nonlinearity: str = "swish"
+    scale_by_sigma: bool = False
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    num_scales: int = 1000
+    centered: bool = True
+    dtype: str = "float32"
+    remat: bool = False
+
+    def __post_init__(self):
+        for field, allowed in OPTIONS.items():
+            check_option("NCSNpp", field, getattr(self, field), allowed)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
+        """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train=True needs the "dropout" stream.
+
+        Raises ValueError where H or W is no multiple of 2^(len(ch_mult) - 1).
+        """
+        check_images("NCSNpp", x, time_label, len(self.ch_mult))
+        embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)
+        temb = time_mlp(embedding, 4 * self.nf, self._act, self.dtype) if self.conditional else None
+        h, skips = self._encode(x if self.centered else 2 * x - 1, temb, train)
+        h = self._resblock(h.shape[-1])(h, temb, train)
+        h = self._attention()(h)
+        h = self._resblock(h.shape[-1])(h, temb, train)
+        out = self._decode(h, skips, temb, train, x.shape[-1])
+        return out / self._sigma(time_label)[:, None, None, None] if self.scale_by_sigma else out
+
+    def _encode(self, x, temb, train):
+        """Input image -> features of the last level, and the feature maps that the way back reads."""
+        pyramid = x
+        h = Conv(self.nf, dtype=self.dtype)(x)
+        skips = [h]
+        for level, multiplier in enumerate(self.ch_mult):
+            for _ in range(self.num_res_blocks):
+                h = self._resblock(self.nf * multiplier)(h, temb, train)
+                h = self._attend_where_listed(h)
+                skips.append(h)
+            if level < len(self.ch_mult) - 1:
+                h = self._resample(h, temb, train, "down")
+                h, pyramid = self._inject(h, pyramid)
+                skips.append(h)
+        return h, skips
+
+    def _decode(self, h, skips, temb, train, channels):
+        """Features of the last level and the stack -> output image (B, H, W, channels), float32."""
+        pyramid = None
+        for level, multiplier in reversed(list(enumerate(self.ch_mult))):
+            for _ in range(self.num_res_blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = self._resblock(self.nf * multiplier)(h, temb, train)
+            h = self._attend_where_listed(h)
+            h, pyramid = self._read_out(h, pyramid, channels)
+            if level > 0:
+                h = self._resample(h, temb, train, "up")
+        return pyramid if self.progressive == "output_skip" else self._head(h, channels)
+
+    def _inject(self, h, pyramid):
+        """The `progressive_input` path: one step of the input pyramid, joined with the features."""
+        if self.progressive_input == "none":
+            return h, pyramid
+        with_conv = self.progressive_input == "residual"
+        pyramid = Downsample(h.shape[-1], with_conv, self._taps, dtype=self.dtype)(pyramid)
+        if with_conv:
+            h = pyramid = residual_sum(pyramid, h, self.skip_rescale)
+        else:
+            h = Combine(self.progressive_combine, dtype=self.dtype)(pyramid, h)
+        return h, pyramid
+
+    def _read_out(self, h, pyramid, channels):
+        """The `progressive` path: one step of the output pyramid."""
+        if self.progressive == "none":
+            return h, None
+        with_conv = self.progressive == "residual"
+        if pyramid is None:
+            if with_conv:
+                normed = self._act(GroupNorm(dtype=self.dtype)(h))
+                return h, Conv(h.shape[-1], dtype=self.dtype)(normed)
+            return h, self._head(h, channels)
+        pyramid = Upsample(h.shape[-1], with_conv, self._taps, dtype=self.dtype)(pyramid)
+        if with_conv:
+            h = pyramid = residual_sum(pyramid, h, self.skip_rescale)
+            return h, pyramid
+        return h, pyramid + self._head(h, channels)
+
+    def _head(self, h, channels):
+        """Features -> image, computed in float32."""
+        return Conv(channels, init_scale=self.init_scale)(self._act(GroupNorm()(h)))
+
+    def _attend_where_listed(self, h):
+        listed = set(h.shape[1:3]) & set(self.attn_resolutions)
+        return self._attention()(h) if listed else h
+
+    def _resample(self, h, temb, train, direction):
+        """Features at half or double resolution: in a residual block ("biggan") or by a layer ("ddpm")."""
+        if self.resblock_type == "biggan":
+            block = self._resblock(h.shape[-1], direction=direction, fir_kernel=self._taps)
+            return block(h, temb, train)
+        layer = {"up": Upsample, "down": Downsample}[direction]
+        return layer(h.shape[-1], self.resamp_with_conv, self._taps, dtype=self.dtype)(h)
+
+    @nn.nowrap
+    def _resblock(self, features, **resampling):
+        block = {"ddpm": ResnetBlockDDPMpp, "biggan": ResnetBlockBigGANpp}[self.resblock_type]
+        block = rematerialised(block) if self.remat else block
+        return block(self._act, features, self.dropout, self.skip_rescale, self.init_scale, self.dtype,
+                     **resampling)
+
+    @nn.nowrap
+    def _attention(self):
+        return AttnBlockpp(self.skip_rescale, self.init_scale, dtype=self.dtype)
+
+    @nn.nowrap
+    def _sigma(self, time_label):
+        """Noise level (B,) that `scale_by_sigma` divides by."""
+        if self.embedding_type == "fourier":
+            return time_label
+        return noise_levels(time_label, self.sigma_min, self.sigma_max, self.num_scales)
+
+    @property
+    def _act(self):
+        return ACTIVATIONS[self.nonlinearity]
+
+    @property
+    def _taps(self):
+        return tuple(self.fir_kernel) if self.fir else None

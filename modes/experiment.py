@@ -1,0 +1,105 @@
+"""What a config describes, built piece by piece when it is first asked for."""
+
+import functools
+import os
+
+import jax
+
+import samplers
+from data import get_dataset
+from models import create_model
+from models.eps_net import create_eps_net
+from sde_lib import get_sde
+from training.checkpoint import Checkpoints
+from training.optimizer import create_optimizer
+from training.state import TrainState, ema_rates
+
+
+class Experiment:
+    """config with the paths of the command line. ValueError for keys on the command line that have no effect."""
+
+    def __init__(self, config, workdir=None, ckpt=None, result_folder=None, overrides=()):
+        self.config, self.workdir, self.ckpt, self._result_folder = config, workdir, ckpt, result_folder
+        method = config.sampling.method
+        for key in overrides:
+            group, _, name = key.partition(".")
+            if group == "sampling" and name not in ("method", *samplers.keys(method)):
+                raise ValueError(f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}")
+
+    def path(self, *names):
+        """A path in the workdir, which must have been given."""
+        if self.workdir is None:
+            raise ValueError("--workdir is missing: the folder of the run")
+        return os.path.join(self.workdir, *names)
+
+    @functools.cached_property
+    def sde(self):
+        return get_sde(self.config)
+
+    @functools.cached_property
+    def eps_net(self):
+        return create_eps_net(self.config, create_model(self.config), self.sde)
+
+    @functools.cached_property
+    def sampler(self):
+        return samplers.get_sampler(self.config, self.sde)
+
+    @functools.cache
+    def dataset(self, split="train"):
+        return get_dataset(self.config, split)
+
+    @functools.cached_property
+    def shape(self):
+        """(H, W, C) of images or (D,) of points: from the config, and from the data where the config leaves it open."""
+        data = self.config.data
+        size = (data.image_size,) * 2 if isinstance(data.image_size, int) else tuple(data.image_size)
+        known = data.dataset != "points" and all(size) and data.num_channels
+        return (*size, data.num_channels) if known else self.dataset().shape
+
+    def create_state(self):
+        """The TrainState before training: initialised parameters, optimiser and averages."""
+        params = self.eps_net.init(jax.random.key(self.config.seed), self.shape)
+        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config))
+
+    def checkpoints(self):
+        """The checkpoints of the workdir."""
+        training = self.config.training
+        return Checkpoints(self.path("checkpoints"), training.keep_checkpoints, training.snapshot_freq)
+
+    @functools.cached_property
+    def trained(self):
+        """(parameters, step, what they are) that config.eval.params asks for, from --ckpt or the workdir."""
+        kind = self.config.eval.params
+        if kind not in ("ema", "raw"):
+            raise ValueError(f"config.eval.params={kind!r} is unknown; use ema or raw")
+        folder, step = (self.path("checkpoints"), None) if self.ckpt is None else locate(self.ckpt)
+        checkpoints = Checkpoints(folder) if os.path.isdir(folder) else None
+        if checkpoints is None or checkpoints.latest is None:
+            raise ValueError(f"no checkpoint in {folder}: train first, or give --ckpt")
+        state, _ = checkpoints.restore(jax.eval_shape(self.create_state), step)
+        checkpoints.close()
+        rates = ema_rates(self.config)
+        if kind == "ema":
+            return state.ema[0], int(state.step), f"ema {rates[0]}"
+        return state.params, int(state.step), "raw"
+
+    @property
+    def result_folder(self):
+        """--result_folder, or a folder in the workdir named after the checkpoint and the sampler."""
+        if self._result_folder is not None:
+            return self._result_folder
+        _, step, _ = self.trained
+        sampling = self.config.sampling
+        chosen = [f"{key}{sampling[key]}" for key in samplers.keys(sampling.method) if key in sampling]
+        return self.path("check", f"step{step}", "_".join([sampling.method, *chosen, f"seed{self.config.seed}"]))
+
+
+def locate(ckpt):
+    """(folder of checkpoints, step or None) of a workdir, its checkpoints folder or one checkpoint in it."""
+    ckpt = os.path.abspath(ckpt)
+    if not os.path.isdir(ckpt):
+        raise ValueError(f"--ckpt={ckpt}: no such folder")
+    if os.path.isdir(os.path.join(ckpt, "checkpoints")):
+        return os.path.join(ckpt, "checkpoints"), None
+    parent, name = os.path.split(ckpt)
+    return (parent, int(name)) if name.isdigit() else (ckpt, None)

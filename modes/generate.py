@@ -1,0 +1,47 @@
+"""Images from parameters: image i of a seed is the same picture at any batch size and on any number of devices."""
+
+import jax
+import numpy as np
+
+from data import transforms
+from training import parallel
+
+
+class Generator:
+    """generate(params, first, n) -> images first .. first + n - 1 of config.seed, in batches of fixed size.
+
+    params: replicated parameters. Images are uint8 (n, H, W, C); points float32 (n, D).
+    """
+
+    def __init__(self, experiment, batch_size):
+        config, sde, sampler = experiment.config, experiment.sde, experiment.sampler
+        parallel.check_batch(batch_size, "config.eval.batch_size")
+        self.batch_size, self.nfe = batch_size, None
+        shape, eps_net, seed = experiment.shape, experiment.eps_net, config.seed
+
+        def draw(params, index):
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
+            prior, noise = jax.numpy.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+            u_T = sde.prior(prior, (len(index), *shape))
+            samples = sampler(eps_net.bind(params), noise, u_T)
+            x = sde.project(samples.u)
+            return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x, jax.numpy.asarray(samples.nfe)
+
+        self._draw = parallel.parallel(draw)
+
+    def batch(self, params, first):
+        """batch_size images from number `first` on."""
+        images, nfe = self._draw(params, parallel.shard(np.arange(first, first + self.batch_size, dtype=np.int32)))
+        self.nfe = int(np.asarray(nfe).max())
+        return parallel.unshard(images)
+
+
+def save_picture(images, path):
+    """A grid of images, or a scatter plot of 2-D points, as PNG."""
+    if images.ndim == 4:
+        from evaluation.grid import save_grid
+
+        return save_grid(images, path)
+    from evaluation.scatter import save_scatter
+
+    return save_scatter(images, path)

@@ -1,0 +1,181 @@
+"""--mode=train: trains the model of the workdir, from its newest checkpoint if there is one."""
+
+import json
+import os
+
+import jax
+
+from data import pipeline
+from evaluation.atomic import atomic_write
+from modes.generate import Generator, save_picture
+from training import metrics, parallel
+from training.loop import Schedule, train
+from training.objectives import get_objective
+from training.optimizer import create_optimizer
+from training.state import ema_rates
+from training.step import make_eval_step, make_train_step
+
+
+def run(experiment, use_wandb=False):
+    """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/."""
+    parallel.initialize()
+    config, training = experiment.config, experiment.config.training
+    parallel.check_batch(training.batch_size, parts=training.grad_accum)
+    parallel.check_batch(training.snapshot_sampling_batch, "config.training.snapshot_sampling_batch")
+    dataset = experiment.dataset()
+    with config.ignore_type():
+        config.data.image_size = tuple(experiment.shape[:2]) if len(experiment.shape) == 3 else 0
+        config.data.num_channels = experiment.shape[-1]
+    state, position, checkpoints = start(experiment)
+    console = metrics.Console(training.n_iters, training.batch_size, int(state.step))
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    console.say(
+        f"training {config.model.name} ({count / 1e6:.2f} M parameters) under {config.sde.name} on {len(dataset)} images "
+        f"of {dataset.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; all in {experiment.workdir}"
+    )
+    writers = open_writers(experiment, console, int(state.step), use_wandb)
+    batches = pipeline.batches(
+        dataset,
+        training.batch_size,
+        seed=config.seed,
+        start=position,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        num_workers=config.data.num_workers,
+    )
+    stride = 1 if jax.default_backend() == "cpu" else training.n_jitted_steps
+    sizes = chunk_sizes(int(state.step), training.n_iters, stride)
+    chunks = pipeline.prefetch(([next(batches)["image"] for _ in range(n)] for n in sizes), place)
+    begin = int(state.step)
+
+    def save(state):
+        host = parallel.to_host(state)
+        consumed = position + (int(host.step) - begin) * training.batch_size
+        checkpoints.save(host, position=consumed, config=config)
+
+    try:
+        train(
+            parallel.replicate(state),
+            train_step(experiment),
+            lambda n: next(chunks),
+            schedule(training, stride),
+            save=save,
+            snapshot=make_snapshot(experiment, writers),
+            evaluate=make_evaluate(experiment),
+            console=console,
+            writers=writers,
+        )
+    finally:
+        chunks.close()
+        checkpoints.close()
+        for writer in writers:
+            writer.close()
+
+
+def start(experiment):
+    """(state on the host, examples consumed, checkpoints): from the newest checkpoint, or from the beginning."""
+    checkpoints = experiment.checkpoints()
+    os.makedirs(experiment.path("samples"), exist_ok=True)
+    text = json.dumps(experiment.config.to_dict(), indent=2)
+    with atomic_write(experiment.path("config.json")) as file:
+        file.write(text.encode())
+    if checkpoints.latest is None:
+        return experiment.create_state(), 0, checkpoints
+    state, meta = checkpoints.restore(jax.eval_shape(experiment.create_state))
+    print(f"resuming {experiment.workdir} at step {int(state.step)}", flush=True)
+    for key, (old, new) in changes(meta["config"], json.loads(text)).items():
+        print(f"  config.{key} was {old}, is now {new}", flush=True)
+    return state, meta["position"], checkpoints
+
+
+def changes(old, new, prefix=""):
+    """{key: (old, new)} of the leaves in which two nested dicts differ."""
+    found = {}
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found |= changes(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found[prefix + key] = (a, b)
+    return found
+
+
+def chunk_sizes(step, n_iters, stride):
+    """Steps of each dispatch from `step` to `n_iters`."""
+    return (min(stride, n_iters - begin) for begin in range(step, n_iters, stride))
+
+
+def place(images):
+    return {"image": parallel.shard_steps(images)}
+
+
+def schedule(training, stride):
+    """The Schedule of config.training."""
+    return Schedule(
+        n_iters=training.n_iters,
+        stride=stride,
+        log=training.log_freq,
+        evaluate=training.eval_freq,
+        snapshot=training.snapshot_freq if training.snapshot_sampling else 0,
+        preemption=training.snapshot_freq_for_preemption,
+    )
+
+
+def train_step(experiment):
+    """The compiled step, mapped over the devices."""
+    config = experiment.config
+    return parallel.parallel_steps(
+        make_train_step(
+            get_objective(config, experiment.eps_net),
+            create_optimizer(config),
+            ema_rates(config),
+            seed=config.seed,
+            data=config.data,
+            grad_accum=config.training.grad_accum,
+        )
+    )
+
+
+def open_writers(experiment, console, step, use_wandb):
+    """The writers of process 0; other processes write nothing."""
+    if jax.process_index():
+        return []
+    writers = [console, metrics.JsonLines(experiment.path("metrics.jsonl"), step)]
+    if use_wandb:
+        writers.append(metrics.Wandb(experiment.workdir, experiment.config))
+    board = metrics.TensorBoard.load(experiment.path("tensorboard"))
+    return writers + [board] * (board is not None)
+
+
+def make_snapshot(experiment, writers):
+    """snapshot(state, step): grids of EMA and raw parameters from fixed seeds, samples/step_<step>_<kind>.png."""
+    generator = Generator(experiment, experiment.config.training.snapshot_sampling_batch)
+
+    def snapshot(state, step):
+        for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
+            path = experiment.path("samples", f"step_{step:08d}_{kind}.png")
+            images = generator.batch(params, 0)
+            if jax.process_index() == 0:
+                save_picture(images, path)
+            for writer in writers:
+                writer.image(step, kind, path)
+
+    return snapshot
+
+
+def make_evaluate(experiment):
+    """evaluate(state) -> {"eval_loss": ...}: loss of the EMA parameters on one test batch, always with the same noise."""
+    config = experiment.config
+    step = parallel.parallel(make_eval_step(get_objective(config, experiment.eps_net), seed=config.seed, data=config.data))
+    batch = None
+
+    def evaluate(state):
+        nonlocal batch
+        if batch is None:
+            held_out = experiment.dataset("test")
+            batches = pipeline.batches(held_out, config.training.batch_size, seed=config.seed)
+            batch = parallel.shard({"image": next(batches)["image"]})
+        number = parallel.replicate(jax.numpy.zeros((), jax.numpy.int32))
+        return {"eval_loss": float(parallel.first(step(state.ema[0], number, batch)))}
+
+    return evaluate

@@ -1,0 +1,101 @@
+"""The other members of the DEIS family (arXiv:2204.13902), in rho = sigma / alpha.
+
+With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho where one noise level serves all pixels.
+
+    rho_ab   Adams-Bashforth with the polynomial in rho
+    rho_rk   Runge-Kutta steps of v in P
+    ipndm    the step of order 0 with the Adams-Bashforth weights of equal steps for eps (PNDM, arXiv:2202.09778)
+"""
+
+import numpy as np
+
+from samplers import coefficients, grids
+from samplers.base import SCALAR
+from samplers.coefficients import Coefficients
+from samplers.exponential import Recursion
+from sde_lib import blocks
+
+RK = {  # name -> (fractions c, matrix a, weights b)
+    "1euler": ([0.0], [[0.0]], [1.0]),
+    "2heun": ([0.0, 1.0], [[0.0, 0.0], [1.0, 0.0]], [0.5, 0.5]),
+    "3kutta": ([0.0, 0.5, 1.0], [[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [-1.0, 2.0, 0.0]], [1 / 6, 4 / 6, 1 / 6]),
+    "4rk": (
+        [0.0, 0.5, 0.5, 1.0],
+        [[0.0] * 4, [0.5, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
+        [1 / 6, 2 / 6, 2 / 6, 1 / 6],
+    ),
+}
+ADAMS_BASHFORTH = ([1.0], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24])
+
+
+class RhoAB(Recursion):
+    """Adams-Bashforth in rho. deis_order: 0..3; other parameters as in GDDIM."""
+
+    order = "deis_order + 1"
+    reference = "arXiv:2204.13902"
+
+    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=7, grid="rho", noise_removal=True, trajectory=False):
+        self.deis_order, self.order = deis_order, deis_order + 1
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        return coefficients.multistep(self.sde, times, self.deis_order, past=past, variable="rho")
+
+
+def runge_kutta(sde, starts, ends, tableau):
+    """Rows of one step of `tableau` (c, a, b) from each of `starts` to each of `ends` (N,): N * stages rows.
+
+    Stage m + 1 is stage m plus Psi(t_{m+1}, .) (P(end) - P(start)) times the difference of two rows of the tableau.
+    """
+    c, a, b = (np.asarray(part) for part in tableau)
+    low, high = (np.exp(grids.log_rho(sde, t)) for t in (starts, ends))
+    inner = [grids.time_of_log_rho(sde, np.log(low + x * (high - low))) for x in c if 0 < x < 1]
+    nodes = np.stack([starts, *inner, *[ends] * int((c == 1).sum()), ends], 1)  # (N, stages + 1)
+    stages = len(c)
+    gain = np.diff(np.concatenate([a, b[None]]), axis=0)  # (stages, stages)
+    psi = sde.Psi(nodes[:, 1:], nodes[:, :-1])
+    W = blocks.matmul(sde.Psi(nodes[:, 1:], ends[:, None]), sde.R(ends)[:, None])
+    W = W - blocks.matmul(sde.Psi(nodes[:, 1:], starts[:, None]), sde.R(starts)[:, None])
+    eps = np.zeros((len(starts), stages, stages) + W.shape[2:])
+    for m in range(stages):
+        for j in range(m + 1):  # stage j is m - j evaluations back
+            eps[:, m, m - j] = gain[m, j] * W[:, m]
+    flat = lambda block: block.reshape(-1, *block.shape[2:])  # noqa: E731
+    return Coefficients(nodes[:, :-1].ravel(), flat(psi), flat(eps))
+
+
+class RhoRK(Recursion):
+    """Runge-Kutta in rho. rk_method: 1euler, 2heun, 3kutta or 4rk; other parameters as in GDDIM."""
+
+    order = nfe_per_step = "1 to 4"
+    processes = SCALAR
+    reference = "arXiv:2204.13902"
+
+    def __init__(self, sde, *, nfe=50, rk_method="2heun", ts_order=7, grid="rho", noise_removal=True, trajectory=False):
+        if rk_method not in RK:
+            raise ValueError(f"sampling.rk_method {rk_method!r} is unknown; use one of {', '.join(RK)}")
+        self.tableau = RK[rk_method]
+        self.order = self.nfe_per_step = len(self.tableau[0])
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        return runge_kutta(self.sde, times[:-1], times[1:], self.tableau)
+
+
+class IPNDM(Recursion):
+    """Improved PNDM on equal steps: second order, since its weights are exact for a constant flow only."""
+
+    order = 2
+    reference = "arXiv:2204.13902"
+
+    def __init__(self, sde, *, nfe=50, noise_removal=True, trajectory=False):
+        self.build_on_grid(sde, nfe, "uniform", 1, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        rows = coefficients.multistep(self.sde, times, 0)
+        eps = np.zeros((len(rows.times), 4) + rows.psi.shape[1:])
+        for i in range(len(eps)):
+            weights = ADAMS_BASHFORTH[min(i + len(past), 3)]
+            for j, weight in enumerate(weights):
+                eps[i, j] = weight * rows.eps[i, 0]
+        return rows._replace(eps=eps)

@@ -1,0 +1,86 @@
+"""DPM-Solver++ (arXiv:2211.01095) and UniPC (arXiv:2302.04867) for every process.
+
+Both integrate the data form of the flow (see `coefficients`) with polynomials of the data prediction D in log rho:
+
+    dpmpp_2m, dpmpp_sde   u_t = H u_s + (S(t) - H S(s)) (D_i + (D_i - D_{i-1}) / (2 r)), r = h_{i-1} / h_i in log rho;
+                          the published second-order step; dpmpp_sde takes H, and noise, of the lambda-SDE
+    dpmpp_3m              the quadratic through three predictions, integrated exactly (published code halves the term of
+                          the second derivative, which leaves it at second order)
+    unipc                 the multistep predictor of the same kind with its one-order-higher corrector on the evaluation
+                          that the next step uses anyway; weights are exact at all orders, so B(h) drops out
+"""
+
+import numpy as np
+
+from samplers import coefficients, grids
+from samplers.exponential import Recursion
+from samplers.gddim import PEC
+
+DATA = {"prediction": "data", "variable": "log_rho"}
+
+
+def second_order(sde, times, past, lambda_coef):
+    """Rows of DPM-Solver++(2M), of the probability flow (lambda_coef 0) or the lambda-SDE."""
+    rows = coefficients.multistep(sde, times, 0, prediction="data", lambda_coef=lambda_coef)
+    line = grids.log_rho(sde, np.concatenate([past[:1], times]))
+    steps = np.diff(line)
+    ahead = 0.5 * steps[1:] / steps[:-1]  # 1 / (2 r)
+    if not len(past):
+        ahead = np.concatenate([[0.0], ahead])
+    ahead = ahead.reshape((-1,) + (1,) * (rows.psi.ndim - 1))
+    weight = rows.eps[:, 0]
+    return rows._replace(eps=np.stack([(1 + ahead) * weight, -ahead * weight], 1))
+
+
+class DPMpp2M(Recursion):
+    """DPM-Solver++(2M); parameters as in GDDIM."""
+
+    order = 2
+    reference = "arXiv:2211.01095, algorithm 2"
+
+    def __init__(self, sde, *, nfe=50, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False):
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        return second_order(self.sde, times, past, 0.0)
+
+
+class DPMpp3M(DPMpp2M):
+    """DPM-Solver++(3M) with exact weights."""
+
+    order = 3
+
+    def table(self, times, past=()):
+        return coefficients.multistep(self.sde, times, 2, past=past, **DATA)
+
+
+class DPMppSDE(Recursion):
+    """SDE-DPM-Solver++(2M): the lambda-SDE, by default the reverse SDE (lambda_coef = 1)."""
+
+    order = "2 (law)"
+    stochastic = True
+    reference = "arXiv:2211.01095, appendix D"
+
+    def __init__(
+        self, sde, *, nfe=50, lambda_coef=1.0, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False
+    ):
+        if lambda_coef < 0:
+            raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
+        self.lambda_coef, self.order = lambda_coef, 2
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        return second_order(self.sde, times, past, self.lambda_coef)
+
+
+class UniPC(PEC):
+    """UniPC of order deis_order + 1 in the predictor; parameters as in GDDIM."""
+
+    reference = "arXiv:2302.04867"
+    form = DATA
+
+    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False):
+        super().__init__(
+            sde, nfe=nfe, deis_order=deis_order, ts_order=ts_order, grid=grid, noise_removal=noise_removal,
+            trajectory=trajectory,
+        )  # fmt: skip

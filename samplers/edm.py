@@ -1,0 +1,52 @@
+"""Heun's method in rho with churn (EDM, arXiv:2206.00364, algorithm 2), for every process.
+
+Before each step from t the forward process adds noise up to t_hat, where rho is (1 + gamma) times as large; gamma is
+min(s_churn / N, sqrt(2) - 1) while s_min <= rho <= s_max and 0 elsewhere. t_hat does not exceed T, so there is no churn
+before the first step. Steps end at t_min rather than at zero noise; noise_removal takes the rest.
+"""
+
+import numpy as np
+
+from samplers import deis, grids, stochastic
+from samplers.exponential import Recursion
+from sde_lib import blocks
+
+
+class Heun(Recursion):
+    """EDM's sampler, 2 evaluations a step. s_churn, s_min, s_max, s_noise as there; others as in GDDIM."""
+
+    order = 2
+    nfe_per_step = 2
+    stochastic = True
+    reference = "arXiv:2206.00364"
+
+    def __init__(
+        self, sde, *, nfe=50, s_churn=0.0, s_min=0.0, s_max=float("inf"), s_noise=1.0, ts_order=7, grid="rho",
+        noise_removal=True, trajectory=False,
+    ):  # fmt: skip
+        if min(s_churn, s_min, s_noise) < 0:
+            raise ValueError("sampling.s_churn, s_min and s_noise must not be negative")
+        self.s_churn, self.s_min, self.s_max, self.s_noise = s_churn, s_min, s_max, s_noise
+        self.stochastic = s_churn > 0
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def _raised(self, t):
+        """t_hat of the starts t (N,) of N steps."""
+        log_rho = grids.log_rho(self.sde, t)
+        gamma = np.minimum(self.s_churn / len(t), np.sqrt(2) - 1)
+        churned = (np.exp(log_rho) >= self.s_min) & (np.exp(log_rho) <= self.s_max) & (t < self.sde.T)
+        return np.where(churned, grids.time_of_log_rho(self.sde, log_rho + np.log1p(gamma)), t)
+
+    def table(self, times, past=()):
+        times = np.asarray(times, np.float64)
+        if not self.stochastic:
+            return deis.runge_kutta(self.sde, times[:-1], times[1:], deis.RK["2heun"])
+        starts = self._raised(times[:-1])
+        rows = deis.runge_kutta(self.sde, starts, times[1:], deis.RK["2heun"])
+        Psi, covariance = stochastic.transition(self.sde, starts[1:], times[1:-1])
+        last = slice(1, -1, 2)  # the rows that end a step, but for the last, go on to the next t_hat
+        rows.psi[last] = blocks.matmul(Psi, rows.psi[last])
+        rows.eps[last] = blocks.matmul(Psi[:, None], rows.eps[last])
+        noise = np.zeros_like(rows.psi)
+        noise[last] = self.s_noise * blocks.root(covariance)
+        return rows._replace(noise=noise)

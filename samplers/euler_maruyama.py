@@ -1,0 +1,74 @@
+"""Steps of the lambda-SDE du = (F u + (1 + lambda^2) / 2 G G^T R^-T eps) dt + lambda G dw in backward time.
+
+    em     Euler-Maruyama on it
+    sscs   symmetric splitting (CLD, arXiv:2112.07068, section 3.3) of the reverse SDE, lambda = 1, of a process whose
+           prior N(0, S) is invariant: the part A = -F - G G^T S^-1 with all the noise is solved exactly, and what is
+           left, G G^T (score + S^-1 u), takes one Euler step in the middle of it
+
+In backward time A has the transition S Psi(s, t)^T S^-1 over [t, s]. The two half steps of A between evaluations are one
+step from middle to middle; the very first maps the prior onto itself and is left out.
+"""
+
+import numpy as np
+
+from samplers.base import STATIONARY
+from samplers.coefficients import Coefficients
+from samplers.exponential import Recursion
+from sde_lib import blocks
+
+
+def score_weight(sde, t):
+    """-R^-T: score = -R^-T eps, at host times t."""
+    return -blocks.transpose(blocks.inverse(sde.R(t)))
+
+
+def euler_maruyama(sde, times, lambda_coef):
+    """Rows of Euler-Maruyama along decreasing `times` (N + 1,)."""
+    times = np.asarray(times, np.float64)
+    t, h = times[:-1], np.diff(times)[:, None, None, None, None]
+    GGt = sde.GGt(t)
+    psi = blocks.identity(sde.k) + h * sde.F(t)
+    eps = -h * (1 + lambda_coef**2) / 2 * blocks.matmul(GGt, score_weight(sde, t))
+    noise = lambda_coef * np.sqrt(-h) * blocks.root(GGt) if lambda_coef else None
+    return Coefficients(t, psi + np.zeros_like(eps), eps[:, None], noise=noise)
+
+
+class EulerMaruyama(Recursion):
+    """Euler-Maruyama; lambda_coef 0 is Euler on the probability flow, 1 the reverse SDE. Others as in GDDIM."""
+
+    stochastic = True
+    reference = "arXiv:2206.05564, eq. 7"
+
+    def __init__(
+        self, sde, *, nfe=1000, lambda_coef=1.0, ts_order=2, grid="power", noise_removal=True, trajectory=False
+    ):
+        if lambda_coef < 0:
+            raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
+        self.lambda_coef, self.stochastic = lambda_coef, lambda_coef > 0
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        return euler_maruyama(self.sde, times, self.lambda_coef)
+
+
+class SSCS(Recursion):
+    """Symmetric splitting of the reverse SDE. Parameters as in GDDIM."""
+
+    stochastic = True
+    processes = STATIONARY
+    reference = "arXiv:2112.07068"
+
+    def __init__(self, sde, *, nfe=100, ts_order=2, grid="power", noise_removal=True, trajectory=False):
+        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+
+    def table(self, times, past=()):
+        sde, times = self.sde, np.asarray(times, np.float64)
+        t, h = (times[1:] + times[:-1]) / 2, -np.diff(times)[:, None, None, None, None]
+        S = np.diag(sde.prior_std() ** 2)[None, None]
+        ends = np.append(t[1:], times[-1])
+        A = blocks.matmul(blocks.matmul(S, blocks.transpose(sde.Psi(t, ends))), blocks.inverse(S))
+        covariance = S - blocks.matmul(blocks.matmul(A, S), blocks.transpose(A))
+        GGt = h * sde.GGt(t)
+        psi = blocks.matmul(A, blocks.identity(sde.k) + blocks.matmul(GGt, blocks.inverse(S)))
+        eps = blocks.matmul(A, blocks.matmul(GGt, score_weight(sde, t)))
+        return Coefficients(t, psi, eps[:, None], noise=blocks.root(covariance))

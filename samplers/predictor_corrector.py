@@ -1,0 +1,149 @@
+"""Predictor-corrector sampling of score_sde (arXiv:2011.13456, algorithms 1 to 5), for processes with k = 1.
+
+At each time the corrector takes n_steps_each Langevin steps u <- u + h score + sqrt(2 h) z, then the predictor goes on
+to the next time. Predictors, with the forward transition Psi(t, s), covariance Q, from s to t:
+
+    euler_maruyama      the Euler step of the reverse SDE
+    reverse_diffusion   u_s = (2 - Psi) u_t + Q score + Q^(1/2) z
+    ancestral           u_s = Psi^-1 (u_t + Q score) + noise of the posterior of u_s given u_t and the data
+
+For discrete betas Psi = sqrt(1 - beta_i), Q = beta_i, and for VE Q is the difference of variances, so these are the
+steps of DDPM and SMLD there. Correctors, with a = Psi^2 of the step:
+
+    langevin            h = 2 a (snr |z| / |score|)^2, the norms of each image by itself (score_sde averages over the
+                        batch, so that its images depend on each other)
+    ald                 h = 2 a (snr std)^2
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from samplers import coefficients, grids, stochastic
+from samplers.base import DIAGONAL, Sampler, Samples
+from samplers.coefficients import Coefficients
+from samplers.euler_maruyama import euler_maruyama, score_weight
+from samplers.exponential import advance, draw, predictions
+from sde_lib import blocks
+from sde_lib.base import example_keys
+
+
+def reverse_diffusion(sde, times, probability_flow):
+    """Rows of the reverse diffusion predictor."""
+    t = times[:-1]
+    Psi, Q = stochastic.transition(sde, t, times[1:])
+    eps = (0.5 if probability_flow else 1.0) * blocks.matmul(Q, score_weight(sde, t))
+    noise = np.zeros_like(Q) if probability_flow else blocks.root(Q)
+    return Coefficients(t, 2 * blocks.identity(sde.k) - Psi, eps[:, None], noise=noise)
+
+
+def ancestral(sde, times, probability_flow):
+    """Rows of ancestral sampling: stochastic gDDIM of order 0 at lambda = 1. ValueError for probability_flow."""
+    if probability_flow:
+        raise ValueError(
+            "sampling.probability_flow needs sampling.predictor euler_maruyama or reverse_diffusion, not ancestral"
+        )
+    t, s = times[:-1], times[1:]
+    Psi, Q = stochastic.transition(sde, t, s)
+    back = sde.Psi(s, t)
+    eps = blocks.matmul(blocks.matmul(back, Q), score_weight(sde, t))
+    return Coefficients(t, back, eps[:, None], noise=stochastic.noise(sde, s, t, 1.0))
+
+
+PREDICTORS = {
+    "euler_maruyama": lambda sde, times, flow: euler_maruyama(sde, times, 0.0 if flow else 1.0),
+    "reverse_diffusion": reverse_diffusion,
+    "ancestral": ancestral,
+    "none": None,
+}
+
+
+def langevin(snr, a, std, score, z):
+    """Step sizes (B, 1, ...) of the Langevin corrector."""
+    norm = lambda v: jnp.sqrt((v**2).sum(tuple(range(1, v.ndim)), keepdims=True))  # noqa: E731
+    return 2 * a * (snr * norm(z) / norm(score)) ** 2
+
+
+def annealed_langevin(snr, a, std, score, z):
+    """Step size of annealed Langevin dynamics."""
+    return 2 * a * (snr * std) ** 2
+
+
+CORRECTORS = {"langevin": langevin, "ald": annealed_langevin, "none": None}
+
+
+class PredictorCorrector(Sampler):
+    """nfe // (evaluations of a step) steps, on equal times by default.
+
+    predictor, corrector: see above. snr: of the corrector. n_steps_each: its steps at every time. probability_flow:
+    predictors without noise and with half the score. noise_removal: no noise in the very last prediction, at no cost.
+    """
+
+    nfe_per_step = "1 + n_steps_each"
+    stochastic = True
+    processes = DIAGONAL
+    reference = "arXiv:2011.13456"
+
+    def __init__(
+        self, sde, *, nfe=2000, predictor="reverse_diffusion", corrector="langevin", snr=0.16, n_steps_each=1,
+        probability_flow=False, ts_order=1, grid="uniform", noise_removal=True, trajectory=False,
+    ):  # fmt: skip
+        for key, name, known in (("predictor", predictor, PREDICTORS), ("corrector", corrector, CORRECTORS)):
+            if name not in known:
+                raise ValueError(f"sampling.{key} {name!r} is unknown; use one of {', '.join(known)}")
+        if predictor == corrector == "none":
+            raise ValueError("sampling.predictor and sampling.corrector are both 'none': choose at least one")
+        self.sde, self.trajectory, self.snr = sde, trajectory, snr
+        self.n_steps_each = 0 if corrector == "none" else n_steps_each
+        self.step_size = CORRECTORS[corrector]
+        self.nfe_per_step = self.n_steps_each + (predictor != "none")
+        times = grids.make_grid(grid, sde, nfe // self.nfe_per_step, ts_order)
+        self.nfe = (len(times) - 1) * self.nfe_per_step
+        self.rows = (
+            None if predictor == "none" else self._predictions(predictor, times, probability_flow, noise_removal)
+        )
+        t = times[:-1]
+        self.correction = {
+            "t": t,
+            "a": sde.Psi(t, times[1:])[grids.FIRST] ** 2,
+            "std": sde.R(t)[grids.FIRST],
+            "score": score_weight(sde, t),
+        }
+
+    def _predictions(self, predictor, times, probability_flow, noise_removal):
+        rows = PREDICTORS[predictor](self.sde, times, probability_flow)
+        noise = np.zeros_like(rows.psi) if rows.noise is None else rows.noise
+        if noise_removal:
+            noise[-1] = 0
+        return rows._replace(noise=noise)
+
+    def _correct(self, eps_fn, u, at, keys, i):
+        """n_steps_each Langevin steps at the time of `at`: (u, the last eps)."""
+
+        def step(u, j):
+            e = eps_fn(u, jnp.full(u.shape[:1], at["t"]))
+            score, z = blocks.apply(at["score"], e), draw(keys, i + j, u)
+            h = self.step_size(self.snr, at["a"], at["std"], score, z)
+            return u + h * score + jnp.sqrt(2 * h) * z, (u, e)
+
+        return jax.lax.scan(step, u, jnp.arange(self.n_steps_each))
+
+    def __call__(self, eps_fn, key, u_T):
+        keys = example_keys(key, len(u_T))
+        rows, correction = jax.tree.map(lambda a: jnp.asarray(a, u_T.dtype), (self.rows, self.correction))
+
+        def step(u, numbered):
+            i, row, at = numbered
+            first, visited = i * self.nfe_per_step, None
+            if self.n_steps_each:
+                u, visited = self._correct(eps_fn, u, at, keys, first)
+                visited = jax.tree.map(lambda v: v[-1], visited)
+            if row is not None:
+                before = u
+                u, _, e = advance(eps_fn, u, (), row, keys, first + self.n_steps_each)
+                visited = before, e
+            return u, visited if self.trajectory else None
+
+        steps = jnp.arange(len(self.correction["t"]))
+        u, visited = jax.lax.scan(step, u_T, (steps, rows, correction))
+        return Samples(u, self.nfe, predictions(self.sde, self.correction["t"], *visited) if self.trajectory else None)

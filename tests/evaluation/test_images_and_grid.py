@@ -1,0 +1,82 @@
+"""Sample folders read back exactly; grids are exact pixel by pixel."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.grid import save_grid
+from evaluation.images import iterate_images
+
+
+def random_images(n, height, width, channels, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, height, width, channels)).astype(np.uint8)
+
+
+def read_all(path, batch_size=4):
+    batches = list(iterate_images(path, batch_size))
+    assert all(len(batch) <= batch_size for batch in batches)
+    return np.concatenate(batches)
+
+
+def test_folder_of_npz_ignores_the_preview(tmp_path):
+    images = random_images(10, 3, 5, 1)
+    np.savez(tmp_path / "samples_0.npz", samples=images[:6])
+    np.savez(tmp_path / "samples_1.npz", images[6:])  # ADM's arr_0
+    save_grid(images, tmp_path / "grid.png")
+    np.testing.assert_array_equal(read_all(tmp_path), images)
+    np.testing.assert_array_equal(read_all(tmp_path / "samples_1.npz"), images[6:])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_folder_tree_of_png(tmp_path, channels):
+    images = random_images(6, 4, 7, channels)
+    for i, image in enumerate(images):
+        folder = tmp_path / f"class{i // 3}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0] if channels == 1 else image).save(folder / f"{i}.png")
+    np.testing.assert_array_equal(read_all(tmp_path), images)
+
+
+def test_bad_inputs_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no images at .*absent"):
+        read_all(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"expected samples_\*\.npz or files ending in"):
+        read_all(tmp_path)
+    Image.fromarray(random_images(1, 4, 4, 3)[0]).save(tmp_path / "a.png")
+    Image.fromarray(random_images(1, 5, 4, 3)[0]).save(tmp_path / "b.png")
+    for batch_size in (1, 4):
+        with pytest.raises(ValueError, match=r"b\.png.*\(5, 4, 3\)"):
+            read_all(tmp_path, batch_size)
+    (tmp_path / "b.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"b\.png: not a readable image"):
+        read_all(tmp_path)
+    np.savez(tmp_path / "samples_0.npz", samples=np.zeros((2, 4, 4, 3), np.float32))
+    with pytest.raises(ValueError, match=r"samples_0\.npz: samples is float32"):
+        read_all(tmp_path)
+    np.savez(tmp_path / "samples_0.npz", x=np.zeros(2))
+    with pytest.raises(ValueError, match="no array named samples or arr_0, only x"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grid_pixels(tmp_path, channels):
+    images = random_images(5, 2, 3, channels)
+    save_grid(images, tmp_path / "grid.png", columns=2, scale=3)
+    sheet = np.asarray(Image.open(tmp_path / "grid.png")).reshape(3 * 2 * 3, 2 * 3 * 3, channels)
+    for y in range(sheet.shape[0]):
+        for x in range(sheet.shape[1]):
+            index = (y // 6) * 2 + x // 9
+            expected = images[index, y % 6 // 3, x % 9 // 3] if index < 5 else np.zeros(channels)
+            np.testing.assert_array_equal(sheet[y, x], expected)
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(8, 64), (28, 56), (32, 64), (256, 256)])
+def test_small_images_are_enlarged(tmp_path, side, pixels):
+    save_grid(random_images(4, side, side, 1), tmp_path / "grid.png")
+    assert Image.open(tmp_path / "grid.png").size == (2 * pixels, 2 * pixels)
+
+
+def test_grid_refuses_floats(tmp_path):
+    with pytest.raises(ValueError, match="uint8 images .* got float32"):
+        save_grid(np.zeros((1, 2, 2, 1), np.float32), tmp_path / "grid.png")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,87 @@
+"""Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
+
+    state    parameters, EMA, optimiser state and step, as host arrays
+    meta     position (examples consumed), the resolved config, versions
+"""
+
+import importlib.metadata
+import os
+
+import jax
+import numpy as np
+
+
+class Checkpoints:
+    """The checkpoints in `directory`: the last `keep_last`, and for good those of every `keep_period` steps."""
+
+    def __init__(self, directory, keep_last=2, keep_period=None):
+        import orbax.checkpoint as ocp
+
+        self._ocp = ocp
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep_last, keep_period=keep_period, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+
+    @property
+    def latest(self):
+        """Step of the newest complete checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state, *, position, config):
+        """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is."""
+        step, ocp = int(state.step), self._ocp
+        if step == self.latest:
+            return
+        tree = jax.tree.map(np.asarray, _plain(state))
+        meta = {"position": position, "config": config.to_dict(), "versions": versions()}
+        self._manager.save(
+            step, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
+        )
+
+    def restore(self, state, step=None):
+        """(state, meta) of `step` (default: the newest) in the structure of `state` (arrays or their shapes).
+
+        ValueError names the first leaf that is missing, unexpected or of another shape.
+        """
+        ocp, step = self._ocp, self.latest if step is None else step
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
+        saved = self._manager.restore(step, args=args)
+        return _rebuild(state, saved["state"], f"checkpoint {step}"), saved["meta"]
+
+    def close(self):
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _plain(state):
+    """The state as nested dicts, the form on disk: free of optax's classes."""
+    opt_state = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state)}
+    ema = {str(i): tree for i, tree in enumerate(state.ema)}
+    return {"step": state.step, "params": state.params, "ema": ema, "opt_state": opt_state}
+
+
+def _rebuild(state, saved, where):
+    """`saved` (see `_plain`) as a state of the structure of `state`."""
+    ours, theirs = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+        for leaves in map(jax.tree_util.tree_leaves_with_path, (_plain(state), saved))
+    )
+    for name in sorted(ours.keys() | theirs.keys()):
+        shapes = [np.shape(side[name]) if name in side else "nothing" for side in (theirs, ours)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{where} holds {shapes[0]} as {name}, where the config asks for {shapes[1]}")
+    structure = jax.tree.structure(state.opt_state)
+    return state.replace(
+        step=saved["step"],
+        params=saved["params"],
+        ema=tuple(saved["ema"][str(i)] for i in range(len(state.ema))),
+        opt_state=jax.tree.unflatten(structure, [saved["opt_state"][name] for name in _plain(state)["opt_state"]]),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the numbers."""
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {name: importlib.metadata.version(name) for name in names}

@@ -1,0 +1,142 @@
+"""Where numbers go: the console, metrics.jsonl, and on request Weights & Biases and TensorBoard.
+
+A writer has write(step, scalars), image(step, name, path) and close(). jsonl is the record: one line per log step,
+flushed at once, cut back to the checkpoint when a run resumes.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+
+
+class Console:
+    """One line per log step; on a terminal also a progress bar. batch_size: images per step, for images/s and ETA."""
+
+    def __init__(self, n_iters, batch_size, start=0):
+        self.n_iters, self.batch_size, self.bar = n_iters, batch_size, None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=n_iters, initial=start, unit="step", dynamic_ncols=True)
+        self.mark(start)
+
+    def say(self, line):
+        """Prints a line without disturbing the bar."""
+        self.bar.write(line) if self.bar else print(line, flush=True)
+
+    def mark(self, step):
+        """Restarts the clock of images/s: what went before (compilation, sampling) does not count."""
+        self.step, self.clock = step, time.perf_counter()
+
+    def rate(self, step):
+        """Images per second since the last mark, which moves here."""
+        rate = (step - self.step) * self.batch_size / max(time.perf_counter() - self.clock, 1e-9)
+        self.mark(step)
+        return rate
+
+    def advance(self, step):
+        """Moves the bar to `step`."""
+        if self.bar:
+            self.bar.update(step - self.bar.n)
+
+    def write(self, step, scalars):
+        left = (self.n_iters - step) * self.batch_size / max(scalars.get("images_per_s", 0), 1e-9)
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
+        self.say(f"step {step}/{self.n_iters}  {shown}" + (f"  ETA {duration(left)}" if "images_per_s" in scalars else ""))
+
+    def image(self, step, name, path):
+        self.say(f"step {step}/{self.n_iters}  {name} samples: {path}")
+
+    def close(self):
+        if self.bar:
+            self.bar.close()
+
+
+class JsonLines:
+    """metrics.jsonl: {"step": ..., name: number, ...} per line; lines after step `start` are dropped at opening."""
+
+    def __init__(self, path, start=0):
+        kept = []
+        if os.path.exists(path):
+            with open(path) as file:
+                kept = [line for line in file if _step(line) <= start]
+        with open(f"{path}.tmp", "w") as file:
+            file.writelines(kept)
+        os.replace(f"{path}.tmp", path)
+        self.file = open(path, "a")  # noqa: SIM115  (closed by close)
+
+    def write(self, step, scalars):
+        self.file.write(json.dumps({"step": step, **scalars}) + "\n")
+        self.file.flush()
+
+    def image(self, step, name, path):
+        pass
+
+    def close(self):
+        self.file.close()
+
+
+class Wandb:
+    """A Weights & Biases run that a resumed run continues; WANDB_MODE=offline works without an account."""
+
+    def __init__(self, workdir, config):
+        try:
+            import wandb
+        except ImportError as error:
+            raise ImportError("--wandb needs the package wandb: pip install wandb") from error
+        self.wandb = wandb
+        name = os.path.basename(os.path.abspath(workdir))
+        self.run = wandb.init(project="linnet", name=name, id=name, resume="allow", dir=workdir, config=config.to_dict())
+
+    def write(self, step, scalars):
+        self.run.log(scalars, step=step)
+
+    def image(self, step, name, path):
+        self.run.log({f"samples/{name}": self.wandb.Image(path)}, step=step)
+
+    def close(self):
+        self.run.finish()
+
+
+class TensorBoard:
+    """Event files in `logdir` through clu; `load` returns None where the extra `tensorboard` is not installed."""
+
+    def __init__(self, writer):
+        self.writer = writer
+
+    @classmethod
+    def load(cls, logdir):
+        try:
+            from clu import metric_writers
+        except ImportError:
+            return None
+        return cls(metric_writers.SummaryWriter(logdir))
+
+    def write(self, step, scalars):
+        self.writer.write_scalars(step, scalars)
+
+    def image(self, step, name, path):
+        import numpy as np
+        from PIL import Image
+
+        self.writer.write_images(step, {name: np.atleast_3d(np.array(Image.open(path)))[None]})
+
+    def close(self):
+        self.writer.close()
+
+
+def _step(line):
+    """The step of a line of metrics.jsonl; infinity for a line that was cut off."""
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return math.inf
+
+
+def duration(seconds):
+    """1:02:03, or 2:03 below an hour."""
+    hours, rest = divmod(int(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,13 @@
+"""Objectives. OBJECTIVES names them; `get_objective(config, eps_net)` builds config.training.objective."""
+
+from training.objectives.dsm import DenoisingScoreMatching
+
+OBJECTIVES = {"dsm": DenoisingScoreMatching}
+
+
+def get_objective(config, eps_net):
+    """The objective that config.training names. ValueError for an unknown name."""
+    name = config.training.objective
+    if name not in OBJECTIVES:
+        raise ValueError(f"config.training.objective {name!r} is unknown; use one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[name](config, eps_net)

@@ -1,0 +1,15 @@
+"""The optimiser: clipping by global norm, Adam with decoupled weight decay, linear warm-up from 0 (score_sde)."""
+
+import optax
+
+
+def create_optimizer(config) -> optax.GradientTransformation:
+    """The optimiser of config.optim. ValueError for an unknown name."""
+    c = config.optim
+    if c.optimizer not in ("Adam", "AdamW"):
+        raise ValueError(f"config.optim.optimizer {c.optimizer!r} is unknown; use Adam or AdamW")
+    if c.optimizer == "Adam" and c.weight_decay:
+        raise ValueError("config.optim.weight_decay is for AdamW: set config.optim.optimizer=AdamW")
+    rate = optax.linear_schedule(0.0, c.lr, c.warmup) if c.warmup > 0 else c.lr
+    adam = optax.adamw(rate, b1=c.beta1, b2=c.beta2, eps=c.eps, weight_decay=c.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(c.grad_clip), adam) if c.grad_clip >= 0 else adam

@@ -1,0 +1,97 @@
+"""Data parallelism by pmap: the only file that says so.
+
+pmap maps over the local devices of a process and, where several processes are joined (jax.distributed), over all
+devices of all of them. Host arrays are placed with explicit shardings, and one copy of a replicated result is taken
+from its first addressable shard, so that nothing is moved that need not be.
+"""
+
+import os
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from training.step import AXIS
+
+
+def initialize():
+    """Joins the processes named by LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID, if set."""
+    if "LINNET_COORDINATOR" in os.environ:
+        if os.environ.get("JAX_PLATFORMS") == "cpu":
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(
+            os.environ["LINNET_COORDINATOR"],
+            int(os.environ["LINNET_PROCESSES"]),
+            int(os.environ["LINNET_PROCESS_ID"]),
+        )
+
+
+def _sharding():
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
+
+
+def replicate(tree):
+    """A copy of every leaf on each local device: shape (devices, ...)."""
+    n, sharding = jax.local_device_count(), _sharding()
+    return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (n, *np.shape(a))), sharding), tree)
+
+
+def first(tree):
+    """One copy of a replicated tree, on its device: the first shard, without the device axis."""
+    return jax.tree.map(lambda a: a.addressable_shards[0].data[0], tree)
+
+
+def to_host(tree):
+    """One copy of a replicated tree as NumPy arrays."""
+    return jax.tree.map(lambda a: np.array(a.addressable_shards[0].data)[0], tree)
+
+
+def shard(batch):
+    """Host arrays (n, ...) -> (devices, n / devices, ...) on the local devices."""
+    n, sharding = jax.local_device_count(), _sharding()
+    return jax.tree.map(lambda a: jax.device_put(a.reshape(n, -1, *a.shape[1:]), sharding), batch)
+
+
+def shard_steps(batches):
+    """A list of s host batches (n, ...) -> one tree (devices, s, n / devices, ...) on the local devices."""
+    n, sharding = jax.local_device_count(), _sharding()
+
+    def place(*arrays):
+        stacked = np.stack([a.reshape(n, -1, *a.shape[1:]) for a in arrays], axis=1)
+        return jax.device_put(stacked, sharding)
+
+    return jax.tree.map(place, *batches)
+
+
+def unshard(array):
+    """(devices, n, ...) -> NumPy (devices * n, ...)."""
+    array = np.asarray(array)
+    return array.reshape(-1, *array.shape[2:])
+
+
+def check_batch(batch_size, name="config.training.batch_size", parts=1):
+    """ValueError unless `batch_size` splits evenly over all devices, and each share into `parts`."""
+    devices = jax.device_count()
+    if batch_size % (devices * parts):
+        by = f"{devices} devices" + (f" times {parts} parts of grad_accum" if parts > 1 else "")
+        raise ValueError(f"{name}={batch_size} is not divisible by {by}; use a multiple of {devices * parts}")
+
+
+def parallel_steps(step):
+    """step(state, batch) -> pmapped (state, batches (devices, s, ...)) -> (state, metrics (devices, s, ...)).
+
+    The state is donated. s = 1 (always so on CPU) runs the step without a loop around it.
+    """
+
+    def run(state, batches):
+        if jax.tree.leaves(batches)[0].shape[0] == 1:
+            state, metrics = step(state, jax.tree.map(lambda a: a[0], batches))
+            return state, jax.tree.map(lambda m: m[None], metrics)
+        return jax.lax.scan(step, state, batches)
+
+    return jax.pmap(run, axis_name=AXIS, donate_argnums=0)
+
+
+def parallel(function):
+    """`function` on every local device over arrays with a device axis; AXIS is the name of that axis."""
+    return jax.pmap(function, axis_name=AXIS)

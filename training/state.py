@@ -1,0 +1,41 @@
+"""The state of training, and its one update."""
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate."""
+
+    step: jax.Array
+    params: dict
+    ema: tuple
+    opt_state: optax.OptState
+
+    @classmethod
+    def create(cls, params, optimizer, ema_rates):
+        """The state before the first step; every average starts at the parameters."""
+        ema = tuple(jax.tree.map(jnp.array, params) for _ in ema_rates)
+        return cls(step=jnp.zeros((), jnp.int32), params=params, ema=ema, opt_state=optimizer.init(params))
+
+    def apply_gradients(self, grads, optimizer, ema_rates):
+        """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k."""
+        updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
+        params = optax.apply_updates(self.params, updates)
+        warm = 9.0 / (10.0 + self.step)  # 1 - (1 + k) / (10 + k)
+        ema = tuple(
+            optax.incremental_update(params, average, jnp.maximum(1.0 - rate, warm))
+            for average, rate in zip(self.ema, ema_rates, strict=True)
+        )
+        return self.replace(step=self.step + 1, params=params, ema=ema, opt_state=opt_state)
+
+
+def ema_rates(config) -> tuple[float, ...]:
+    """The rates of config.model.ema_rate, one number or several. ValueError unless all are in [0, 1)."""
+    rates = config.model.ema_rate
+    rates = (rates,) if isinstance(rates, float | int) else tuple(rates)
+    if not rates or not all(0 <= rate < 1 for rate in rates):
+        raise ValueError(f"config.model.ema_rate={rates} must hold numbers in [0, 1)")
+    return rates

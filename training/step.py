@@ -1,0 +1,94 @@
+"""One training step as a pure function of (state, batch), to be run on every device of the axis AXIS.
+
+Randomness is a function of (seed, step, position in the global batch): nothing is stored, and neither the number of
+devices nor gradient accumulation changes what an example sees.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from data import transforms
+
+AXIS = "batch"
+QUARTILES = 4
+
+
+def draw(seed, step, n, objective):
+    """(keys of flips, dequantisation and loss (n, 3), times (n,)) of the n examples of this device at `step`."""
+    devices = jax.lax.axis_size(AXIS)
+    position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
+    shared, private = jax.random.split(jax.random.fold_in(jax.random.key(seed), step))
+    keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(private, i), 3))(position)
+    return keys, objective.times(shared, position, devices * n)
+
+
+def prepare(images, keys, data):
+    """uint8 images (n, H, W, C) -> network range float32, flipped and dequantised as config.data says."""
+    if data.random_flip and images.ndim == 4:
+        images = transforms.random_flip(keys[:, 0], images)
+    dequantize = keys[:, 1] if data.uniform_dequantization else None
+    return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
+
+
+def by_quartile(losses, t, objective):
+    """(sum of losses, number of examples) in each quarter of the time range, both (QUARTILES,), over all devices."""
+    fraction = (t - objective.t_min) / (objective.sde.T - objective.t_min)
+    member = jax.nn.one_hot((fraction * QUARTILES).astype(int).clip(0, QUARTILES - 1), QUARTILES)
+    return jax.lax.psum((losses @ member, member.sum(0)), AXIS)
+
+
+def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1):
+    """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts.
+
+    The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch. On CPU
+    the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
+    """
+
+    def mean_loss(params, x, keys, t):
+        losses = objective.losses(params, x, keys, t)
+        return losses.mean(), losses
+
+    def part(params, carry, inputs):
+        (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
+        return jax.tree.map(jnp.add, carry, grads), losses
+
+    def gradient(params, inputs):
+        if grad_accum == 1:
+            (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
+            return grads, losses
+        parts = jax.tree.map(lambda a: a.reshape(grad_accum, -1, *a.shape[1:]), inputs)
+        grads, losses = jax.lax.scan(
+            lambda carry, inputs: part(params, carry, inputs),
+            jax.tree.map(jnp.zeros_like, params),
+            parts,
+            unroll=jax.default_backend() == "cpu",
+        )
+        return jax.tree.map(lambda g: g / grad_accum, grads), losses.reshape(-1)
+
+    def step(state, batch):
+        keys, t = draw(seed, state.step, len(batch["image"]), objective)
+        x = prepare(batch["image"], keys, data)
+        grads, losses = gradient(state.params, (x, keys[:, 2], t))
+        grads = jax.lax.pmean(grads, AXIS)
+        sums, counts = by_quartile(losses, t, objective)
+        metrics = {
+            "loss": jax.lax.pmean(losses.mean(), AXIS),
+            "grad_norm": optax.global_norm(grads),
+            "quartile_sum": sums,
+            "quartile_count": counts,
+        }
+        return state.apply_gradients(grads, optimizer, ema_rates), metrics
+
+    return step
+
+
+def make_eval_step(objective, *, seed, data):
+    """step(params, step number, {"image"}) -> mean loss over all devices, without dropout or flips."""
+
+    def step(params, number, batch):
+        keys, t = draw(seed, number, len(batch["image"]), objective)
+        x = transforms.to_model_range(batch["image"], centered=data.centered)
+        return jax.lax.pmean(objective.losses(params, x, keys[:, 2], t, train=False).mean(), AXIS)
+
+    return step
