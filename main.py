@@ -1,7 +1,7 @@
 """Linnet's command line: flags -> config -> mode.
 
-    python main.py --config=configs/toy/digits_cld.py --mode=train --workdir=runs/digits
-    python main.py --config=configs/toy/digits_cld.py --mode=check --workdir=runs/digits
+    python main.py --config=configs/cld/digits.py --mode=train --workdir=runs/digits
+    python main.py --config=configs/cld/digits.py --mode=check --workdir=runs/digits
 
 Modes
     train      train, or go on with, the model of --workdir
@@ -17,7 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 MODES = ("train", "sample", "fid", "check", "fid_stats")
@@ -35,6 +35,7 @@ flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memo
 def main(argv):
     """Prepares JAX and runs the mode."""
     del argv
+    logging.set_verbosity(logging.WARNING)
     enable_compilation_cache()
     from modes.experiment import Experiment
 

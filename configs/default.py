@@ -32,26 +32,37 @@ SDE = {
 }
 SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 
-SHARED = {
+BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
-    "dropout": 0.1,
-    "dtype": "float32",  # of convolutions and products: float32 | bfloat16; parameters and norms stay float32
-    "prediction": "eps",  # what the network's output means: eps | score (published VE networks)
+    "prediction": "eps",  # what the network's output means: eps | score (score_sde's networks for VE)
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v)
 }
-UNET = {
-    "nf": 128,  # channels of the first level
-    "ch_mult": (1, 2, 2, 2),  # channels of each level, in units of nf
+NETWORK = {
+    "nf": 128,  # channels of the first level; width of an MLP
     "num_res_blocks": 4,  # blocks of each level
+    "dropout": 0.1,
+    "nonlinearity": "swish",
+    "dtype": "float32",  # of convolutions and products: float32 | bfloat16; parameters and norms stay float32
+}
+CONVOLUTIONAL = NETWORK | {
+    "ch_mult": (1, 2, 2, 2),  # channels of each level, in units of nf
     "attn_resolutions": (16,),  # image heights at which attention acts
     "resamp_with_conv": True,
     "conditional": True,  # on the noise level
-    "nonlinearity": "swish",
-    "remat": False,  # recompute activations in the backward pass: less memory, a third more work
+    "remat": False,  # recompute activations in the backward pass: less memory, about a third more work
+    "scale_by_sigma": False,  # divide the output by sigma (VE)
+    "sigma_min": 0.01,  # with num_scales: noise levels of integer labels, where scale_by_sigma needs them
+    "sigma_max": 50.0,
+    "num_scales": 1000,  # states of the discrete chain (training.continuous = False)
+}
+EMBEDDING = {
+    "embedding_type": "positional",  # positional | fourier (of the logarithm of the label)
+    "fourier_scale": 16.0,
 }
 MODEL = {
-    "ncsnpp": SHARED
-    | UNET
+    "ncsnpp": BORDER
+    | CONVOLUTIONAL
+    | EMBEDDING
     | {
         "name": "ncsnpp",
         "fir": False,  # anti-aliased resampling
@@ -61,16 +72,10 @@ MODEL = {
         "progressive": "none",  # none | output_skip | residual
         "progressive_input": "none",  # none | input_skip | residual
         "progressive_combine": "sum",  # sum | cat
-        "embedding_type": "positional",  # positional | fourier (of the logarithm of the label)
-        "fourier_scale": 16.0,
         "init_scale": 0.0,  # of the last convolution of each block; 0 starts at the identity
-        "scale_by_sigma": False,  # divide the output by sigma (VE)
-        "sigma_min": 0.01,  # with num_scales: sigma of integer labels, for positional and scale_by_sigma
-        "sigma_max": 50.0,
-        "num_scales": 1000,
     },
-    "ddpm": SHARED | UNET | {"name": "ddpm", "num_res_blocks": 2},
-    "mlp": SHARED | {"name": "mlp", "dropout": 0.0, "width": 128, "depth": 4},
+    "ddpm": BORDER | CONVOLUTIONAL | {"name": "ddpm", "num_res_blocks": 2},
+    "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "dropout": 0.0},
 }
 
 

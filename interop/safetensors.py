@@ -62,7 +62,7 @@ def _parse(path, text):
                 numbers = [*entry["shape"], *entry["data_offsets"]]
                 if entry["dtype"] not in DTYPES or len(entry["data_offsets"]) != 2:
                     raise ValueError(f"{name} is {entry}")
-                if not all(type(number) is int and number >= 0 for number in numbers):
+                if len(numbers) > 10 or not all(type(number) is int and 0 <= number < 1 << 48 for number in numbers):
                     raise ValueError(f"{name} is {entry}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(f"{path}: unreadable safetensors header ({str(error)[:200]})") from error

@@ -14,7 +14,7 @@ from models.ncsnpp import NCSNpp
 MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "mlp": MLP}
 
 BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction"})
-"""Keys of config.model that are not the network's own: name, weight averaging and the meaning of the output."""
+"""Keys of config.model that are not the network's own: name, averaging of weights, meaning of the output."""
 
 
 def create_model(config: ml_collections.ConfigDict) -> nn.Module:

@@ -46,7 +46,7 @@ class GaussianFourierProjection(nn.Module):
 
 
 def embed_labels(labels: jax.Array, kind: str, features: int, fourier_scale: float) -> jax.Array:
-    """Embed labels (B,) in a compact module: log(labels) by "fourier" -> (B, 2 features), else (B, features)."""
+    """Embed labels (B,) in a compact module: "fourier" of the log -> (B, 2 features), else (B, features)."""
     if kind == "fourier":
         return GaussianFourierProjection(features, fourier_scale)(jnp.log(labels.astype(jnp.float32)))
     return positional(labels, features)

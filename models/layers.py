@@ -41,7 +41,7 @@ def residual_sum(x: jax.Array, h: jax.Array, rescale: bool) -> jax.Array:
 
 
 def matmul(x: jax.Array, w: jax.Array) -> jax.Array:
-    """x (..., C) times w (C, D) as one two-dimensional product: on CPU the form with the fastest gradients."""
+    """x (..., C) times w (C, D) as one two-dimensional product: the fastest gradients on CPU."""
     return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[-1])
 
 
@@ -123,8 +123,8 @@ class GroupNorm(nn.Module):
         if not groups or channels % groups:
             groups = min(channels // 4, 32)
         if groups == 0 or channels % groups:
-            raise ValueError(f"GroupNorm: {channels} channels do not split into {groups} equal groups; choose "
-                             "model.nf and ch_mult so that they do (multiples of 32 always do)")
+            raise ValueError(f"GroupNorm: {channels} channels do not split into {groups} equal groups; "
+                             "choose model.nf and ch_mult so that they do (multiples of 32 always do)")
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
         x = x.astype(jnp.float32)
@@ -198,7 +198,7 @@ class Downsample(nn.Module):
 
 
 class Combine(nn.Module):
-    """Join an image pyramid x with features h: a 1x1 convolution of x, then "sum" or "cat" (channels double)."""
+    """Join an image pyramid x with features h: 1x1 convolution of x, then "sum" or "cat" (channels double)."""
 
     method: str
     dtype: str = "float32"

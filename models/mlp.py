@@ -43,7 +43,8 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
         """x (B, D), time_label (B,) -> (B, D) float32; train=True with dropout needs the "dropout" stream."""
         if x.ndim != 2:
-            raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; images need ncsnpp or ddpm")
+            raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; for images use ncsnpp or "
+                             "ddpm")
         check_labels("MLP", x, time_label)
         act = ACTIVATIONS[self.nonlinearity]
         embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)

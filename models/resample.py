@@ -82,10 +82,9 @@ def nearest_conv(x: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def _phase_taps(w: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """The two taps that each output phase of a doubled axis sees of a three-tap kernel, size 3 -> 2 on `axis`."""
+    """The two taps that each output phase of a doubled axis sees of three taps: size 3 -> 2 on `axis`."""
     first, middle, last = (lax.slice_in_dim(w, j, j + 1, axis=axis) for j in range(3))
-    join = lambda a, b: jnp.concatenate([a, b], axis)  # noqa: E731
-    return join(first, middle + last), join(first + middle, last)
+    return jnp.concatenate([first, middle + last], axis), jnp.concatenate([first + middle, last], axis)
 
 
 def _normalised(taps: Sequence[float]) -> list[float]:

@@ -1,6 +1,7 @@
 """What a config describes, built piece by piece when it is first asked for."""
 
 import functools
+import hashlib
 import os
 
 import jax
@@ -24,7 +25,9 @@ class Experiment:
         for key in overrides:
             group, _, name = key.partition(".")
             if group == "sampling" and name not in ("method", *samplers.keys(method)):
-                raise ValueError(f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}")
+                raise ValueError(
+                    f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}"
+                )
 
     def path(self, *names):
         """A path in the workdir, which must have been given."""
@@ -89,9 +92,14 @@ class Experiment:
         if self._result_folder is not None:
             return self._result_folder
         _, step, _ = self.trained
-        sampling = self.config.sampling
-        chosen = [f"{key}{sampling[key]}" for key in samplers.keys(sampling.method) if key in sampling]
-        return self.path("check", f"step{step}", "_".join([sampling.method, *chosen, f"seed{self.config.seed}"]))
+        sampling, params = self.config.sampling, self.config.eval.params
+        digest = hashlib.sha256(sampling.to_json().encode()).hexdigest()[:6]
+        name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{self.config.seed}_{digest}"
+        return self.path("check", f"step{step}", name)
+
+    def file_or_default(self, default):
+        """--result_folder as the path of a file, or `default`."""
+        return self._result_folder or default
 
 
 def locate(ckpt):

@@ -166,7 +166,9 @@ def make_snapshot(experiment, writers):
 def make_evaluate(experiment):
     """evaluate(state) -> {"eval_loss": ...}: loss of the EMA parameters on one test batch, always with the same noise."""
     config = experiment.config
-    step = parallel.parallel(make_eval_step(get_objective(config, experiment.eps_net), seed=config.seed, data=config.data))
+    step = parallel.parallel(
+        make_eval_step(get_objective(config, experiment.eps_net), seed=config.seed, data=config.data)
+    )
     batch = None
 
     def evaluate(state):

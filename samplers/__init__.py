@@ -47,10 +47,10 @@ def keys(method) -> list[str]:
 def get_sampler(config, sde) -> Sampler:
     """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes.
 
-    ValueError for an unknown method, or one that makes no sense for the process.
+    A key that is absent or None has the default of the method (which grid, how many evaluations). ValueError for an unknown method, or one that makes no sense for the process.
     """
     method = config.sampling.method
-    chosen = {key: config.sampling[key] for key in keys(method) if key in config.sampling}
+    chosen = {key: config.sampling[key] for key in keys(method) if config.sampling.get(key) is not None}
     suitable = SAMPLERS[method].processes
     if not suitable.accept(sde):
         others = [name for name, sampler in SAMPLERS.items() if sampler.processes.accept(sde)]

@@ -5,8 +5,8 @@
            prior N(0, S) is invariant: the part A = -F - G G^T S^-1 with all the noise is solved exactly, and what is
            left, G G^T (score + S^-1 u), takes one Euler step in the middle of it
 
-In backward time A has the transition S Psi(s, t)^T S^-1 over [t, s]. The two half steps of A between evaluations are one
-step from middle to middle; the very first maps the prior onto itself and is left out.
+In backward time A has the transition S Psi(s, t)^T S^-1 over [t, s]. The two half steps of A between evaluations are
+one step from middle to middle; the very first maps the prior onto itself and is left out.
 """
 
 import numpy as np

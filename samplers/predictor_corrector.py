@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from samplers import coefficients, grids, stochastic
+from samplers import grids, stochastic
 from samplers.base import DIAGONAL, Sampler, Samples
 from samplers.coefficients import Coefficients
 from samplers.euler_maruyama import euler_maruyama, score_weight

@@ -1,7 +1,7 @@
 """Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
 
-    state    parameters, EMA, optimiser state and step, as host arrays
-    meta     position (examples consumed), the resolved config, versions
+state    parameters, EMA, optimiser state and step, as host arrays
+meta     position (examples consumed), the resolved config, versions
 """
 
 import importlib.metadata
@@ -57,7 +57,9 @@ class Checkpoints:
 
 def _plain(state):
     """The state as nested dicts, the form on disk: free of optax's classes."""
-    opt_state = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state)}
+    opt_state = {
+        jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state)
+    }
     ema = {str(i): tree for i, tree in enumerate(state.ema)}
     return {"step": state.step, "params": state.params, "ema": ema, "opt_state": opt_state}
 

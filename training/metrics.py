@@ -44,7 +44,9 @@ class Console:
     def write(self, step, scalars):
         left = (self.n_iters - step) * self.batch_size / max(scalars.get("images_per_s", 0), 1e-9)
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
-        self.say(f"step {step}/{self.n_iters}  {shown}" + (f"  ETA {duration(left)}" if "images_per_s" in scalars else ""))
+        self.say(
+            f"step {step}/{self.n_iters}  {shown}" + (f"  ETA {duration(left)}" if "images_per_s" in scalars else "")
+        )
 
     def image(self, step, name, path):
         self.say(f"step {step}/{self.n_iters}  {name} samples: {path}")
@@ -88,7 +90,9 @@ class Wandb:
             raise ImportError("--wandb needs the package wandb: pip install wandb") from error
         self.wandb = wandb
         name = os.path.basename(os.path.abspath(workdir))
-        self.run = wandb.init(project="linnet", name=name, id=name, resume="allow", dir=workdir, config=config.to_dict())
+        self.run = wandb.init(
+            project="linnet", name=name, id=name, resume="allow", dir=workdir, config=config.to_dict()
+        )
 
     def write(self, step, scalars):
         self.run.log(scalars, step=step)

@@ -36,7 +36,7 @@ def test_power_grid_is_uniform_in_the_root(sde):
 @pytest.mark.parametrize("n", [5, 50])
 def test_quadrature_has_converged(sde, grid, n, factor):
     """16 against 32 Gauss nodes: 1e-10 of the largest coefficient, and no more than 1e-10 where that is below 1."""
-    times = grids.make_grid(grid, sde, n, 2)
+    times = grids.make_grid(grid, sde, n, 7 if grid == "rho" else 2)
     few, many = (coefficients.multistep(sde, times, 3, factor, nodes=m).eps for m in (16, 32))
     assert np.abs(few - many).max() <= 1e-10 * max(1.0, np.abs(many).max())
 
@@ -81,28 +81,6 @@ def test_gddim_coefficients(golden, n, order):
     np.testing.assert_allclose(ours[:, 0], g[f"coef_o{order}_n{n}_p2"][:, 0], rtol=0, atol=1e-10)
     np.testing.assert_allclose(ours, g[f"coef_exact_o{order}_n{n}_p2"][:, :-1], rtol=0, atol=1e-10)
     np.testing.assert_allclose(ours, g[f"coef_o{order}_n{n}_p2"][:, :-1], rtol=0, atol=5e-4)
-
-
-@pytest.mark.parametrize("case", ["linear", "cos"])
-def test_deis_coefficients(golden, case):
-    """t-AB-DEIS on VP: the coefficients stored with accurate integrals, 1e-9 of the largest."""
-    from sde_lib import VP
-
-    g = golden(f"jax/deis_vp_{case}.npz")
-    sde = VP(beta_min=0.01, beta_max=20.0) if case == "linear" else VP(schedule="cosine")
-    names = [n.removeprefix("coef_exact_t_ab") for n in g if n.startswith("coef_exact_t_ab")]
-    assert names
-    for name in names:
-        times = g[f"rev_ts_t_ab{name}"]
-        if case == "cos":  # not divided by alpha(0): Psi agrees, R does not; see the manifest
-            np.testing.assert_allclose(
-                sde.Psi(times[1:], times[:-1])[:, 0, 0, 0, 0], g[f"coef_exact_t_ab{name}"][:, 0], rtol=1e-9
-            )
-            continue
-        rows = coefficients.multistep(sde, times, int(name[0]))
-        ours = np.concatenate([rows.psi[:, None], rows.eps], axis=1)[..., 0, 0, 0, 0]
-        exact = g[f"coef_exact_t_ab{name}"]
-        np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
 
 
 def test_set_up_is_quick():

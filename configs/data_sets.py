@@ -1,0 +1,38 @@
+"""What a data set asks of a config, whatever the process: sizes, network, and how long to train."""
+
+
+def rings(config):
+    """2-D rings with a small MLP; a minute on two CPU cores."""
+    config.data.update(dataset="points", points="rings", image_size=0, num_channels=0, random_flip=False)
+    config.model.update(ema_rate=0.99, nf=128, num_res_blocks=3)
+    config.training.update(batch_size=512, n_iters=4000, log_freq=500, eval_freq=2000)
+    config.training.update(snapshot_freq=2000, snapshot_freq_for_preemption=2000, snapshot_sampling_batch=2048)
+    config.optim.update(lr=2e-3, warmup=200)
+    config.eval.update(num_samples=4096, batch_size=4096)
+    return config
+
+
+def digits(config):
+    """scikit-learn's 8 x 8 digits; minutes on two CPU cores."""
+    config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
+    config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=2, attn_resolutions=(4,), dropout=0.0, ema_rate=0.999)
+    config.training.update(n_iters=6000, log_freq=200, eval_freq=2000)
+    config.training.update(snapshot_freq=3000, snapshot_freq_for_preemption=1000)
+    config.optim.update(lr=1e-3, warmup=200)
+    config.eval.update(num_samples=1500, batch_size=500, extractor="digits")
+    return config
+
+
+def mnist(config):
+    """28 x 28 digits: from TFDS, or from a zip or folder with --config.data.dataset=folder --config.data.path=..."""
+    config.data.update(dataset="mnist", image_size=28, num_channels=1, random_flip=False)
+    config.model.update(nf=64, ch_mult=(1, 2, 2), num_res_blocks=2, attn_resolutions=(7,))
+    config.training.update(n_iters=100_000, snapshot_freq=20_000, snapshot_freq_for_preemption=5_000)
+    config.eval.update(num_samples=10_000, batch_size=500)
+    return config
+
+
+def celeba64(config):
+    """CelebA: the central 140 pixels, resized to 64 (score_sde's crop)."""
+    config.data.update(dataset="celeb_a", image_size=64, crop=140)
+    return config

@@ -1,0 +1,12 @@
+"""sub-VP on the 8 x 8 digits that scikit-learn ships.
+
+python main.py --config=configs/subvp/digits.py --mode=train --workdir=runs/subvp_digits
+python main.py --config=configs/subvp/digits.py --mode=check --workdir=runs/subvp_digits
+"""
+
+from configs.data_sets import digits
+from configs.default import get_config as default
+
+
+def get_config():
+    return digits(default("subvp", "ncsnpp"))

@@ -1,0 +1,14 @@
+"""NCSN++ deep on CIFAR-10 under VE, continuous (score_sde: FID 2.20 with the predictor-corrector sampler).
+
+python main.py --config=configs/ve/cifar10_ncsnpp_deep.py --mode=train --workdir=runs/ve_cifar10_ncsnpp_deep
+python main.py --config=configs/ve/cifar10_ncsnpp_deep.py --mode=check --workdir=runs/ve_cifar10_ncsnpp_deep
+"""
+
+from configs.ve.cifar10_ncsnpp import get_config as cifar10_ncsnpp
+
+
+def get_config():
+    config = cifar10_ncsnpp()
+    config.model.num_res_blocks = 8
+    config.training.n_iters = 950_001
+    return config

@@ -1,0 +1,14 @@
+"""The DDPM network and its discrete chain of 1000 states on CIFAR-10 (DDPM: FID 3.17 with 1000-step ancestral sampling).
+
+python main.py --config=configs/vp/cifar10_ddpm.py --mode=train --workdir=runs/vp_cifar10_ddpm
+python main.py --config=configs/vp/cifar10_ddpm.py --mode=check --workdir=runs/vp_cifar10_ddpm
+"""
+
+from configs.default import get_config as default
+
+
+def get_config():
+    config = default("vp", "ddpm")
+    config.sde.schedule = "discrete"
+    config.training.continuous = False
+    return config

@@ -1,0 +1,12 @@
+"""VP on the 8 x 8 digits that scikit-learn ships.
+
+python main.py --config=configs/vp/digits.py --mode=train --workdir=runs/vp_digits
+python main.py --config=configs/vp/digits.py --mode=check --workdir=runs/vp_digits
+"""
+
+from configs.data_sets import digits
+from configs.default import get_config as default
+
+
+def get_config():
+    return digits(default("vp", "ncsnpp"))

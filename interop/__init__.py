@@ -1,0 +1,73 @@
+"""Checkpoints of other projects, and our own, as parameters for our networks.
+
+    load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
+
+FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
+file contains is executed. The parameters must fit the config exactly: every name, every shape.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from flax import traverse_util
+
+from interop import diffusers, export as exported, own, score_sde, score_sde_pytorch
+from interop.expected import expected_shapes
+from interop.foreign import describe
+from interop.mismatch import Mismatch, compare
+from interop.published import Published, Refused, check_kind
+
+FORMATS = {
+    "training run (Orbax)": own,
+    "export (safetensors)": exported,
+    "diffusers UNet2DModel": diffusers,
+    "score_sde, gDDIM or score_flow (msgpack)": score_sde,
+    "score_sde_pytorch or CLD-SGM (torch)": score_sde_pytorch,
+}
+"""Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads."""
+
+export = exported.write
+
+
+def load(path, config, params="ema", *, shape=None, k=None) -> dict:
+    """The tree for `module.apply({"params": tree}, ...)`, float32 NumPy arrays.
+
+    params: "ema" (the averages) or "raw". shape: (H, W, C) of the images or (D,) of the points, k: components of the
+    state per channel; both follow from config.data and config.sde where they are None.
+    Raises FileNotFoundError; Refused for a file that cannot be read; ValueError for one that does not fit the config:
+    its first line says which keys differ most likely, the others list every name with both shapes.
+    """
+    name, published, mismatch = _examine(path, config, params, shape, k)
+    if mismatch:
+        first = f"{path} ({name}) does not fit the config: {mismatch.summary()}"
+        raise ValueError("\n".join([first, *mismatch.lines()]))
+    leaves = {key: np.array(leaf, np.float32, order="C") for key, leaf in published.leaves.items()}
+    return traverse_util.unflatten_dict(leaves, sep="/")
+
+
+def report(path, config, params="ema", *, shape=None, k=None) -> str:
+    """What `load` finds, as text: format, number of parameters, and every name that differs with both shapes."""
+    name, published, mismatch = _examine(path, config, params, shape, k)
+    total = sum(int(np.prod(leaf.shape)) for leaf in published.leaves.values())
+    first = f"{path}: {name}, {params} parameters, {len(published.leaves)} arrays, {total:,} numbers"
+    if not mismatch:
+        return f"{first}; all names and shapes fit the config"
+    return "\n".join([first, f"does not fit the config: {mismatch.summary()}", *mismatch.lines()])
+
+
+def detect(path) -> str:
+    """The key of FORMATS that reads `path`. FileNotFoundError, or Refused saying what the file looks like."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    for name, reader in FORMATS.items():
+        if reader.recognises(path):
+            return name
+    raise Refused(f"{path}: {describe(path)}")
+
+
+def _examine(path, config, params, shape, k) -> tuple[str, Published, Mismatch]:
+    check_kind(params)
+    name = detect(path)
+    published = FORMATS[name].read(Path(path), config, params)
+    return name, published, compare(published, expected_shapes(config, shape, k), config)

@@ -1,0 +1,97 @@
+"""What the names and shapes of parameters say about their network: keys of config.model and their values.
+
+With L levels, n residual blocks per level, S levels with attention:
+
+    residual blocks   resblock_type biggan: 2 L n + 3 L (those that resample have a shortcut between equal widths)
+                      resblock_type ddpm, or DDPM:  2 L n + L + 2
+    attention blocks  1 + S (n + 1), and 1 + S (2 n + 1) where every block on the way back has one
+    image heads       a norm and a convolution; L of them with progressive = output_skip
+"""
+
+import re
+from collections.abc import Mapping
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def describe(shapes: Shapes) -> dict:
+    """Keys of config.model that the shapes determine; empty for networks other than NCSN++ and DDPM."""
+    blocks = _layers(shapes, "ResnetBlock")
+    if not blocks or "Conv_0/kernel" not in shapes:
+        return {}
+    kind = re.match(r"[A-Za-z]+", blocks[0]).group()
+    nf = shapes["Conv_0/kernel"][-1]
+    found = {"name": "ddpm" if kind == "ResnetBlockDDPM" else "ncsnpp", "nf": nf}
+    found |= {"conditional": f"{blocks[0]}/Dense_0/kernel" in shapes}
+    if found["name"] == "ncsnpp":
+        found |= {"resblock_type": "biggan" if kind == "ResnetBlockBigGANpp" else "ddpm"} | _options(shapes)
+    return found | _sizes(shapes, blocks, nf, kind == "ResnetBlockBigGANpp")
+
+
+def attention_resolutions(shapes: Shapes, found: dict, image_size) -> tuple[int, ...]:
+    """Image heights at which the network may have attention: those of equal widths look alike, 16 is preferred."""
+    height = image_size if isinstance(image_size, int) else image_size[0]
+    blocks = _layers(shapes, "AttnBlock")
+    widths = {shapes.get(f"{block}/GroupNorm_0/scale", (0,))[0] for block in blocks}
+    heights = [height // 2**level for level, m in enumerate(found.get("ch_mult", ())) if m * found["nf"] in widths]
+    return tuple(sorted(heights, key=lambda h: abs(h - 16))[: found.get("attention_levels") or 0])
+
+
+def channels(shapes: Shapes) -> int | None:
+    """Channels that the network reads, k C."""
+    return shapes["Conv_0/kernel"][-2] if "Conv_0/kernel" in shapes else None
+
+
+def _layers(shapes, kind):
+    """Layers whose class begins with `kind`, in the order of their numbers."""
+    names = {name.split("/")[0] for name in shapes if re.match(rf"{kind}[A-Za-z]*_\d+/", name)}
+    return sorted(names, key=lambda name: int(name.rsplit("_", 1)[1]))
+
+
+def _options(shapes):
+    """Options of NCSN++ besides the sizes."""
+    fourier = bool(_layers(shapes, "GaussianFourierProjection"))
+    downsample, upsample = _layers(shapes, "Downsample"), _layers(shapes, "Upsample")
+    found = {"embedding_type": "fourier" if fourier else "positional"}
+    if downsample or upsample:
+        found["fir"] = any("/Conv2d_0/" in name for name in shapes)
+    biggan = bool(_layers(shapes, "ResnetBlockBigGANpp"))
+    heads = len(_layers(shapes, "GroupNorm"))
+    if biggan:
+        found["progressive_input"] = "residual" if downsample else "none"
+        found["progressive"] = "residual" if upsample else "output_skip" if heads > 1 else "none"
+    if _layers(shapes, "Combine"):
+        found["progressive_input"] = "input_skip"
+    return found
+
+
+def _sizes(shapes, blocks, nf, biggan):
+    """ch_mult, num_res_blocks and the number of levels with attention."""
+    widths = [shapes[f"{block}/Conv_0/kernel"][-1] for block in blocks if f"{block}/Conv_0/kernel" in shapes]
+    levels = _levels(shapes, blocks, biggan)
+    if len(widths) != len(blocks) or not levels:
+        return {}
+    depth, rest = divmod(len(blocks) - (3 * levels if biggan else levels + 2), 2 * levels)
+    if rest or depth < 1:
+        return {}
+    starts = [level * (depth + biggan) for level in range(levels)]
+    multipliers = [widths[start] / nf for start in starts]
+    found = {"num_res_blocks": depth, "ch_mult": tuple(int(m) if m == int(m) else m for m in multipliers)}
+    return found | {"attention_levels": _attention_levels(len(_layers(shapes, "AttnBlock")) - 1, depth)}
+
+
+def _levels(shapes, blocks, biggan):
+    """Number of levels: one more than there are halvings; None where the halvings have no parameters."""
+    if not biggan:
+        halvings = len(_layers(shapes, "Downsample"))
+        return halvings + 1 if halvings else None
+    inside = [(shapes.get(f"{b}/GroupNorm_0/scale"), shapes.get(f"{b}/Conv_0/bias"), f"{b}/Conv_2/kernel") for b in blocks]
+    return sum(before == after and shortcut in shapes for before, after, shortcut in inside) // 2 + 1
+
+
+def _attention_levels(count, depth):
+    """How many levels have attention, from the number of its blocks outside the middle."""
+    for per_level in (depth + 1, 2 * depth + 1):
+        if count % per_level == 0:
+            return count // per_level
+    return None

@@ -1,0 +1,56 @@
+"""Parameters in a form that NumPy alone can read: a folder of model.safetensors and config.json.
+
+    model.safetensors   float32, names "Conv_0/kernel", layouts as in the network (HWIO, (in, out))
+    config.json         {"format": "linnet", "version": 1, "config": the resolved config}
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from flax import traverse_util
+
+from interop import safetensors
+from interop.published import Published, Refused
+
+FORMAT, VERSION = "linnet", 1
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+def write(params, config, folder: str | os.PathLike) -> Path:
+    """Writes `params` (the tree for module.apply) and `config` into `folder`, made if absent; returns the folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = traverse_util.flatten_dict(params, sep="/")
+    arrays = {name: np.asarray(flat[name], np.float32) for name in sorted(flat)}
+    safetensors.write(folder / WEIGHTS, arrays, {"format": FORMAT})
+    description = {"format": FORMAT, "version": VERSION, "config": config.to_dict()}
+    (folder / CONFIG).write_text(json.dumps(description, indent=2) + "\n")
+    return folder
+
+
+def recognises(path: Path) -> bool:
+    """Whether the path is such a folder, or the weights in one."""
+    return _description(path) is not None
+
+
+def _description(path):
+    folder = path if path.is_dir() else path.parent
+    try:
+        description = json.loads((folder / CONFIG).read_text())
+        ours = path.is_dir() or path.name == WEIGHTS
+        return description if ours and description.get("format") == FORMAT else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def read(path: Path, config, params: str) -> Published:
+    """The parameters; the folder holds one set (the averages, unless the raw ones were asked for at export)."""
+    version = _description(path)["version"]
+    if version > VERSION:
+        raise Refused(f"{path}: version {version} of the format is newer than {VERSION}; update Linnet")
+    folder = path if path.is_dir() else path.parent
+    if not (folder / WEIGHTS).is_file():
+        raise Refused(f"{folder}: {CONFIG} without {WEIGHTS}")
+    return Published(safetensors.read(folder / WEIGHTS)[0])

@@ -1,0 +1,26 @@
+"""Published networks that can be told by their shapes, and the config of each."""
+
+from interop import architecture
+
+CIFAR10 = {"nf": 128, "ch_mult": (1, 2, 2, 2), "attention_levels": 1}
+NCSNPP = CIFAR10 | {"name": "ncsnpp", "embedding_type": "fourier", "progressive_input": "residual", "progressive": "none"}
+DDPMPP = CIFAR10 | {"name": "ncsnpp", "embedding_type": "positional", "progressive_input": "none", "progressive": "none"}
+
+KNOWN: dict[str, dict] = {
+    "configs/cld/cifar10_accelerated.py": NCSNPP | {"num_res_blocks": 8, "channels": 6, "prediction": "eps"},
+    "configs/cld/cifar10_cld_sgm.py": NCSNPP | {"num_res_blocks": 8, "channels": 6, "prediction": "velocity"},
+    "configs/ve/cifar10_ncsnpp.py": NCSNPP | {"num_res_blocks": 4, "channels": 3},
+    "configs/ve/cifar10_ncsnpp_deep.py": NCSNPP | {"num_res_blocks": 8, "channels": 3},
+    "configs/vp/cifar10_ddpmpp.py": DDPMPP | {"num_res_blocks": 4, "channels": 3},
+    "configs/vp/cifar10_ddpmpp_deep.py": DDPMPP | {"num_res_blocks": 8, "channels": 3},
+    "configs/vp/cifar10_ddpm.py": CIFAR10 | {"name": "ddpm", "num_res_blocks": 2, "channels": 3},
+}
+"""Config file -> what the shapes show (see `architecture.describe`). The sub-VP networks look like those of VP."""
+
+
+def suggestion(shapes: architecture.Shapes, fields) -> str:
+    """The config of the published network that has these shapes, or ""."""
+    shown = architecture.describe(shapes) | {"channels": architecture.channels(shapes)}
+    shown["prediction"] = fields.get("model.prediction", "eps")
+    fitting = [path for path, signature in KNOWN.items() if all(shown.get(k) == v for k, v in signature.items())]
+    return fitting[0] if fitting else ""

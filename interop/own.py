@@ -1,0 +1,41 @@
+"""Our own checkpoints: folders of Orbax steps that training writes (see training/checkpoint.py).
+
+A path may be a workdir, its folder `checkpoints`, or one step in it; without a step the newest complete one is read.
+"""
+
+from pathlib import Path
+
+from flax import traverse_util
+
+from interop.published import Published, Refused
+
+STATE = "state"
+
+
+def recognises(path: Path) -> bool:
+    """Whether the path is a step, or holds steps."""
+    return _step(path) is not None
+
+
+def _step(path):
+    """The folder of the step that `path` means, or None."""
+    if (path / STATE).is_dir():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = [p for p in folder.iterdir() if p.name.isdigit() and (p / STATE).is_dir()] if folder.is_dir() else []
+    return max(steps, key=lambda p: int(p.name), default=None)
+
+
+def read(path: Path, config, params: str) -> Published:
+    """The averages of the first EMA rate, or the raw parameters."""
+    import orbax.checkpoint as ocp
+
+    step = _step(path)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            state = checkpointer.restore((step / STATE).absolute())
+        tree = state["ema"]["0"] if params == "ema" else state["params"]
+    except Exception as error:  # Orbax reports absent and damaged files by many types
+        text = " ".join(str(error).split())
+        raise Refused(f"{step}: unreadable Orbax checkpoint ({type(error).__name__}: {text[:200]})") from error
+    return Published(traverse_util.flatten_dict(tree, sep="/"))

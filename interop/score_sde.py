@@ -1,0 +1,90 @@
+"""Checkpoints of score_sde, gDDIM and score_flow: one msgpack map written by flax.training.checkpoints.
+
+    {step, lr, ema_rate, rng, model_state, params_ema: tree, optimizer: {target: tree, state: Adam's moments}}
+
+A leaf is extension type 1 (an array) or 3 (a scalar): msgpack of (shape, dtype name, bytes). Nothing in the format
+can name code. Sizes are checked by the msgpack reader against limits given here, so a file cannot claim more than it
+holds. GroupNorm's scale and bias have shape (1, 1, 1, C) there and (C,) here; all names agree with ours.
+"""
+
+import math
+import mmap
+from pathlib import Path
+
+import msgpack
+import ml_dtypes
+import numpy as np
+
+from interop.published import Published, Refused, first_bytes
+
+DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
+DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+MAX_NAMES = 1 << 16  # entries of one map
+WHERE = {"ema": ("params_ema",), "raw": ("optimizer", "target")}
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file is a msgpack map whose first key is a short text."""
+    start = first_bytes(path, 6)
+    after = {0xDE: 3, 0xDF: 5}.get(start[0], 1) if start else 0
+    is_map = len(start) == 6 and (0x81 <= start[0] <= 0x8F or start[0] in (0xDE, 0xDF))
+    return is_map and 0xA1 <= start[after] <= 0xBF
+
+
+def read(path: Path, config, params: str) -> Published:
+    """The averaged ("ema") or raw parameters."""
+    tree = state = _unpack(path)
+    for key in WHERE[params]:
+        if not isinstance(tree, dict) or key not in tree:
+            raise Refused(
+                f"{path}: msgpack without {'/'.join(WHERE[params])}; it holds {', '.join(map(str, state))[:200]}, which "
+                "is no training state of score_sde, gDDIM or score_flow"
+            )
+        tree = tree[key]
+    return Published(dict(_leaves(path, tree)))
+
+
+def _unpack(path):
+    """The map in the file. Refused for anything malformed."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            state = msgpack.unpackb(
+                data,
+                ext_hook=_extension,
+                max_array_len=1 << 10,
+                max_map_len=MAX_NAMES,
+                max_str_len=1 << 16,
+                max_bin_len=len(data),
+                max_ext_len=len(data),
+            )
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Refused(f"{path}: damaged, cut short, or not msgpack ({str(error)[:200]})") from error
+    if not isinstance(state, dict):
+        raise Refused(f"{path}: msgpack, but not a map of names")
+    return state
+
+
+def _extension(code, data):
+    """The array of extension types 1 and 3."""
+    if code not in (1, 3):
+        raise ValueError(f"extension type {code} is none of flax's array types")
+    shape, dtype, buffer = msgpack.unpackb(data, raw=True, max_array_len=32)
+    if dtype.decode() not in DTYPES:
+        raise ValueError(f"array of dtype {dtype.decode()!r}")
+    array = np.frombuffer(buffer, DTYPES[dtype.decode()])
+    if math.prod(shape) != array.size:
+        raise ValueError(f"array of shape {shape} with {array.size} entries")
+    return array.reshape(shape)
+
+
+def _leaves(path, tree, prefix=""):
+    """(name, array) of every leaf, GroupNorm's without their leading axes."""
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _leaves(path, value, f"{name}/")
+        elif isinstance(value, np.ndarray):
+            lifted = "GroupNorm" in name and value.shape[:-1] == (1, 1, 1)
+            yield name, value.reshape(-1) if lifted else value
+        else:
+            raise Refused(f"{path}: {name} is a {type(value).__name__}, not an array")

@@ -1,0 +1,202 @@
+"""Files of torch.save without torch: the zip container, its pickle under an allow-list, and the tensors' bytes.
+
+    <name>/data.pkl     pickle, protocol 2; tensors refer to storages by persistent ids ("storage", type, key, _, n)
+    <name>/data/<key>   the bytes of a storage, stored uncompressed
+
+Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED: containers,
+tensor descriptions and NumPy numbers, each written here and free of side effects. Any other name is refused with that
+name, before anything is called. Entries must be uncompressed and together no larger than the file, so an archive
+cannot expand; a tensor cannot have more elements than its storage.
+"""
+
+import io
+import math
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from interop.published import Refused, first_bytes
+
+DTYPES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "<u2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+MAX_PICKLE = 1 << 26
+
+
+class Sealed:
+    """Something that a pickle can make but not change: pickles may otherwise set any attribute of any object."""
+
+    def __setstate__(self, state):
+        raise Refused("instructions that alter a finished object; nothing in it was run")
+
+
+class Dict(dict):
+    """An OrderedDict, without the attributes that a pickle may set on one."""
+
+    def __setstate__(self, state):
+        """Ignores the state (torch keeps version numbers of layers in it)."""
+
+
+class Dtype(Sealed):
+    """A numpy.dtype of a scalar, without numpy's own unpickling."""
+
+    def __new__(cls, name, *_):
+        if name not in ("f8", "f4", "f2", "i8", "i4", "u8", "u4", "b1"):
+            raise Refused(f"a NumPy scalar of dtype {name!r}")
+        self = super().__new__(cls)
+        self.name = name
+        return self
+
+    def __setstate__(self, state):
+        """Checks the byte order."""
+        if state[1] not in ("<", "|", "="):
+            raise Refused(f"a NumPy scalar of byte order {state[1]!r}")
+
+
+class Scalar(Sealed):
+    """A NumPy scalar, as a Python number."""
+
+    def __new__(cls, dtype, data):
+        return np.frombuffer(data, dtype.name, 1)[0].item()
+
+
+class Latin1(Sealed):
+    """Bytes that protocol 2 writes as a text."""
+
+    def __new__(cls, text, encoding):
+        if encoding != "latin1":
+            raise Refused(f"a text in {encoding!r}")
+        return text.encode("latin1")
+
+
+class Storage(Sealed):
+    """The bytes of one storage, read when first needed."""
+
+    def __init__(self, archive, entry, kind, n):
+        if kind not in DTYPES:
+            raise Refused(f"a storage of type {kind}")
+        self.archive, self.entry, self.kind, self.n = archive, entry, kind, n
+        self._array = None
+
+    def array(self):
+        """All elements, in one axis; bfloat16 as float32."""
+        if self._array is None:
+            dtype, data = np.dtype(DTYPES[self.kind]), self.archive.read(self.entry)
+            if len(data) != self.n * dtype.itemsize:
+                raise Refused(f"{len(data)} bytes in {self.entry} for {self.n} numbers of {dtype}")
+            array = np.frombuffer(data, dtype)
+            bfloat16 = self.kind == "BFloat16Storage"
+            self._array = (array.astype(np.uint32) << 16).view(np.float32) if bfloat16 else array
+        return self._array
+
+
+class Tensor(Sealed):
+    """A view of a storage: `shape`, and `array()` for the numbers."""
+
+    def __new__(cls, storage, offset, shape, stride, *_):
+        if not isinstance(storage, Storage) or len(shape) != len(stride) or len(shape) > 8:
+            raise Refused(f"a tensor of shape {shape} and stride {stride} in {storage}")
+        if not all(type(i) is int and i >= 0 for i in (offset, *shape, *stride)):
+            raise Refused(f"a tensor of shape {shape}, stride {stride} and offset {offset}")
+        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+        if math.prod(shape) > storage.n or (math.prod(shape) and last >= storage.n):
+            raise Refused(f"a tensor of shape {shape} in a storage of {storage.n} numbers")
+        self = super().__new__(cls)
+        self.storage, self.offset, self.shape, self.stride = storage, offset, tuple(shape), tuple(stride)
+        return self
+
+    def array(self):
+        """The numbers, a read-only view."""
+        flat = self.storage.array()[self.offset :]
+        strides = [step * flat.itemsize for step in self.stride]
+        return np.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
+
+
+class Parameter(Sealed):
+    """The tensor of a torch.nn.Parameter."""
+
+    def __new__(cls, tensor, *_):
+        return tensor
+
+
+ALLOWED = {
+    ("collections", "OrderedDict"): Dict,
+    ("torch._utils", "_rebuild_tensor_v2"): Tensor,
+    ("torch._utils", "_rebuild_parameter"): Parameter,
+    ("torch", "Size"): tuple,
+    ("numpy", "dtype"): Dtype,
+    ("numpy.core.multiarray", "scalar"): Scalar,
+    ("numpy._core.multiarray", "scalar"): Scalar,
+    ("_codecs", "encode"): Latin1,
+}
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads data.pkl; see the module's docstring."""
+
+    def __init__(self, archive, folder, data):
+        super().__init__(io.BytesIO(data), encoding="utf-8")
+        self.archive, self.folder, self.storages = archive, folder, {}
+
+    def find_class(self, module, name):
+        """The allowed constructor of that name, or Refused."""
+        if module == "torch" and name in DTYPES:
+            return name
+        if (module, name) not in ALLOWED:
+            raise Refused(f"an object of type {module}.{name}, which no parameters need; nothing in it was run")
+        return ALLOWED[module, name]
+
+    def persistent_load(self, pid):
+        """The storage of a persistent id."""
+        tag, kind, key, _, n = pid
+        if tag != "storage" or not isinstance(key, str) or type(n) is not int or n < 0:
+            raise Refused(f"a reference to {pid!r}")
+        if key not in self.storages:
+            self.storages[key] = Storage(self.archive, f"{self.folder}/data/{key}", kind, n)
+        return self.storages[key]
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file is a zip archive that torch.save wrote."""
+    if not first_bytes(path, 4).startswith(b"PK\x03\x04"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def read(path: Path):
+    """The object in the file: dicts, lists, numbers, texts and `Tensor`s. Refused for anything else."""
+    archive = zipfile.ZipFile(path)
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise Refused(f"{path}: compressed entries; torch.save writes none, so this file is not what it seems")
+    if sum(entry.file_size for entry in entries) > os.path.getsize(path):
+        raise Refused(f"{path}: entries larger than the file; it is damaged or built to exhaust memory")
+    pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+    if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
+        raise Refused(f"{path}: {len(pickles)} descriptions of what is in it, or one of absurd size")
+    folder = pickles[0].filename.removesuffix("/data.pkl")
+    try:
+        order = archive.read(f"{folder}/byteorder") if f"{folder}/byteorder" in archive.namelist() else b"little"
+        if order != b"little":
+            raise Refused("numbers in big-endian order")
+        return Unpickler(archive, folder, archive.read(pickles[0])).load()
+    except Refused as error:
+        raise Refused(f"{path}: holds {error}") from error
+    except Exception as error:  # a damaged pickle can make any of the constructors above fail in any way
+        raise Refused(f"{path}: damaged ({type(error).__name__}: {str(error)[:200]})") from error

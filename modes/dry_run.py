@@ -1,0 +1,30 @@
+"""--dry_run: what a command would do, without doing it."""
+
+import jax
+
+
+def run(experiment):
+    """Prints the config, the parameter table (clu), an estimate of memory, and the devices."""
+    print(experiment.config)
+    state = jax.eval_shape(experiment.create_state)
+    try:
+        from clu import parameter_overview
+    except ImportError as error:
+        raise ImportError("--dry_run shows its table with the package clu: pip install clu") from error
+    print(parameter_overview.get_parameter_overview(state.params, include_stats=False))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    batch = experiment.config.training.batch_size // jax.device_count()
+    print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")
+    print(f"activations of a step of {batch} images per device: about {activations(experiment, batch) / 2**20:.0f} MiB")
+    print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
+
+
+def activations(experiment, batch):
+    """Bytes of the values that the backward pass of the network keeps: an upper estimate, before XLA's fusion."""
+    net = experiment.eps_net
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), experiment.shape))
+    u = jax.ShapeDtypeStruct((batch, *experiment.shape[:-1], net.sde.k * experiment.shape[-1]), "float32")
+    t = jax.ShapeDtypeStruct((batch,), "float32")
+    _, pullback = jax.eval_shape(lambda p, u, t: jax.vjp(lambda p: net(p, u, t), p), params, u, t)
+    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
+    return max(kept - sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)), 0)

@@ -1,0 +1,36 @@
+"""--mode=fid: scores the images of the result folder and writes report.json there."""
+
+import os
+
+from evaluation.collect import collect
+from evaluation.images import iterate_images
+from evaluation.report import build_report, summary, write_report
+from evaluation.statistics import load_statistics, save_statistics
+from modes import fid_stats
+
+
+def run(experiment, fields=None):
+    """Prints and writes the report; `fields` says how the images were made, if that is known."""
+    config, folder = experiment.config, experiment.result_folder
+    if len(experiment.shape) == 1:
+        raise ValueError("distances need images; for points use --mode=sample and look at the picture")
+    extractor = fid_stats.load_extractor(config)
+    reference = load_reference(experiment, extractor)
+    report = build_report(
+        collect(extractor, iterate_images(folder), keep=fid_stats.KEEP), reference, extractor, fields or {}
+    )
+    write_report(report, os.path.join(folder, "report.json"))
+    print(summary(report))
+
+
+def load_reference(experiment, extractor):
+    """config.eval.stats, or statistics of the data set, made once and kept beside the run."""
+    config = experiment.config
+    if config.eval.stats:
+        return load_statistics(config.eval.stats, extractor)
+    source = experiment.dataset(config.eval.split)
+    name = f"stats_{source.name}_{config.eval.split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
+    path = os.path.join(experiment.workdir or experiment.result_folder, name)
+    if not os.path.exists(path):
+        save_statistics(path, fid_stats.compute(experiment, extractor))
+    return load_statistics(path, extractor)

@@ -1,0 +1,159 @@
+"""Losses and their gradients against gDDIM's and score_sde's own code, and the loss of the exact network."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from models.eps_net import EpsNet
+from sde_lib import CLD, SDES, VE, VP, SubVP, blocks
+from sde_lib.exact import gaussian_eps
+from training.objectives import get_objective
+
+
+def config(**training):
+    base = {"objective": "dsm", "t_min": 1e-5, "reduce_mean": True, "likelihood_weighting": False}
+    return ConfigDict({"training": base | training})
+
+
+class Linear(nn.Module):
+    """The golden toy: out = x A + b + c label."""
+
+    @nn.compact
+    def __call__(self, x, label, train=False):
+        n = x.shape[-1]
+        A, b = self.param("A", nn.initializers.zeros, (n, n)), self.param("b", nn.initializers.zeros, (n,))
+        c = self.param("c", nn.initializers.zeros, ())
+        return x @ A + b + c * label[:, None, None, None]
+
+
+def loss_and_gradient(eps_net, settings, params, x, z, t):
+    """Mean loss and gradient for the given noise instead of a key."""
+    objective = get_objective(config(**settings), eps_net)
+
+    def loss(params):
+        u = eps_net.sde.mean(eps_net.sde.lift(x), t) + blocks.apply(eps_net.sde.R(t), z)
+        return objective.weigh(eps_net(params, u, t) - z, t).mean()
+
+    return jax.value_and_grad(loss)(params)
+
+
+def check_against(g, tag, eps_net, settings, z, rtol):
+    params = {name: jnp.asarray(g[name]) for name in "Abc"}
+    x, t = jnp.asarray(g["batch"]), jnp.asarray(g["t"])
+    loss, grads = loss_and_gradient(eps_net, settings, params, x, jnp.asarray(z), t)
+    np.testing.assert_allclose(loss, g[f"loss_{tag}"], rtol=rtol)
+    for name in "Abc":
+        expected = g[f"grad_{name}_{tag}"]
+        np.testing.assert_allclose(grads[name], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("mean", [0, 1])
+@pytest.mark.parametrize("weighting", [0, 1])
+@pytest.mark.parametrize("name", ["vp", "subvp", "ve"])
+def test_score_sde_losses(golden, name, weighting, mean, x64):
+    g = golden("jax/sde_losses.npz")
+    parameters = json.loads(str(g["config_json"]))[name]
+    parameters.pop("N")
+    sde = {"vp": VP, "subvp": SubVP, "ve": VE}[name](**parameters)
+    eps_net = EpsNet(Linear(), sde, prediction="score" if name == "ve" else "eps")
+    settings = {"reduce_mean": bool(mean), "likelihood_weighting": bool(weighting)}
+    check_against(g, f"{name}_mean{mean}_lw{weighting}", eps_net, settings, g["z"], 1e-8)
+
+
+@pytest.mark.parametrize("mean", [0, 1])
+def test_score_sde_discrete_vp_loss(golden, mean, x64):
+    """The DDPM loss: betas of 1000 states, integer labels."""
+    g = golden("jax/sde_losses.npz")
+    sde = VP(schedule="discrete", beta_min=0.1, beta_max=20.0)
+    labels = jnp.asarray(g["labels_vp_legacy"])
+    g["t"] = np.asarray(sde.chain_time(labels, 1000))
+    eps_net = EpsNet(Linear(), sde, chain=1000)
+    np.testing.assert_allclose(sde.chain_label(jnp.asarray(g["t"]), 1000), labels, atol=1e-9)
+    check_against(g, f"vplegacy_mean{mean}", eps_net, {"reduce_mean": bool(mean)}, g["z_vp_legacy"], 1e-8)
+
+
+@pytest.mark.parametrize("mean", [0, 1])
+def test_score_sde_discrete_ve_loss(golden, mean, x64):
+    """The SMLD loss: geometric noise levels, integer labels from the largest level down."""
+    g = golden("jax/sde_losses.npz")
+    sde = VE()
+    labels = jnp.asarray(g["labels_ve_legacy"])
+    g["t"] = np.asarray(sde.chain_time(999 - labels, 1000))
+    eps_net = EpsNet(Linear(), sde, prediction="score", chain=1000)
+    np.testing.assert_array_equal(sde.chain_label(jnp.asarray(g["t"]), 1000), labels)
+    check_against(g, f"velegacy_mean{mean}", eps_net, {"reduce_mean": bool(mean)}, g["z_ve_legacy"], 1e-8)
+
+
+@pytest.mark.parametrize("mean", [0, 1])
+def test_cld_loss_of_gddim(golden, mean, x64):
+    g = golden("jax/cld_loss.npz")
+    z = np.concatenate([g["z"][..., 0], g["z"][..., 1]], axis=-1)
+    check_against(g, f"mean{mean}", EpsNet(Linear(), CLD()), {"reduce_mean": bool(mean)}, z, 1e-6)
+
+
+class Exact:
+    """An EpsNet whose network is the exact eps of Gaussian data."""
+
+    chain = 0
+
+    def __init__(self, sde, shape, variance):
+        self.sde, self.eps_fn = sde, gaussian_eps(sde, jnp.zeros(shape), variance)
+
+    def __call__(self, params, u, t, keys=None):
+        return self.eps_fn(u, t)
+
+
+@pytest.mark.parametrize("name", SDES)
+def test_the_loss_of_the_exact_network_is_the_variance_it_cannot_explain(name):
+    """E|eps_net - eps|^2 = tr(I - R^T P^-1 R), P the covariance of u_t; mean over 4096 draws at one time."""
+    shape, variance, t_0 = (2, 4, 1), 0.3, 0.3
+    sde = SDES[name](image_shape=shape[:2])
+    objective = get_objective(config(reduce_mean=False), Exact(sde, shape, variance))
+    x = np.sqrt(variance) * jax.random.normal(jax.random.key(0), (4096, *shape))
+    keys = jax.random.split(jax.random.key(1), 4096)
+    losses = objective.losses(None, x, keys, jnp.full(4096, t_0))
+    Psi, R, Sigma = sde.Psi(t_0, 0.0), sde.R(t_0), sde.Sigma(t_0)
+    C = np.diag([variance] + [0.0] * (sde.k - 1))
+    P = Psi @ C @ Psi.swapaxes(-1, -2) + Sigma
+    rest = np.eye(sde.k) - R.swapaxes(-1, -2) @ np.linalg.inv(P) @ R
+    rest = np.broadcast_to(rest, (*shape[:2], sde.k, sde.k))
+    expected = 0.5 * np.trace(rest, axis1=-2, axis2=-1).sum() * shape[2]
+    assert abs(float(losses.mean()) - expected) < 5 * float(losses.std()) / 64  # five standard errors
+
+
+@pytest.mark.parametrize("chain", [0, 1000])
+def test_times_are_even_over_the_batch_and_start_at_t_min(chain):
+    objective = get_objective(config(), EpsNet(Linear(), VP(), chain=chain))
+    t = np.sort(objective.times(jax.random.key(3), jnp.arange(64), 64))
+    assert t[0] >= (0 if chain else 1e-5) and t[-1] <= 1
+    np.testing.assert_allclose(np.diff(t), 1 / 64, atol=1.1e-3 if chain else 2e-6)
+
+
+def test_mixed_score_adds_the_velocity_term():
+    sde = CLD()
+    u = jax.random.normal(jax.random.key(0), (3, 2, 2, 4))
+    t = jnp.array([0.1, 0.5, 0.9])
+    params = {"A": jnp.eye(4), "b": jnp.zeros(4), "c": jnp.zeros(())}
+    plain, mixed = (EpsNet(Linear(), sde, mixed_score=m)(params, u, t) for m in (False, True))
+    R_inverse = np.linalg.inv(sde.R(np.asarray(t))[:, 0, 0])
+    v = np.asarray(u)[..., 2:]
+    expected = np.concatenate([R_inverse[:, None, None, 0, 1, None] * v, R_inverse[:, None, None, 1, 1, None] * v], -1)
+    np.testing.assert_allclose(mixed - plain, expected, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EpsNet(Linear(), VP(), prediction="noise"), "'noise' is unknown; use eps"),
+        (lambda: EpsNet(Linear(), VP(), mixed_score=True), "needs a process with a velocity"),
+        (lambda: get_objective(config(objective="dsn"), EpsNet(Linear(), VP())), "'dsn' is unknown; use one of dsm"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
