@@ -37,6 +37,10 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.WARNING)
     enable_compilation_cache()
+    if FLAGS.config.sampling.method == "list":
+        import samplers
+
+        return print(samplers.table())
     from modes.experiment import Experiment
 
     overrides = config_flags.get_override_values(FLAGS["config"])

@@ -19,7 +19,7 @@ def digits(config):
     config.training.update(n_iters=6000, log_freq=200, eval_freq=2000)
     config.training.update(snapshot_freq=3000, snapshot_freq_for_preemption=1000)
     config.optim.update(lr=1e-3, warmup=200)
-    config.eval.update(num_samples=1500, batch_size=500, extractor="digits")
+    config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
     return config
 
 

@@ -5,6 +5,7 @@ process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in opti
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 SDE = {
     "vp": {
@@ -18,6 +19,13 @@ SDE = {
         "name": "ve",
         "sigma_min": 0.01,  # noise level at t = 0
         "sigma_max": 50.0,  # noise level at t = 1; about the largest distance between two images
+        "t_min": 1e-5,
+    },
+    "blur": {
+        "name": "blur",
+        "sigma_blur_max": 10.0,  # of the heat kernel at t = 1, in pixels
+        "min_scale": 1e-3,  # what is left of the highest frequencies
+        "rho_max": 80.0,  # noise-to-signal ratio at which sampling starts
         "t_min": 1e-5,
     },
     "cld": {
@@ -34,7 +42,8 @@ SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
-    "prediction": "eps",  # what the network's output means: eps | score (score_sde's networks for VE)
+    "prediction": "eps",  # what the network's output means: eps | score (score_sde's networks for VE) | edm
+    "sigma_data": 0.5,  # edm: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v)
 }
 NETWORK = {
@@ -156,13 +165,30 @@ def optim():
 
 
 def sampling():
+    """Keys that a method does not take are refused on the command line; None stands for the method's own default."""
     return {
-        "method": "gddim",  # --config.sampling.method=list shows them all
+        "method": "gddim",  # --mode=sample --config.sampling.method=list shows them all
         "nfe": 50,  # network evaluations per image
-        "deis_order": 2,  # 0 to 3
-        "ts_order": 2.0,  # exponent of the power grid
-        "grid": "power",  # power | uniform | log_snr
+        "grid": placeholder(str),  # times: power | uniform | log_snr | rho
+        "ts_order": placeholder(float),  # exponent of the grids power and rho
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
+        "trajectory": False,  # keep the states and predicted images of every step
+        "deis_order": placeholder(int),  # gddim and relatives: 0 to 3
+        "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
+        "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
+        "lambda_coef": placeholder(float),  # stochastic methods: 0 is the ODE, 1 the usual reverse SDE
+        "rk_method": placeholder(str),  # rho_rk: 1euler | 2heun | 3kutta | 4rk
+        "atol": placeholder(float),  # ode: absolute tolerance
+        "rtol": placeholder(float),  # ode: relative tolerance
+        "predictor": placeholder(str),  # pc: euler_maruyama | reverse_diffusion | ancestral | none
+        "corrector": placeholder(str),  # pc: langevin | ald | none
+        "snr": placeholder(float),  # pc: signal-to-noise ratio of a corrector step
+        "n_steps_each": placeholder(int),  # pc: corrector steps per predictor step
+        "probability_flow": placeholder(bool),  # pc: predictor follows the ODE
+        "s_churn": placeholder(float),  # heun: as in EDM
+        "s_min": placeholder(float),
+        "s_max": placeholder(float),
+        "s_noise": placeholder(float),
     }
 
 
@@ -175,4 +201,5 @@ def evaluation():
         "extractor_path": "",  # its weights; "": environment variable, cache or download
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
         "split": "train",  # which images the statistics are of
+        "held_out": False,  # also report the distance of the test images to the statistics
     }

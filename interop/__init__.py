@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
-from interop import diffusers, export as exported, own, score_sde, score_sde_pytorch
+from interop import diffusers, improved_diffusion, own, score_sde, score_sde_pytorch
+from interop import export as exported
 from interop.expected import expected_shapes
 from interop.foreign import describe
 from interop.mismatch import Mismatch, compare
@@ -22,6 +23,7 @@ FORMATS = {
     "export (safetensors)": exported,
     "diffusers UNet2DModel": diffusers,
     "score_sde, gDDIM or score_flow (msgpack)": score_sde,
+    "improved-diffusion, guided-diffusion or DDDM (torch)": improved_diffusion,
     "score_sde_pytorch or CLD-SGM (torch)": score_sde_pytorch,
 }
 """Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads."""

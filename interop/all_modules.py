@@ -30,9 +30,12 @@ def rename(state: dict[str, np.ndarray], network: str) -> dict[str, np.ndarray]:
             leaves[name] = array
     classes = _classes(layers, network)
     counts = Counter()
+    unconditional = "Dense" not in classes.values()  # then the blocks have dense layers all the same, without a use
     for index in sorted(layers):
         kind = classes[index]
         for inside, array in layers[index].items():
+            if unconditional and inside.startswith("Dense_0."):
+                continue
             name, array = _leaf(f"{kind}_{counts[kind]}", inside, array)
             leaves[name] = array
         counts[kind] += 1

@@ -77,7 +77,7 @@ def _sizes(shapes, blocks, nf, biggan):
     starts = [level * (depth + biggan) for level in range(levels)]
     multipliers = [widths[start] / nf for start in starts]
     found = {"num_res_blocks": depth, "ch_mult": tuple(int(m) if m == int(m) else m for m in multipliers)}
-    return found | {"attention_levels": _attention_levels(len(_layers(shapes, "AttnBlock")) - 1, depth)}
+    return found | _attention(len(_layers(shapes, "AttnBlock")) - 1, depth)
 
 
 def _levels(shapes, blocks, biggan):
@@ -85,13 +85,15 @@ def _levels(shapes, blocks, biggan):
     if not biggan:
         halvings = len(_layers(shapes, "Downsample"))
         return halvings + 1 if halvings else None
-    inside = [(shapes.get(f"{b}/GroupNorm_0/scale"), shapes.get(f"{b}/Conv_0/bias"), f"{b}/Conv_2/kernel") for b in blocks]
+    inside = [
+        (shapes.get(f"{b}/GroupNorm_0/scale"), shapes.get(f"{b}/Conv_0/bias"), f"{b}/Conv_2/kernel") for b in blocks
+    ]
     return sum(before == after and shortcut in shapes for before, after, shortcut in inside) // 2 + 1
 
 
-def _attention_levels(count, depth):
-    """How many levels have attention, from the number of its blocks outside the middle."""
-    for per_level in (depth + 1, 2 * depth + 1):
+def _attention(count, depth):
+    """How many levels have attention, and where, from the number of its blocks outside the middle."""
+    for every_block, per_level in ((False, depth + 1), (True, 2 * depth + 1)):
         if count % per_level == 0:
-            return count // per_level
-    return None
+            return {"attention_levels": count // per_level, "attn_every_block": every_block}
+    return {}

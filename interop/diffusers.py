@@ -35,7 +35,13 @@ COMMON = {
     "mid_block_type": (None, "UNetMidBlock2D"),
 }
 NEEDS = {
-    "ddpm": {"flip_sin_to_cos": (False,), "freq_shift": (1,), "downsample_padding": (0,), "mid_block_scale_factor": (1,)},
+    "ddpm": {
+        "flip_sin_to_cos": (False,),
+        "freq_shift": (1,),
+        "downsample_padding": (0,),
+        "mid_block_scale_factor": (1,),
+        "norm_num_groups": (32,),
+    },
     "ncsnpp": {"mid_block_scale_factor": (2**0.5,), "in_channels": (3,), "out_channels": (3,)},
 }
 FIELDS = {
@@ -107,10 +113,6 @@ def _check_settings(folder, settings, kind):
     for key, allowed in (COMMON | NEEDS[kind]).items():
         if key in settings and not any(_equal(settings[key], value) for value in allowed):
             raise Refused(f"{folder}/config.json: {key}={settings[key]!r} is not supported, only {allowed[0]!r}")
-    channels = settings["block_out_channels"]
-    groups = settings.get("norm_num_groups")
-    if kind == "ddpm" and any(min(c // 4, 32) != groups for c in channels):
-        raise Refused(f"{folder}/config.json: norm_num_groups={groups} for {channels} channels is not min(C/4, 32)")
 
 
 def _equal(a, b):

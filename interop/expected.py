@@ -1,10 +1,15 @@
 """The parameters that a config asks for: names and shapes, without computing any."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
 from models import create_model
+
+CONDITIONS = {"super_resolution": "low_res", "cross_attention": "context"}
+"""Field of a network that makes it take an image besides its input -> name of that argument."""
 
 
 def expected_shapes(config, shape=None, k=None) -> dict[str, tuple[int, ...]]:
@@ -18,7 +23,9 @@ def expected_shapes(config, shape=None, k=None) -> dict[str, tuple[int, ...]]:
     u = jax.ShapeDtypeStruct((1, *shape[:-1], k * shape[-1]), jnp.float32)
     label = jax.ShapeDtypeStruct((1,), jnp.float32)
     module = create_model(config)
-    tree = jax.eval_shape(lambda u, t: module.init({"params": jax.random.key(0)}, u, t), u, label)["params"]
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    conditions = {name: image for field, name in CONDITIONS.items() if getattr(module, field, False)}
+    tree = jax.eval_shape(functools.partial(module.init, jax.random.key(0)), u, label, **conditions)["params"]
     return {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
 
 

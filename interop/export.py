@@ -1,7 +1,7 @@
 """Parameters in a form that NumPy alone can read: a folder of model.safetensors and config.json.
 
-    model.safetensors   float32, names "Conv_0/kernel", layouts as in the network (HWIO, (in, out))
-    config.json         {"format": "linnet", "version": 1, "config": the resolved config}
+model.safetensors   float32, names "Conv_0/kernel", layouts as in the network (HWIO, (in, out))
+config.json         {"format": "linnet", "version": 1, "config": the resolved config}
 """
 
 import json

@@ -3,8 +3,18 @@
 from interop import architecture
 
 CIFAR10 = {"nf": 128, "ch_mult": (1, 2, 2, 2), "attention_levels": 1}
-NCSNPP = CIFAR10 | {"name": "ncsnpp", "embedding_type": "fourier", "progressive_input": "residual", "progressive": "none"}
-DDPMPP = CIFAR10 | {"name": "ncsnpp", "embedding_type": "positional", "progressive_input": "none", "progressive": "none"}
+NCSNPP = CIFAR10 | {
+    "name": "ncsnpp",
+    "embedding_type": "fourier",
+    "progressive_input": "residual",
+    "progressive": "none",
+}
+DDPMPP = CIFAR10 | {
+    "name": "ncsnpp",
+    "embedding_type": "positional",
+    "progressive_input": "none",
+    "progressive": "none",
+}
 
 KNOWN: dict[str, dict] = {
     "configs/cld/cifar10_accelerated.py": NCSNPP | {"num_res_blocks": 8, "channels": 6, "prediction": "eps"},

@@ -69,8 +69,9 @@ def _differing_fields(fields, config):
 def _differing_sizes(theirs, expected, config):
     """{key: (ours, theirs)} of the keys that the shapes show."""
     file, ours = architecture.describe(theirs), architecture.describe(expected)
-    differing = {f"model.{key}": (ours[key], file[key]) for key in file if key in ours and ours[key] != file[key]}
-    levels = differing.pop("model.attention_levels", None)
+    keys = [key for key in file if key in config.model and key in ours and ours[key] != file[key]]
+    differing = {f"model.{key}": (ours[key], file[key]) for key in keys}
+    levels = file.get("attention_levels") != ours.get("attention_levels")
     if levels and "model.ch_mult" not in differing:
         resolutions = architecture.attention_resolutions(theirs, file, config.data.image_size)
         differing["model.attn_resolutions"] = (tuple(config.model.attn_resolutions), resolutions)

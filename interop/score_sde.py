@@ -11,8 +11,8 @@ import math
 import mmap
 from pathlib import Path
 
-import msgpack
 import ml_dtypes
+import msgpack
 import numpy as np
 
 from interop.published import Published, Refused, first_bytes
@@ -37,8 +37,8 @@ def read(path: Path, config, params: str) -> Published:
     for key in WHERE[params]:
         if not isinstance(tree, dict) or key not in tree:
             raise Refused(
-                f"{path}: msgpack without {'/'.join(WHERE[params])}; it holds {', '.join(map(str, state))[:200]}, which "
-                "is no training state of score_sde, gDDIM or score_flow"
+                f"{path}: msgpack without {'/'.join(WHERE[params])}, so no training state of score_sde, gDDIM or "
+                f"score_flow; it holds {', '.join(map(str, state))[:200]}"
             )
         tree = tree[key]
     return Published(dict(_leaves(path, tree)))

@@ -1,6 +1,7 @@
 """Checkpoints of score_sde_pytorch (.pth): NCSN++, DDPM++ and DDPM.
 
-    {model: {[module.]all_modules.<i>...: tensor, [module.]sigmas: tensor}, ema: {shadow_params: [tensor]}, optimizer, step}
+    {model: {[module.]all_modules.<i>...: tensor, [module.]sigmas: tensor}, ema: {shadow_params: [tensor]},
+     optimizer, step}
 
 The averages have no names: they follow the order of `model`, without its buffer of noise levels and without the
 Fourier frequencies, which are not trained and are taken from `model`. CLD-SGM writes the same layout; its networks
@@ -39,7 +40,7 @@ def _parts(path, content):
     names = [str(name).removeprefix("module.") for name in model] if isinstance(model, dict) else []
     if not any(name.startswith(all_modules.PREFIX) for name in names):
         raise Refused(
-            f"{path}: torch parameters, but not of NCSN++ or DDPM as score_sde_pytorch and CLD-SGM write them; it holds "
+            f"{path}: torch parameters, but not of NCSN++ or DDPM as score_sde_pytorch or CLD-SGM write them; it holds "
             f"{', '.join(names or map(str, content))[:200]}"
         )
     tensors = dict(zip(names, model.values(), strict=True))
@@ -56,5 +57,7 @@ def _averaged(path, model, shadow):
         raise Refused(f"{path}: {len(shadow)} averages for {len(trained)} trained tensors: they cannot be told apart")
     for name, average in zip(trained, shadow, strict=True):
         if getattr(average, "shape", None) != model[name].shape:
-            raise Refused(f"{path}: the average of {name} is {getattr(average, 'shape', average)!r}, not {model[name].shape}")
+            raise Refused(
+                f"{path}: the average of {name} is {getattr(average, 'shape', average)!r}, not {model[name].shape}"
+            )
     return model | dict(zip(trained, shadow, strict=True))

@@ -10,10 +10,11 @@ import ml_collections
 from models.ddpm import DDPM
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
+from models.unet import UNet
 
-MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "mlp": MLP}
+MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "unet": UNet, "mlp": MLP}
 
-BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction"})
+BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction", "sigma_data"})
 """Keys of config.model that are not the network's own: name, averaging of weights, meaning of the output."""
 
 

@@ -38,7 +38,7 @@ class GaussianFourierProjection(nn.Module):
 
     @nn.compact
     def __call__(self, log_labels: jax.Array) -> jax.Array:
-        w = self.param("W", nn.initializers.normal(self.scale), (self.features,))
+        w = self.param("W", nn.initializers.normal(self.scale), (self.features,), jnp.float32)
         w = jax.lax.stop_gradient(w)
         # The published networks multiply in this order; it decides the rounding of large arguments.
         arguments = log_labels.astype(jnp.float32)[:, None] * w * 2 * jnp.pi

@@ -3,10 +3,16 @@
     network output f = module(to_image(u), label(t))                        label: see LinearSDE.label, chain_label
     prediction "eps"     eps = f
     prediction "score"   score = f, so eps = -R^T f                         (networks of score_sde for VE)
+    prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
+
+"edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
+the covariance of u, R^T P^-1 u the best linear eps, and M M^T = I - R^T P^-1 R the covariance of what is left. C has
+rank one, so with w = R^-1 Psi (sigma_data, 0)^T: M = w w^T / (|w| sqrt(1 + |w|^2)). D scales u to unit variance.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -27,13 +33,17 @@ class EpsNet:
     sde: LinearSDE
     prediction: str = "eps"
     mixed_score: bool = False
+    sigma_data: float = 0.5
     chain: int = 0
 
     def __post_init__(self):
-        if self.prediction not in ("eps", "score"):
-            raise ValueError(f"config.model.prediction {self.prediction!r} is unknown; use eps or score")
-        if self.mixed_score and self.sde.k == 1:
-            raise ValueError("config.model.mixed_score needs a process with a velocity: config.sde.name = cld")
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"config.model.prediction {self.prediction!r} is unknown; use {', '.join(PREDICTIONS)}")
+        if self.mixed_score and (self.sde.k == 1 or self.prediction != "eps"):
+            raise ValueError(
+                "config.model.mixed_score is for a process with a velocity (config.sde.name=cld) and "
+                "config.model.prediction=eps"
+            )
 
     def __call__(self, params, u, t, keys=None):
         """eps, the shape of u, at times t (B,). keys (B,): one per example, for dropout; None: no dropout.
@@ -42,24 +52,42 @@ class EpsNet:
         key and not on the batch or the device it is in.
         """
         label = self.sde.chain_label(t, self.chain) if self.chain else self.sde.label(t)
-        image = self.sde.to_image(u)
-        if keys is None:
-            f = self.module.apply({"params": params}, image, label, train=False)
-        else:
-            f = jax.vmap(lambda x, c, key: self._one(params, x, c, key))(image, label, keys)
-        return self._to_eps(self.sde.from_image(f), u, t)
+
+        def f(u):
+            image = self.sde.to_image(u)
+            if keys is None or not self.module.dropout:
+                return self.sde.from_image(self.module.apply({"params": params}, image, label, train=False))
+            return self.sde.from_image(jax.vmap(functools.partial(self._one, params))(image, label, keys))
+
+        return PREDICTIONS[self.prediction](self, f, u, t)
 
     def _one(self, params, image, label, key):
         rngs = {"dropout": key}
         return self.module.apply({"params": params}, image[None], label[None], train=True, rngs=rngs)[0]
 
-    def _to_eps(self, f, u, t):
-        if self.prediction == "score":
-            return -blocks.apply(blocks.transpose(self.sde.R(t)), f)
-        if self.mixed_score:
-            velocity = blocks.apply(np.diag([0.0, 1.0]).astype(u.dtype)[None, None], u)
-            return f + blocks.apply(blocks.inverse(self.sde.R(t)), velocity)
-        return f
+    def _eps(self, f, u, t):
+        if not self.mixed_score:
+            return f(u)
+        velocity = blocks.apply(np.diag([0.0, 1.0]).astype(u.dtype)[None, None], u)
+        return f(u) + blocks.apply(blocks.inverse(self.sde.R(t)), velocity)
+
+    def _score(self, f, u, t):
+        return -blocks.apply(blocks.transpose(self.sde.R(t)), f(u))
+
+    def _edm(self, f, u, t):
+        skip, out, scale = self.preconditioning(t)
+        return blocks.apply(skip, u) + blocks.apply(out, f(blocks.apply(scale, u)))
+
+    def preconditioning(self, t):
+        """The blocks (R^T P^-1, M, D) of "edm" at times t."""
+        R, Psi = self.sde.R(t), self.sde.Psi(t, t * 0)
+        column = self.sigma_data * Psi[..., :, :1]
+        P = blocks.matmul(column, blocks.transpose(column)) + self.sde.Sigma(t)
+        w = blocks.matmul(blocks.inverse(R), column)
+        norm2 = (w**2).sum((-1, -2), keepdims=True)
+        out = blocks.matmul(w, blocks.transpose(w)) / jnp.sqrt(norm2 * (1 + norm2))
+        scale = jnp.eye(self.sde.k, dtype=P.dtype) / jnp.sqrt(jnp.diagonal(P, axis1=-2, axis2=-1))[..., None]
+        return blocks.matmul(blocks.transpose(R), blocks.inverse(P)), out, scale
 
     def init(self, key, shape):
         """Parameters for images of shape (H, W, C) or points of shape (D,): the tree under "params", float32."""
@@ -71,6 +99,11 @@ class EpsNet:
         return lambda u, t: self(params, u, t)
 
 
+
+PREDICTIONS = {"eps": EpsNet._eps, "score": EpsNet._score, "edm": EpsNet._edm}
+"""prediction -> (eps_net, f, u, t) -> eps, with f(u) the network in the basis of the state."""
+
+
 def create_eps_net(config, module, sde) -> EpsNet:
     """The EpsNet that config.model and config.training describe."""
     return EpsNet(
@@ -78,5 +111,6 @@ def create_eps_net(config, module, sde) -> EpsNet:
         sde,
         prediction=config.model.prediction,
         mixed_score=config.model.mixed_score,
+        sigma_data=config.model.sigma_data,
         chain=0 if config.training.continuous else config.model.get("num_scales", 1000),
     )

@@ -61,8 +61,9 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         k = self.kernel_size
-        kernel = self.param("kernel", default_init(self.init_scale), (k, k, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        shape = (k, k, x.shape[-1], self.features)
+        kernel = self.param("kernel", default_init(self.init_scale), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if k == 1:
             y = matmul(x, kernel[0, 0])
@@ -84,8 +85,8 @@ class Conv2d(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        weight = self.param("weight", default_init(), (3, 3, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        weight = self.param("weight", default_init(), (3, 3, x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         fused = {"up": resample.upsample_conv, "down": resample.conv_downsample}[self.direction]
         y = fused(x.astype(self.dtype), weight.astype(self.dtype), self.fir_kernel)
         return y + bias.astype(self.dtype)
@@ -100,8 +101,8 @@ class NIN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        w = self.param("W", default_init(self.init_scale), (x.shape[-1], self.features))
-        b = self.param("b", nn.initializers.zeros_init(), (self.features,))
+        w = self.param("W", default_init(self.init_scale), (x.shape[-1], self.features), jnp.float32)
+        b = self.param("b", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         return matmul(x.astype(self.dtype), w.astype(self.dtype)) + b.astype(self.dtype)
 
 
@@ -125,8 +126,8 @@ class GroupNorm(nn.Module):
         if groups == 0 or channels % groups:
             raise ValueError(f"GroupNorm: {channels} channels do not split into {groups} equal groups; "
                              "choose model.nf and ch_mult so that they do (multiples of 32 always do)")
-        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
-        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        scale = self.param("scale", nn.initializers.ones_init(), (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
         x = x.astype(jnp.float32)
         count = height * width * (channels // groups)
         per_group = lambda s: s.reshape(batch, groups, -1).sum(-1) / count  # noqa: E731
@@ -198,7 +199,7 @@ class Downsample(nn.Module):
 
 
 class Combine(nn.Module):
-    """Join an image pyramid x with features h: 1x1 convolution of x, then "sum" or "cat" (channels double)."""
+    """Join an image pyramid x with features h: 1x1 convolution of x, then "sum" or "cat" (twice as wide)."""
 
     method: str
     dtype: str = "float32"

@@ -199,7 +199,7 @@ class NCSNpp(nn.Module):
     def _sigma(self, time_label):
         """Noise level (B,) that `scale_by_sigma` divides by."""
         if self.embedding_type == "fourier":
-            return time_label
+            return time_label.astype(jnp.float32)
         return noise_levels(time_label, self.sigma_min, self.sigma_max, self.num_scales)
 
     @property

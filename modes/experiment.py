@@ -6,6 +6,7 @@ import os
 
 import jax
 
+import interop
 import samplers
 from data import get_dataset
 from models import create_model
@@ -21,6 +22,7 @@ class Experiment:
 
     def __init__(self, config, workdir=None, ckpt=None, result_folder=None, overrides=()):
         self.config, self.workdir, self.ckpt, self._result_folder = config, workdir, ckpt, result_folder
+        self._datasets = {}
         method = config.sampling.method
         for key in overrides:
             group, _, name = key.partition(".")
@@ -47,9 +49,11 @@ class Experiment:
     def sampler(self):
         return samplers.get_sampler(self.config, self.sde)
 
-    @functools.cache
     def dataset(self, split="train"):
-        return get_dataset(self.config, split)
+        """The data set's `split`, opened once."""
+        if split not in self._datasets:
+            self._datasets[split] = get_dataset(self.config, split)
+        return self._datasets[split]
 
     @functools.cached_property
     def shape(self):
@@ -70,44 +74,33 @@ class Experiment:
         return Checkpoints(self.path("checkpoints"), training.keep_checkpoints, training.snapshot_freq)
 
     @functools.cached_property
-    def trained(self):
-        """(parameters, step, what they are) that config.eval.params asks for, from --ckpt or the workdir."""
-        kind = self.config.eval.params
-        if kind not in ("ema", "raw"):
-            raise ValueError(f"config.eval.params={kind!r} is unknown; use ema or raw")
-        folder, step = (self.path("checkpoints"), None) if self.ckpt is None else locate(self.ckpt)
-        checkpoints = Checkpoints(folder) if os.path.isdir(folder) else None
-        if checkpoints is None or checkpoints.latest is None:
+    def checkpoint(self):
+        """Path of the checkpoint to use: --ckpt, or the newest of the workdir."""
+        if self.ckpt is not None:
+            return self.ckpt
+        folder = self.path("checkpoints")
+        newest = Checkpoints(folder).latest if os.path.isdir(folder) else None
+        if newest is None:
             raise ValueError(f"no checkpoint in {folder}: train first, or give --ckpt")
-        state, _ = checkpoints.restore(jax.eval_shape(self.create_state), step)
-        checkpoints.close()
-        rates = ema_rates(self.config)
-        if kind == "ema":
-            return state.ema[0], int(state.step), f"ema {rates[0]}"
-        return state.params, int(state.step), "raw"
+        return os.path.join(folder, str(newest))
+
+    @functools.cached_property
+    def trained(self):
+        """The parameters that config.eval.params ("ema" or "raw") asks for, of any format that interop reads."""
+        return interop.load(self.checkpoint, self.config, self.config.eval.params, shape=self.shape, k=self.sde.k)
 
     @property
     def result_folder(self):
-        """--result_folder, or a folder in the workdir named after the checkpoint and the sampler."""
+        """--result_folder, or a folder beside the checkpoint named after it and the way of sampling."""
         if self._result_folder is not None:
             return self._result_folder
-        _, step, _ = self.trained
         sampling, params = self.config.sampling, self.config.eval.params
         digest = hashlib.sha256(sampling.to_json().encode()).hexdigest()[:6]
         name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{self.config.seed}_{digest}"
-        return self.path("check", f"step{step}", name)
+        if self.workdir is not None:
+            return self.path("check", os.path.basename(os.path.normpath(self.checkpoint)), name)
+        return os.path.join(f"{self.checkpoint}_check", name)
 
     def file_or_default(self, default):
         """--result_folder as the path of a file, or `default`."""
         return self._result_folder or default
-
-
-def locate(ckpt):
-    """(folder of checkpoints, step or None) of a workdir, its checkpoints folder or one checkpoint in it."""
-    ckpt = os.path.abspath(ckpt)
-    if not os.path.isdir(ckpt):
-        raise ValueError(f"--ckpt={ckpt}: no such folder")
-    if os.path.isdir(os.path.join(ckpt, "checkpoints")):
-        return os.path.join(ckpt, "checkpoints"), None
-    parent, name = os.path.split(ckpt)
-    return (parent, int(name)) if name.isdigit() else (ckpt, None)

@@ -2,9 +2,10 @@
 
 import os
 
+from data import pipeline
 from evaluation.collect import collect
 from evaluation.images import iterate_images
-from evaluation.report import build_report, summary, write_report
+from evaluation.report import build_report, compute_metrics, summary, write_report
 from evaluation.statistics import load_statistics, save_statistics
 from modes import fid_stats
 
@@ -16,11 +17,20 @@ def run(experiment, fields=None):
         raise ValueError("distances need images; for points use --mode=sample and look at the picture")
     extractor = fid_stats.load_extractor(config)
     reference = load_reference(experiment, extractor)
-    report = build_report(
-        collect(extractor, iterate_images(folder), keep=fid_stats.KEEP), reference, extractor, fields or {}
-    )
+    samples = collect(extractor, iterate_images(folder), keep=fid_stats.KEEP)
+    real = held_out(experiment, extractor, reference) if config.eval.held_out else {}
+    report = build_report(samples, reference, extractor, real | (fields or {}))
     write_report(report, os.path.join(folder, "report.json"))
     print(summary(report))
+
+
+def held_out(experiment, extractor, reference):
+    """{"held_out_<metric>": Fréchet distance of the real test images to the reference}: what a perfect model has."""
+    images = experiment.dataset("test")
+    batches = (batch["image"] for batch in pipeline.one_pass(images, 256))
+    metrics = compute_metrics(collect(extractor, batches, keep=fid_stats.KEEP), reference, extractor)
+    name = next(iter(metrics))
+    return {f"held_out_{name}": round(metrics[name], 4)}
 
 
 def load_reference(experiment, extractor):

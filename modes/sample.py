@@ -10,19 +10,18 @@ from evaluation.atomic import atomic_write
 from modes.generate import Generator, save_picture
 from training import parallel
 from training.checkpoint import versions
+from training.state import ema_rates
 
 GRID = 64
 
 
 def run(experiment):
     """Writes config.eval.num_samples images into the result folder and returns the fields of its report."""
-    if experiment.config.sampling.method == "list":
-        raise ValueError("config.sampling.method=list only lists")
     config, folder = experiment.config, experiment.result_folder
     n, batch_size = config.eval.num_samples, config.eval.batch_size
-    params, step, kind = experiment.trained
+    params = experiment.trained
     generator = Generator(experiment, batch_size)
-    fields = describe(experiment, step, kind)
+    fields = describe(experiment)
     claim(folder, fields)
     replicated, first = parallel.replicate(params), None
     for k in progress(range(-(-n // batch_size)), f"sampling {n} images"):
@@ -42,13 +41,15 @@ def run(experiment):
     return fields
 
 
-def describe(experiment, step, kind):
+def describe(experiment):
     """What decides the samples, for the record."""
     config = experiment.config
+    rate = {"ema_rate": ema_rates(config)[0]} if config.eval.params == "ema" else {}
     return {
+        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
         "seed": config.seed,
-        "step": step,
-        "params": kind,
+        "params": config.eval.params,
+        **rate,
         "sampling": config.sampling.to_dict(),
         "sde": config.sde.to_dict(),
         "model": config.model.to_dict(),

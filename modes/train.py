@@ -9,7 +9,7 @@ from data import pipeline
 from evaluation.atomic import atomic_write
 from modes.generate import Generator, save_picture
 from training import metrics, parallel
-from training.loop import Schedule, train
+from training.loop import Preempted, Schedule, train
 from training.objectives import get_objective
 from training.optimizer import create_optimizer
 from training.state import ema_rates
@@ -30,8 +30,9 @@ def run(experiment, use_wandb=False):
     console = metrics.Console(training.n_iters, training.batch_size, int(state.step))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     console.say(
-        f"training {config.model.name} ({count / 1e6:.2f} M parameters) under {config.sde.name} on {len(dataset)} images "
-        f"of {dataset.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; all in {experiment.workdir}"
+        f"training {config.model.name} ({count / 1e6:.2f} M parameters) under {config.sde.name} on {len(dataset)} "
+        f"examples of {dataset.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; "
+        f"everything goes to {experiment.workdir}"
     )
     writers = open_writers(experiment, console, int(state.step), use_wandb)
     batches = pipeline.batches(
@@ -65,6 +66,8 @@ def run(experiment, use_wandb=False):
             console=console,
             writers=writers,
         )
+    except Preempted as stop:
+        console.say(str(stop))
     finally:
         chunks.close()
         checkpoints.close()
@@ -164,7 +167,7 @@ def make_snapshot(experiment, writers):
 
 
 def make_evaluate(experiment):
-    """evaluate(state) -> {"eval_loss": ...}: loss of the EMA parameters on one test batch, always with the same noise."""
+    """evaluate(state) -> {"eval_loss": ...}: EMA parameters, one test batch, always the same noise."""
     config = experiment.config
     step = parallel.parallel(
         make_eval_step(get_objective(config, experiment.eps_net), seed=config.seed, data=config.data)

@@ -47,7 +47,8 @@ def keys(method) -> list[str]:
 def get_sampler(config, sde) -> Sampler:
     """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes.
 
-    A key that is absent or None has the default of the method (which grid, how many evaluations). ValueError for an unknown method, or one that makes no sense for the process.
+    A key that is absent or None has the default of the method (which grid, how many evaluations). ValueError for an
+    unknown method, or one that makes no sense for the process.
     """
     method = config.sampling.method
     chosen = {key: config.sampling[key] for key in keys(method) if config.sampling.get(key) is not None}

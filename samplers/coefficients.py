@@ -209,10 +209,13 @@ def join(parts):
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def rotate(rows, sde, order):
+def rotate(rows, sde, past=()):
     """Coefficients for eps_L turned into coefficients for a network trained with R: eps_L = (R^-1 L)^T eps_R."""
-    turn = blocks.transpose(blocks.matmul(blocks.inverse(sde.R(rows.times)), sde.L(rows.times)))
+    line = np.concatenate([np.asarray(past, np.float64)[::-1], rows.times])
+    turn = blocks.transpose(blocks.matmul(blocks.inverse(sde.R(line)), sde.L(line)))
     eps = rows.eps.copy()
-    for j in range(order + 1):
-        eps[j:, j] = blocks.matmul(eps[j:, j], turn[: len(turn) - j])
+    for i in range(len(eps)):
+        newest = len(past) + i
+        for j in range(min(eps.shape[1], newest + 1)):
+            eps[i, j] = blocks.matmul(eps[i, j], turn[newest - j])
     return rows._replace(eps=eps)

@@ -43,7 +43,7 @@ class LDEIS(GDDIM):
 
     def table(self, times, past=()):
         rows = coefficients.multistep(self.sde, times, self.deis_order, "L", past=past)
-        return coefficients.rotate(rows, self.sde, self.deis_order)
+        return coefficients.rotate(rows, self.sde, past)
 
 
 class Order0(GDDIM):

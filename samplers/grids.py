@@ -47,10 +47,9 @@ def log_rho(sde, t):
 
 def log_rho_slope(sde, t):
     """d log_rho / dt at host times t, same shape, from dSigma/dt = F Sigma + Sigma F^T + G G^T and dPsi/dt = F Psi."""
-    F, Sigma, Psi = sde.F(t), sde.Sigma(t), sde.Psi(t, 0.0)
-    rate = (F[FIRST[:-2]][..., 0, :] * Sigma[FIRST[:-2]][..., :, 0]).sum(-1) + 0.5 * sde.GGt(t)[FIRST]
-    drift = (F[FIRST[:-2]][..., 0, :] * Psi[FIRST[:-2]][..., :, 0]).sum(-1)
-    return rate / Sigma[FIRST] - drift / Psi[FIRST]
+    F, Sigma, Psi = (block[..., 0, 0, :, :] for block in (sde.F(t), sde.Sigma(t), sde.Psi(t, 0.0)))
+    rate = (F[..., 0, :] * Sigma[..., :, 0]).sum(-1) + 0.5 * sde.GGt(t)[FIRST]
+    return rate / Sigma[..., 0, 0] - (F[..., 0, :] * Psi[..., :, 0]).sum(-1) / Psi[..., 0, 0]
 
 
 def time_of_log_rho(sde, target):

@@ -15,6 +15,7 @@ from sde_lib import blocks
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
 MAX_STEPS = 100_000
+FIRST_STEP = -0.01
 
 
 class ODE(Sampler):
@@ -35,7 +36,7 @@ class ODE(Sampler):
             raise ImportError("sampling.method 'ode' needs the package diffrax: pip install diffrax") from error
         self.sde, self.rtol, self.atol, self.trajectory = sde, rtol, atol, trajectory
         self.last = coefficients.denoising(sde, sde.t_min) if noise_removal else None
-        self.times = grids.power(sde, 20, 2) if trajectory else np.array([sde.t_min])
+        self.times = np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T) if trajectory else np.array([sde.t_min])
 
     def _solve(self, eps_fn, u):
         """One image u: its states at self.times, and the number of evaluations."""
@@ -50,17 +51,17 @@ class ODE(Sampler):
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rate),
             diffrax.Dopri5(),
-            jnp.asarray(self.sde.T, u.dtype),
-            jnp.asarray(self.sde.t_min, u.dtype),
-            None,
+            self.sde.T,
+            self.sde.t_min,
+            FIRST_STEP,
             u,
-            saveat=diffrax.SaveAt(ts=jnp.asarray(self.times, u.dtype)),
+            saveat=diffrax.SaveAt(ts=self.times),
             stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
             max_steps=MAX_STEPS,
             throw=False,
         )
         arrived = solution.result == diffrax.RESULTS.successful
-        return jnp.where(arrived, solution.ys, jnp.nan), 3 + STAGES * solution.stats["num_steps"]
+        return jnp.where(arrived, solution.ys, jnp.nan), 1 + STAGES * solution.stats["num_steps"]
 
     def __call__(self, eps_fn, key, u_T):
         states, nfe = jax.vmap(lambda u: self._solve(eps_fn, u), out_axes=(1, 0))(u_T)

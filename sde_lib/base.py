@@ -25,6 +25,8 @@ class LinearSDE(abc.ABC):
     k = 1
     T = 1.0
     t_min: float
+    betas = None
+    """(N,) of the discrete chain of DDPM (see sde_lib.chain) that the process continues, where it does."""
 
     @abc.abstractmethod
     def F(self, t):

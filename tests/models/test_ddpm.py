@@ -17,7 +17,7 @@ class NumpyDDPM:
     """The same U-Net, two levels of one block, channels first, with parameters taken in order of use."""
 
     def __init__(self, params, resamp_with_conv):
-        self.params = {name: np.float64(leaf) for name, leaf in traverse_util.flatten_dict(params, sep="/").items()}
+        self.params = jax.tree.map(np.float64, traverse_util.flatten_dict(params, sep="/"))
         self.resamp_with_conv = resamp_with_conv
         self.used = {}
 
@@ -42,7 +42,8 @@ class NumpyDDPM:
         return x @ self.params[f"{name}/kernel"] + self.params[f"{name}/bias"]
 
     def nin(self, name, x):
-        return np.einsum("bchw,cd->bdhw", x, self.params[f"{name}/W"]) + self.params[f"{name}/b"][:, None, None]
+        product = np.einsum("bchw,cd->bdhw", x, self.params[f"{name}/W"])
+        return product + self.params[f"{name}/b"][:, None, None]
 
     def norm(self, name, x):
         grouped = x.reshape(x.shape[0], 32, -1)

@@ -12,7 +12,8 @@ def perturbed(params):
     """Random values on every leaf, so that layers that start at zero or one matter."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(7), len(leaves))
-    return tree.unflatten([leaf + 0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)])
+    noise = [0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return tree.unflatten([leaf + n for leaf, n in zip(leaves, noise, strict=True)])
 
 
 def numpy_group_norm(x, scale, bias, groups):
@@ -22,15 +23,15 @@ def numpy_group_norm(x, scale, bias, groups):
     return ((grouped - mean) / np.sqrt(variance + 1e-6)).reshape(x.shape) * scale + bias
 
 
-@pytest.mark.parametrize(("channels", "preferred", "groups"), [(8, None, 2), (64, None, 16), (256, None, 32),
-                                                               (64, 32, 32), (40, 32, 10)])
+@pytest.mark.parametrize(("channels", "preferred", "groups"),
+                         [(8, None, 2), (64, None, 16), (256, None, 32), (64, 32, 32), (40, 32, 10)])
 def test_group_norm_equals_numpy(channels, preferred, groups):
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 4, 6, channels))
     layer = layers.GroupNorm(preferred)
     params = perturbed(layer.init(jax.random.key(1), x))
     leaves = params["params"]
     expected = numpy_group_norm(np.asarray(x), leaves["scale"], leaves["bias"], groups)
-    np.testing.assert_allclose(layer.apply(params, x), expected, atol=2e-5)  # float32 with a mean 1.5 deviations off
+    np.testing.assert_allclose(layer.apply(params, x), expected, atol=2e-5)  # the mean is 1.5 deviations off
 
 
 def test_group_norm_statistics_are_float32_under_bfloat16():
@@ -55,7 +56,8 @@ def test_attention_equals_numpy(rescale):
     layer = layers.AttnBlockpp(skip_rescale=rescale)
     params = perturbed(layer.init(jax.random.key(1), x))
     p = jax.tree.map(np.float64, params["params"])
-    h = numpy_group_norm(np.asarray(x), p["GroupNorm_0"]["scale"], p["GroupNorm_0"]["bias"], 2).reshape(2, 12, 8)
+    norm = p["GroupNorm_0"]
+    h = numpy_group_norm(np.asarray(x), norm["scale"], norm["bias"], 2).reshape(2, 12, 8)
     q, k, v = (h @ p[f"NIN_{i}"]["W"] + p[f"NIN_{i}"]["b"] for i in range(3))
     weights = np.exp(q @ k.swapaxes(1, 2) / np.sqrt(8))
     weights /= weights.sum(-1, keepdims=True)
@@ -76,7 +78,7 @@ def test_conv_with_kernel_one_is_a_matrix_product():
 def test_golden_positional_embedding(golden, dim):
     file = golden("jax/layers_fir_temb.npz")
     ours = embeddings.positional(jnp.asarray(file["ts"]), dim)
-    np.testing.assert_allclose(ours, file[f"temb_{dim}"], atol=1e-4)  # float32 frequencies times labels to 1e3
+    np.testing.assert_allclose(ours, file[f"temb_{dim}"], atol=1e-4)  # float32 times labels to 1e3
 
 
 def test_positional_embedding_pads_an_odd_dimension():

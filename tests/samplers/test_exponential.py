@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from scipy.integrate import solve_ivp
 
-from samplers import SAMPLERS, coefficients, get_sampler, grids
-from samplers.exponential import Exponential, LExponential, integrate
+from samplers import coefficients, get_sampler, grids
+from samplers.exponential import integrate
+from samplers.gddim import GDDIM, LDEIS
 from sde_lib import CLD, SDES, VP, Blur, blocks
-from sde_lib.exact import data_covariance, gaussian_eps
+from sde_lib.exact import gaussian_eps
 
 SHAPE = (3, 4, 6, 2)
 VARIANCE = 0.3
@@ -40,40 +40,6 @@ def test_a_point_mass_is_exact_in_one_step(sde, order, x64):
     assert jnp.abs(u - expected).max() <= 1e-10 * jnp.abs(u_T).max()
 
 
-def gaussian_flow(sde, times):
-    """A(t) with A(T) = I solving dA/dt = (F + 1/2 G G^T P^-1) A, P the covariance of Gaussian data at t, at `times`."""
-    C, k = data_covariance(sde, VARIANCE), sde.k
-
-    def rate(t, a):
-        Psi = sde.Psi(t, 0.0)
-        P = blocks.matmul(blocks.matmul(Psi, C), blocks.transpose(Psi)) + sde.Sigma(t)
-        M = sde.F(t) + 0.5 * blocks.matmul(sde.GGt(t), blocks.inverse(P))
-        return blocks.matmul(M, a.reshape(M.shape[:-2] + (k, k))).ravel()
-
-    start = np.broadcast_to(blocks.identity(k), np.asarray(sde.Sigma(0.5)).shape)
-    flow = solve_ivp(rate, (times[0], times[-1]), start.ravel(), "DOP853", times, rtol=1e-13, atol=1e-13)
-    return flow.y.T.reshape((len(times), *start.shape))
-
-
-@pytest.mark.parametrize("order", range(4))
-def test_error_slope_on_gaussian_data_is_order_plus_one(sde, order, x64):
-    """With the history seeded by the exact flow; the slope between two fine grids, within 0.15."""
-    u_T = sde.prior(jax.random.key(2), SHAPE).astype(jnp.float64)
-    eps_fn = gaussian_eps(sde, jnp.zeros(SHAPE[1:]), VARIANCE)
-    errors = []
-    counts = [256, 384]  # high orders and the high frequencies of blur come into their slope late
-    for n in counts:
-        times = np.linspace(sde.T**0.5, 0.05**0.5, n + 1) ** 2
-        states = [blocks.apply(jnp.asarray(A), u_T) for A in gaussian_flow(sde, times)]
-        past = [eps_fn(states[i], jnp.full(SHAPE[0], times[i])) for i in reversed(range(order))]
-        rows = coefficients.multistep(sde, times[order:], order, past=times[:order][::-1])
-        history = jnp.stack(past) if order else None
-        u, _ = jax.jit(lambda u, h, rows=rows: integrate(eps_fn, u, rows, h))(states[order], history)
-        errors.append(float(jnp.abs(u - states[-1]).max()))
-    slope = np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
-    assert abs(slope - (order + 1)) <= 0.15, (slope, errors)
-
-
 def test_L_and_R_converge_to_the_same_flow(x64):
     """Their distance falls as h^2: without a seeded history the first step, of order 0, sets the slope."""
     sde = CLD()
@@ -81,7 +47,7 @@ def test_L_and_R_converge_to_the_same_flow(x64):
     u_T = sde.prior(jax.random.key(3), SHAPE).astype(jnp.float64)
 
     def distance(nfe):
-        R, L = (c(sde, nfe=nfe, noise_removal=False)(eps_fn, None, u_T).u for c in (Exponential, LExponential))
+        R, L = (c(sde, nfe=nfe, noise_removal=False)(eps_fn, None, u_T).u for c in (GDDIM, LDEIS))
         return float(jnp.abs(R - L).max())
 
     assert abs(np.log2(distance(200) / distance(400)) - 2) <= 0.15
@@ -99,7 +65,7 @@ def test_order_0_on_vp_is_ddim(x64):
     for i in range(10):
         e = eps_fn(x, jnp.full(SHAPE[0], t[i]))
         x = a[i + 1] * (x - s[i] * e) / a[i] + s[i + 1] * e
-    sampler = Exponential(sde, nfe=10, deis_order=0, noise_removal=False)
+    sampler = GDDIM(sde, nfe=10, deis_order=0, noise_removal=False)
     np.testing.assert_allclose(sampler(eps_fn, None, u_T).u, x, rtol=1e-9)
 
 
@@ -141,7 +107,7 @@ def test_gddim_sampler(golden, order, noise_removal, x64):
 def test_gddim_sampler_in_float32(golden):
     g = golden("jax/cld_sampler_deis.npz")
     u_T = components(g["u_T"].astype(np.float32))
-    sampler = Exponential(CLD(), nfe=20, deis_order=2, noise_removal=True)
+    sampler = GDDIM(CLD(), nfe=20, deis_order=2, noise_removal=True)
     u = sampler(gddim_toy(g["toy_C"].astype(np.float32)), None, u_T).u
     exact = np.concatenate([g["x_exact_o2_nfe20_nr1"], g["v_exact_o2_nfe20_nr1"]], axis=-1)
     assert u.dtype == jnp.float32
@@ -164,29 +130,6 @@ def test_the_recursion_with_injected_coefficients(golden, x64):
         assert np.abs(u - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("method", SAMPLERS)
-def test_nfe_counts_the_calls_of_eps_fn(sde, method):
-    calls = []
-
-    def eps_fn(u, t):
-        jax.debug.callback(lambda t: calls.append(float(t)), t[0])
-        return jnp.zeros_like(u)
-
-    config = ConfigDict({"sampling": {"method": method, "nfe": 7}})
-    samples = get_sampler(config, sde)(eps_fn, jax.random.key(0), sde.prior(jax.random.key(1), SHAPE))
-    jax.block_until_ready(samples.u)
-    jax.effects_barrier()
-    assert samples.nfe == len(calls) == 7
-
-
-def test_trajectory_predicts_the_point_of_a_point_mass(sde, x64):
-    x_0 = jax.random.normal(jax.random.key(5), SHAPE, jnp.float64)
-    sampler = Exponential(sde, nfe=6, trajectory=True)
-    path = sampler(point_mass_eps(sde, x_0), None, sde.prior(jax.random.key(6), SHAPE).astype(jnp.float64)).trajectory
-    assert path["u"].shape[0] == path["x_0"].shape[0] == len(path["t"]) == 6
-    np.testing.assert_allclose(path["x_0"], jnp.broadcast_to(sde.project(sde.lift(x_0)), path["x_0"].shape), atol=1e-7)
-
-
 @pytest.mark.parametrize("toy", ["", "_sin"])
 def test_blur_sampler(golden, toy, x64):
     """gDDIM's blur sampler of order 0, at the recommended 1e-8 of the largest pixel."""
@@ -205,6 +148,6 @@ def test_blur_sampler(golden, toy, x64):
     eps_fn = lambda u, t: sde.from_image(network(sde.to_image(u), t))  # noqa: E731
     for nfe in (10, 20)[: 1 if toy else 2]:
         np.testing.assert_allclose(grids.power(sde, nfe, 2), g[f"rev_ts_nfe{nfe}_p2"], rtol=1e-12)
-        u = Exponential(sde, nfe=nfe, deis_order=0, noise_removal=False)(eps_fn, None, jnp.asarray(g["y_T"])).u
+        u = GDDIM(sde, nfe=nfe, deis_order=0, noise_removal=False)(eps_fn, None, jnp.asarray(g["y_T"])).u
         expected = g[f"x_nfe{nfe}_p2"]
         assert np.abs(sde.to_image(u) - expected).max() <= 1e-8 * np.abs(expected).max()

@@ -23,6 +23,8 @@ def config(**training):
 class Linear(nn.Module):
     """The golden toy: out = x A + b + c label."""
 
+    dropout: float = 0.0
+
     @nn.compact
     def __call__(self, x, label, train=False):
         n = x.shape[-1]
@@ -134,6 +136,29 @@ def test_times_are_even_over_the_batch_and_start_at_t_min(chain):
     np.testing.assert_allclose(np.diff(t), 1 / 64, atol=1.1e-3 if chain else 2e-6)
 
 
+class Silent(nn.Module):
+    """A network that has learned nothing yet: 0."""
+
+    dropout: float = 0.0
+
+    def __call__(self, x, label, train=False):
+        return 0 * x
+
+
+@pytest.mark.parametrize("name", SDES)
+def test_edm_preconditioning_is_exact_for_gaussian_data(name, x64):
+    """With f = 0, eps is that of N(0, sigma_data^2); and M M^T is what R^T P^-1 R leaves of the identity."""
+    sde = SDES[name](image_shape=(2, 4))
+    net = EpsNet(Silent(), sde, prediction="edm", sigma_data=0.6)
+    t = jnp.array([sde.t_min, 0.01, 0.3, 0.9])
+    u = jax.random.normal(jax.random.key(0), (4, 2, 4, sde.k), jnp.float64)
+    exact = gaussian_eps(sde, jnp.zeros((2, 4, 1)), 0.6**2)(u, t)
+    np.testing.assert_allclose(net({}, u, t), exact, rtol=1e-6, atol=1e-9)
+    skip, out, _ = net.preconditioning(t)
+    left = jnp.eye(sde.k) - blocks.matmul(skip, sde.R(t))
+    np.testing.assert_allclose(blocks.matmul(out, blocks.transpose(out)), left, atol=1e-8)
+
+
 def test_mixed_score_adds_the_velocity_term():
     sde = CLD()
     u = jax.random.normal(jax.random.key(0), (3, 2, 2, 4))
@@ -150,7 +175,7 @@ def test_mixed_score_adds_the_velocity_term():
     ("make", "message"),
     [
         (lambda: EpsNet(Linear(), VP(), prediction="noise"), "'noise' is unknown; use eps"),
-        (lambda: EpsNet(Linear(), VP(), mixed_score=True), "needs a process with a velocity"),
+        (lambda: EpsNet(Linear(), VP(), mixed_score=True), "is for a process with a velocity"),
         (lambda: get_objective(config(objective="dsn"), EpsNet(Linear(), VP())), "'dsn' is unknown; use one of dsm"),
     ],
 )

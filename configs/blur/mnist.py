@@ -1,0 +1,12 @@
+"""Blurring diffusion on MNIST, 28 x 28.
+
+    python main.py --config=configs/blur/mnist.py --mode=train --workdir=runs/blur_mnist
+    python main.py --config=configs/blur/mnist.py --mode=check --workdir=runs/blur_mnist
+"""
+
+from configs.data_sets import mnist
+from configs.default import get_config as default
+
+
+def get_config():
+    return mnist(default("blur", "ncsnpp"))

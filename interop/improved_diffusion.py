@@ -1,0 +1,30 @@
+"""Files of improved-diffusion, guided-diffusion and DDDM (.pt): the parameters of one U-Net by name, nothing else.
+
+Raw parameters (model*.pt) and averages (ema_<rate>_*.pt) are separate files of the same format, so the file decides
+which of them is read. DDDM's files also hold the running estimates of its training images, `x_bar` (images, C, H, W);
+they are no parameters and are left out.
+"""
+
+from pathlib import Path
+
+from interop import torch_files, unet_names
+from interop.published import Published, Refused
+
+ESTIMATES = "x_bar"
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file is one of torch's and names the layers of such a U-Net."""
+    if not torch_files.recognises(path):
+        return False
+    try:
+        content = torch_files.read(path)
+    except (Refused, ImportError):
+        return False
+    return isinstance(content, dict) and unet_names.recognises(content)
+
+
+def read(path: Path, config, params: str) -> Published:
+    """The parameters; `params` makes no difference (see above)."""
+    state = {name: tensor for name, tensor in torch_files.read(path).items() if name != ESTIMATES}
+    return Published(unet_names.rename(torch_files.arrays(path, state)))

@@ -1,0 +1,207 @@
+"""The U-Net of improved DDPM (arXiv:2102.09672) and of guided diffusion (ADM, arXiv:2105.05233).
+
+    embed label and class -> convolution -> levels of residual blocks, with attention at the listed resolutions, halving
+    between them -> block, attention, block -> levels back over stored feature maps -> norm, silu, convolution
+
+Options are the flags of those projects under their names (https://github.com/openai/improved-diffusion,
+https://github.com/openai/guided-diffusion); interop.unet_names maps their parameters. Besides a class it can be given
+a low-resolution image (super-resolution: upsampled and stacked onto the input) and a context image (DDDM,
+arXiv:2405.13540: every attention block becomes a transformer block that also attends to the context).
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.blocks import rematerialised
+from models.checks import check_labels, check_option
+from models.layers import DTYPES
+from models.spatial_transformer import SpatialTransformer
+from models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
+
+CHANNEL_MULT = {
+    512: (0.5, 1, 1, 2, 2, 4, 4),
+    256: (1, 1, 2, 2, 4, 4),
+    128: (1, 1, 2, 3, 4),
+    64: (1, 2, 3, 4),
+    32: (1, 2, 2, 2),
+}
+"""Published channel multipliers by image height."""
+
+MAX_PERIOD = 10_000.0
+
+
+def sinusoid(labels: jax.Array, dim: int) -> jax.Array:
+    """[cos(t f), sin(t f)] with f_i = 10000^(-i/h), i = 0..h-1, h = dim//2: (B,) -> (B, dim), float32."""
+    half = dim // 2
+    frequencies = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(MAX_PERIOD) / half))
+    arguments = labels.astype(jnp.float32)[:, None] * frequencies
+    embedding = jnp.concatenate([jnp.cos(arguments), jnp.sin(arguments)], axis=-1)
+    return jnp.pad(embedding, ((0, 0), (0, dim - 2 * half)))
+
+
+class UNet(nn.Module):
+    """U-Net (u, time label, conditions) -> array of the shape of u, with learn_sigma of twice its channels, float32.
+
+    channel_mult: channels of each level in units of num_channels; (): CHANNEL_MULT of the image height.
+    attention_resolutions: heights of the feature maps at which attention acts.
+    num_head_channels: channels of a head; -1: num_heads heads. num_heads_upsample: heads on the way back; -1: as many.
+    num_classes: 0 for none. super_resolution: low_res must be given. cross_attention: context must be given.
+    """
+
+    num_channels: int = 128
+    channel_mult: tuple[float, ...] = ()
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (16, 8)
+    num_heads: int = 4
+    num_head_channels: int = -1
+    num_heads_upsample: int = -1
+    use_scale_shift_norm: bool = True
+    resblock_updown: bool = False
+    conv_resample: bool = True
+    use_new_attention_order: bool = False
+    dropout: float = 0.0
+    num_classes: int = 0
+    learn_sigma: bool = False
+    super_resolution: bool = False
+    cross_attention: bool = False
+    dtype: str = "float32"
+    remat: bool = False
+
+    def __post_init__(self):
+        check_option("UNet", "dtype", self.dtype, DTYPES)
+        if self.cross_attention and (4 * self.num_channels) % self.num_heads:
+            raise ValueError(
+                f"UNet: num_heads={self.num_heads} does not divide 4 num_channels = {4 * self.num_channels}"
+            )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x, time_label, train=False, label=None, low_res=None, context=None):
+        """x (B, spatial..., C) with one to three spatial axes, time_label (B,) -> (B, spatial..., C or 2 C).
+
+        label (B,) int: the class, -1 for no class; None for all -1. low_res, context (B, spatial..., C'): images of
+        any size. train=True needs the "dropout" stream. ValueError for sizes that do not fit the levels, and for
+        conditions that are missing or that the network was not built for.
+        """
+        check_labels("UNet", x, time_label)
+        multipliers = self._multipliers(x)
+        given = {"num_classes": (self.num_classes, label), "super_resolution": (self.super_resolution, low_res)}
+        for field, (takes, value) in (given | {"cross_attention": (self.cross_attention, context)}).items():
+            if value is not None and not takes:
+                raise ValueError(f"UNet: got a condition that needs {field}, which this network was built without")
+        emb = self._embed(time_label, label)
+        channels = x.shape[-1]
+        x = jnp.concatenate([x, self._low_res(x, low_res)], axis=-1) if self.super_resolution else x
+        context = self._context(x, context) if self.cross_attention else None
+        h = Conv(int(multipliers[0] * self.num_channels), dtype=self.dtype)(x)
+        h, skips = self._encode(h, emb, train, context, multipliers)
+        h = self._resblock(h.shape[-1])(h, emb, train)
+        h = self._attend(h, context, self.num_heads)
+        h = self._resblock(h.shape[-1])(h, emb, train)
+        h = self._decode(h, skips, emb, train, context, multipliers)
+        h = nn.silu(GroupNorm()(h))
+        return Conv(channels * (2 if self.learn_sigma else 1), zero=True)(h)
+
+    def _embed(self, time_label, label):
+        """Embedding of time and class, (B, 4 num_channels) float32."""
+        width = 4 * self.num_channels
+        emb = Dense(width)(sinusoid(time_label, self.num_channels))
+        emb = Dense(width)(nn.silu(emb))
+        if self.num_classes:
+            table = self.param("class_embedding", nn.initializers.normal(1.0), (self.num_classes, width))
+            if label is not None:
+                emb = emb + jnp.where((label >= 0)[:, None], table[jnp.maximum(label, 0)], 0.0)
+        return emb
+
+    def _encode(self, h, emb, train, context, multipliers):
+        """Features of the first level -> those of the last, and the feature maps that the way back reads."""
+        skips = [h]
+        for level, multiplier in enumerate(multipliers):
+            features = int(multiplier * self.num_channels)
+            for _ in range(self.num_res_blocks):
+                h = self._resblock(features)(h, emb, train)
+                h = self._attend_where_listed(h, context, self.num_heads)
+                skips.append(h)
+            if level < len(multipliers) - 1:
+                h = self._resample(h, emb, train, "down")
+                skips.append(h)
+        return h, skips
+
+    def _decode(self, h, skips, emb, train, context, multipliers):
+        """Features of the last level and the stack -> features at full resolution."""
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            for _ in range(self.num_res_blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = self._resblock(int(multiplier * self.num_channels))(h, emb, train)
+                h = self._attend_where_listed(h, context, self._heads_upsample())
+            if level > 0:
+                h = self._resample(h, emb, train, "up")
+        return h
+
+    def _resample(self, h, emb, train, direction):
+        """Halve or double: by a residual block, a convolution, or without parameters."""
+        if self.resblock_updown:
+            return self._resblock(h.shape[-1], direction)(h, emb, train)
+        if not self.conv_resample:
+            return {"up": doubled, "down": halved}[direction](h)
+        return Conv(h.shape[-1], downsample=direction == "down", upsample=direction == "up", dtype=self.dtype)(h)
+
+    def _attend_where_listed(self, h, context, heads):
+        return self._attend(h, context, heads) if h.shape[-3 if h.ndim > 3 else 1] in self.attention_resolutions else h
+
+    def _attend(self, h, context, heads):
+        if self.cross_attention:
+            return SpatialTransformer(4 * self.num_channels, self.num_heads, dtype=self.dtype)(h, context)
+        heads = heads if self.num_head_channels == -1 else h.shape[-1] // self.num_head_channels
+        if heads == 0 or h.shape[-1] % heads:
+            raise ValueError(
+                f"UNet: {h.shape[-1]} channels do not split into {heads} heads; change num_heads, "
+                "num_head_channels or num_channels"
+            )
+        return AttentionBlock(heads, self.use_new_attention_order, dtype=self.dtype)(h)
+
+    def _low_res(self, x, low_res):
+        """The low-resolution image at the size of x, by linear interpolation."""
+        low_res = self._present("low_res", low_res, x)
+        return jax.image.resize(low_res, (*x.shape[:-1], low_res.shape[-1]), "linear")
+
+    def _context(self, x, context):
+        return self._present("context", context, x)
+
+    @nn.nowrap
+    def _present(self, name, value, x):
+        """`value`; for initialisation without one, an image like x."""
+        if value is None and not self.is_initializing():
+            raise ValueError(f"UNet: {name} is missing: this network is conditioned on an image")
+        return x if value is None else value
+
+    @nn.nowrap
+    def _multipliers(self, x):
+        """channel_mult, or the published one for the height of x. ValueError where x does not fit its levels."""
+        sizes = [x.shape[axis] for axis in resampled_axes(x)]
+        multipliers = self.channel_mult or CHANNEL_MULT.get(sizes[0])
+        if multipliers is None:
+            known = ", ".join(map(str, CHANNEL_MULT))
+            raise ValueError(
+                f"UNet: no published channel_mult for height {sizes[0]} (there are some for {known}); set "
+                "model.channel_mult"
+            )
+        multiple = 2 ** (len(multipliers) - 1)
+        if any(size % multiple for size in sizes):
+            raise ValueError(
+                f"UNet: image size {'x'.join(map(str, sizes))} must be a multiple of {multiple} in every "
+                f"direction ({len(multipliers)} levels); resize or crop the images, or shorten channel_mult"
+            )
+        return multipliers
+
+    @nn.nowrap
+    def _heads_upsample(self):
+        return self.num_heads if self.num_heads_upsample == -1 else self.num_heads_upsample
+
+    @nn.nowrap
+    def _resblock(self, features, direction=None):
+        block = rematerialised(ResBlock) if self.remat else ResBlock
+        return block(features, self.dropout, self.use_scale_shift_norm, direction, dtype=self.dtype)

@@ -1,0 +1,173 @@
+"""The discrete chain of DDPM (arXiv:2006.11239) and improved DDPM (arXiv:2102.09672): tables, and what follows.
+
+    q(x_i | x_{i-1}) = N(sqrt(1 - beta_i) x_{i-1}, beta_i),  abar_i = prod_{j <= i} (1 - beta_j),  i = 0 .. N - 1
+    q(x_i | x_0) = N(sqrt(abar_i) x_0, 1 - abar_i)
+    q(x_{i-1} | x_i, x_0) = N(c1_i x_0 + c2_i x_i, beta_i (1 - abar_{i-1}) / (1 - abar_i)),  abar_{-1} = 1
+
+It is the VP process with schedule "discrete" at t = (i + 1) / N. Keeping some steps only gives another chain, with
+betas 1 - abar_k / abar_{k'} between kept steps k' < k; networks see the original step numbers. Tables are float64 on
+the host; arrays on the device keep their dtype. i has shape (B,), x (B, ...).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from sde_lib.respacing import kept_steps
+
+VARIANCES = ("fixed_small", "fixed_large", "learned_range", "learned")
+PREDICTIONS = ("eps", "x_0", "v", "previous")
+
+
+class Reverse(NamedTuple):
+    """p(x_{i-1} | x_i): mean and log variance (broadcasts to the mean), and the predicted x_0."""
+
+    mean: jnp.ndarray
+    log_variance: jnp.ndarray
+    x_0: jnp.ndarray
+
+
+def linear_betas(num_steps, beta_min=0.1, beta_max=20.0):
+    """betas of DDPM: from beta_min / N to beta_max / N, (N,)."""
+    return np.linspace(beta_min, beta_max, num_steps) / num_steps
+
+
+def cosine_betas(num_steps, offset=0.008, largest=0.999):
+    """betas of improved DDPM: abar_i = f((i + 1) / N) / f(0), f(u) = cos^2(pi/2 (u + offset) / (1 + offset)), (N,)."""
+    angle = np.pi / 2 * (np.arange(num_steps + 1) / num_steps + offset) / (1 + offset)
+    f = np.cos(angle) ** 2
+    return np.minimum(1 - f[1:] / f[:-1], largest)
+
+
+class Chain:
+    """A chain of n steps with its tables, each (n,) float64.
+
+    timestep_map: number of each step in the chain that was trained; `original` is that chain (itself if not respaced).
+    """
+
+    def __init__(self, betas, timestep_map=None, original=None):
+        self.betas = betas = np.asarray(betas, np.float64)
+        self.n = len(betas)
+        self.timestep_map = np.arange(self.n) if timestep_map is None else timestep_map
+        self.original = original or self
+        self.alphas_cumprod = abar = np.cumprod(1 - betas)
+        self.alphas_cumprod_prev = before = np.append(1.0, abar[:-1])
+        self.alphas_cumprod_next = np.append(abar[1:], 0.0)
+        self.posterior_variance = betas * (1 - before) / (1 - abar)
+        self.posterior_mean_coef1 = betas * np.sqrt(before) / (1 - abar)
+        self.posterior_mean_coef2 = (1 - before) * np.sqrt(1 - betas) / (1 - abar)
+        # The last step has no noise; what takes its place in logarithms is the variance of the step before it.
+        first = self.posterior_variance[1] if self.n > 1 else betas[0]
+        self.posterior_log_variance_clipped = np.log(np.append(first, self.posterior_variance[1:]))
+        self.log_betas = np.log(betas)
+        self.fixed_large_log_variance = np.log(np.append(first, betas[1:]))
+
+    def respaced(self, respacing):
+        """The chain of the kept steps: a text of sde_lib.respacing, or increasing step numbers."""
+        kept = kept_steps(self.n, respacing) if isinstance(respacing, str) else np.asarray(respacing)
+        abar = self.alphas_cumprod[kept]
+        betas = 1 - abar / np.append(1.0, abar[:-1])
+        return Chain(betas, self.timestep_map[kept], self.original)
+
+    @property
+    def times(self):
+        """Time t of each step in the process that was trained."""
+        return (self.timestep_map + 1) / self.original.n
+
+    def at(self, table, i, x):
+        """table[i] in the dtype of x (B, ...), shaped to broadcast with it."""
+        return jnp.asarray(table, x.dtype)[i].reshape(-1, *(1,) * (x.ndim - 1))
+
+    def q_mean(self, x_0, i):
+        """Mean of q(x_i | x_0)."""
+        return self.at(np.sqrt(self.alphas_cumprod), i, x_0) * x_0
+
+    def q_sample(self, x_0, i, noise):
+        """x_i for standard normal noise of the shape of x_0."""
+        return self.q_mean(x_0, i) + self.at(np.sqrt(1 - self.alphas_cumprod), i, x_0) * noise
+
+    def posterior_mean(self, x_0, x, i):
+        """Mean of q(x_{i-1} | x_i, x_0)."""
+        return self.at(self.posterior_mean_coef1, i, x) * x_0 + self.at(self.posterior_mean_coef2, i, x) * x
+
+    def x_0_from_eps(self, eps, x, i):
+        """x_0 of which x is the noised version by eps."""
+        inverse = 1 / self.alphas_cumprod
+        return self.at(np.sqrt(inverse), i, x) * x - self.at(np.sqrt(inverse - 1), i, x) * eps
+
+    def eps_from_x_0(self, x_0, x, i):
+        """Inverse of x_0_from_eps."""
+        inverse = 1 / self.alphas_cumprod
+        return (self.at(np.sqrt(inverse), i, x) * x - x_0) / self.at(np.sqrt(inverse - 1), i, x)
+
+    def _x_0_from_v(self, v, x, i):
+        abar = self.alphas_cumprod
+        return self.at(np.sqrt(abar), i, x) * x - self.at(np.sqrt(1 - abar), i, x) * v
+
+    def _x_0_from_previous(self, mean, x, i):
+        """The network gives the mean of one step of the original chain."""
+        c1, c2 = (getattr(self.original, f"posterior_mean_coef{j}")[self.timestep_map] for j in (1, 2))
+        return self.at(1 / c1, i, x) * mean - self.at(c2 / c1, i, x) * x
+
+    def predicted_x_0(self, prediction, f, x, i):
+        """x_0 from a network output f (B, ...) that means `prediction`. ValueError for one not in PREDICTIONS."""
+        if prediction not in PREDICTIONS:
+            raise ValueError(
+                f"config.model.prediction {prediction!r} is not for a discrete chain; use one of "
+                f"{', '.join(PREDICTIONS)}"
+            )
+        return {
+            "eps": self.x_0_from_eps,
+            "x_0": lambda f, x, i: f,
+            "v": self._x_0_from_v,
+            "previous": self._x_0_from_previous,
+        }[prediction](f, x, i)
+
+    def target(self, prediction, x_0, x, i, noise):
+        """What a network that means `prediction` should give."""
+        return {
+            "eps": lambda: noise,
+            "x_0": lambda: x_0,
+            "v": lambda: (
+                self.at(np.sqrt(self.alphas_cumprod), i, x) * noise
+                - self.at(np.sqrt(1 - self.alphas_cumprod), i, x) * x_0
+            ),
+            "previous": lambda: self.original.posterior_mean(x_0, x, jnp.asarray(self.timestep_map)[i]),
+        }[prediction]()
+
+    def log_variance(self, variance, values, x, i):
+        """Log variance of the reverse step, broadcasting to x. values: second half of the output, or None."""
+        if variance not in VARIANCES:
+            raise ValueError(f"variance {variance!r} is unknown; use one of {', '.join(VARIANCES)}")
+        if variance.startswith("learned") and values is None:
+            raise ValueError(f"variance {variance!r} needs a network with model.learn_sigma=True")
+        small = self.at(self.posterior_log_variance_clipped, i, x)
+        return {
+            "fixed_small": lambda: small,
+            "fixed_large": lambda: self.at(self.fixed_large_log_variance, i, x),
+            "learned_range": lambda: small + (values + 1) / 2 * (self.at(self.log_betas, i, x) - small),
+            "learned": lambda: values,
+        }[variance]()
+
+    def reverse(self, output, x, i, prediction="eps", variance="fixed_large", clip=False) -> Reverse:
+        """p(x_{i-1} | x_i) from a network output of the channels of x, or twice as many. clip: x_0 to [-1, 1]."""
+        f, values = split_output(output, x)
+        x_0 = self.predicted_x_0(prediction, f, x, i)
+        x_0 = jnp.clip(x_0, -1.0, 1.0) if clip else x_0
+        return Reverse(self.posterior_mean(x_0, x, i), self.log_variance(variance, values, x, i), x_0)
+
+
+def split_output(output, x):
+    """(prediction, variance values or None) of a network output with once or twice the channels of x."""
+    channels = x.shape[-1]
+    return output[..., :channels], output[..., channels:] if output.shape[-1] > channels else None
+
+
+def chain_of(sde) -> Chain:
+    """The chain of a VP process with a discrete schedule. ValueError for another process."""
+    if sde.betas is None:
+        raise ValueError(
+            "needs a discrete chain: config.sde.name=vp and config.sde.schedule=discrete or discrete_cosine"
+        )
+    return Chain(sde.betas)

@@ -1,0 +1,109 @@
+"""The flat list of score_sde_pytorch and CLD-SGM, for every kind of network.
+
+The list is built here from our own networks: layers in the order in which they are first called. Reading it back must
+find every name, which the reader derives from what the layers hold, without knowing the config.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+import interop
+from configs.default import get_config
+from models import create_model
+
+VE = {"fir": True, "embedding_type": "fourier", "scale_by_sigma": True}
+NETWORKS = {
+    "input and output skips": VE | {"progressive": "output_skip", "progressive_input": "input_skip"},
+    "concatenated": VE | {"progressive_input": "input_skip", "progressive_combine": "cat"},
+    "residual both ways": {"progressive": "residual", "progressive_input": "residual", "num_res_blocks": 2},
+    "ddpm blocks": {"resblock_type": "ddpm", "ch_mult": (1, 1, 2)},
+    "ddpm blocks, residual": {"resblock_type": "ddpm", "progressive": "residual", "progressive_input": "residual"},
+    "ddpm blocks, no convolutions": {"resblock_type": "ddpm", "resamp_with_conv": False},
+    "unconditional": {"conditional": False},
+    "DDPM": {"name": "ddpm", "nf": 32, "ch_mult": (1, 1, 2)},
+}
+
+
+def config_of(changes, process="vp"):
+    config = get_config(process, changes.get("name", "ncsnpp"))
+    config.model.update({"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (8,)} | changes)
+    config.data.image_size = 16
+    return config
+
+
+def as_torch(name, array):
+    """(name inside its layer, array) as torch holds it."""
+    *path, leaf = name.split("/")[1:]
+    leaf = {"kernel": "weight", "scale": "weight"}.get(leaf, leaf)
+    if leaf == "weight":
+        array = {4: lambda a: a.transpose(3, 2, 0, 1), 2: np.transpose}.get(array.ndim, np.asarray)(array)
+    return ".".join([*path, leaf]), array
+
+
+def flat_list(leaves):
+    """{"all_modules.<i>.<...>": array} with one number per layer, in the order of `leaves`."""
+    layers = list(dict.fromkeys(name.split("/")[0] for name in leaves))
+    flat = {}
+    for name, array in leaves.items():
+        inside, array = as_torch(name, array)
+        flat[f"all_modules.{layers.index(name.split('/')[0])}.{inside}"] = array
+    return flat
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_layers_get_their_names_back(network, params_of, torch_zip, tmp_path):
+    config = config_of(NETWORKS[network])
+    leaves = params_of(config)
+    model = {f"module.{name}": torch_zip.tensor(array) for name, array in flat_list(leaves).items()}
+    shadow = [torch_zip.tensor(-a) for name, a in flat_list(leaves).items() if name != "all_modules.0.W"]
+    content = {"model": {"module.sigmas": torch_zip.tensor(np.zeros(3))} | model, "ema": {"shadow_params": shadow}}
+    path = torch_zip.write(tmp_path / "x.pth", content)
+    for params, sign in (("raw", 1), ("ema", -1)):
+        tree = interop.load(path, config, params)
+        for name, array in leaves.items():
+            got = tree
+            for key in name.split("/"):
+                got = got[key]
+            np.testing.assert_array_equal(got, array if name.startswith("Gaussian") else sign * array)
+
+
+def test_network_of_cld_sgm(params_of, torch_zip, tmp_path):
+    """Half the outputs, and labels t instead of 999 t: the converted network gives what the original gives at t."""
+    config = config_of({"fir": True, "embedding_type": "fourier", "progressive_input": "residual"}, "cld")
+    config.model.prediction = "velocity"
+    leaves = params_of(config, channels=6)
+    last = max((n for n in leaves if n.startswith("Conv_")), key=lambda n: int(n.split("/")[0][5:])).split("/")[0]
+    halved = leaves | {f"{last}/{leaf}": leaves[f"{last}/{leaf}"][..., 3:] for leaf in ("kernel", "bias")}
+    model = {name: torch_zip.tensor(array) for name, array in flat_list(halved).items()}
+    tree = interop.load(torch_zip.write(tmp_path / "x.pth", {"model": model}), config, "raw")
+
+    original = interop.load(interop.export(unflat(leaves), config, tmp_path / "export"), config)
+    network = jax.jit(create_model(config).apply)
+    u, t = np.random.default_rng(0).standard_normal((3, 16, 16, 6)), np.array([1e-3, 0.3, 1.0])
+    want = np.asarray(network({"params": original}, u, t))[..., 3:]
+    got = np.asarray(network({"params": tree}, u, 999 * t))
+    assert np.all(got[..., :3] == 0)
+    # arguments 2 pi W log t reach about a thousand radians, of which float32 keeps 1e-4
+    np.testing.assert_allclose(got[..., 3:], want, atol=2e-3 * np.abs(want).max())
+
+
+def test_cld_sgm_needs_its_prediction(params_of, torch_zip, tmp_path):
+    config = config_of({"embedding_type": "fourier"}, "cld")
+    leaves = params_of(config, channels=6)
+    leaves |= {"Conv_1/kernel": leaves["Conv_1/kernel"][..., 3:], "Conv_1/bias": leaves["Conv_1/bias"][3:]}
+    model = {name: torch_zip.tensor(array) for name, array in flat_list(leaves).items()}
+    path = torch_zip.write(tmp_path / "x.pth", {"model": model})
+    with pytest.raises(ValueError, match="config.model.prediction is 'eps', the file needs 'velocity'"):
+        interop.load(path, config, "raw")
+
+
+def unflat(leaves):
+    tree = {}
+    for name, array in leaves.items():
+        *path, leaf = name.split("/")
+        inner = tree
+        for key in path:
+            inner = inner.setdefault(key, {})
+        inner[leaf] = array
+    return tree

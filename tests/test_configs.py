@@ -1,0 +1,65 @@
+"""Every experiment file builds: process, network, sampler, and the shapes of a whole training state."""
+
+import importlib
+import inspect
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from configs import default
+from models import MODELS
+from modes.experiment import Experiment
+from sde_lib import SDES
+from tests.conftest import ROOT
+from training.objectives import get_objective
+
+SHARED = {"default", "data_sets"}
+EXPERIMENTS = sorted(
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+    for path in (ROOT / "configs").rglob("*.py")
+    if path.stem not in SHARED
+)
+
+
+@pytest.fixture(params=EXPERIMENTS)
+def experiment(request):
+    return Experiment(importlib.import_module(request.param).get_config())
+
+
+def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experiment):
+    """Shapes only are computed: the largest networks take a second."""
+    shape, sde = experiment.shape, experiment.sde
+    params = jax.eval_shape(lambda: experiment.eps_net.init(jax.random.key(0), shape))
+    objective = get_objective(experiment.config, experiment.eps_net)
+    x, t = jnp.zeros((2, *shape)), jnp.full(2, 0.5)
+    keys = jax.random.split(jax.random.key(0), 2)
+    losses = jax.eval_shape(lambda p: objective.losses(p, x, keys, t), params)
+    assert losses.shape == (2,) and losses.dtype == jnp.float32
+    u_T = jax.eval_shape(lambda: sde.prior(jax.random.key(0), (2, *shape)))
+    u = jax.eval_shape(lambda u: experiment.sampler(lambda u, t: jnp.zeros_like(u), keys, u).u, u_T)
+    assert u.shape == u_T.shape
+
+
+def test_the_docstring_gives_the_command(experiment, request):
+    name = request.node.callspec.params["experiment"]
+    if name != "configs.accr_dcifar10_config":
+        assert f"--config={name.replace('.', '/')}.py --mode=train" in importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("name", SDES)
+def test_default_process_keys_are_those_of_the_class(name):
+    parameters = {k: p.default for k, p in inspect.signature(SDES[name]).parameters.items()}
+    documented = default.SDE[name] | {"image_shape": None}
+    assert documented.pop("name") == name
+    assert {k: v for k, v in parameters.items() if k != "betas"} == documented
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_default_network_keys_are_fields(name):
+    import dataclasses
+
+    fields = {f.name for f in dataclasses.fields(MODELS[name])}
+    assert set(default.MODEL[name]) - set(default.BORDER) - {"name"} <= fields
+
+

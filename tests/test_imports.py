@@ -1,0 +1,64 @@
+"""Who may import whom (the shape of the house), read from the syntax trees."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ALLOWED = {
+    "sde_lib": set(),
+    "data": set(),
+    "models": {"sde_lib"},
+    "samplers": {"sde_lib"},
+    "training": {"sde_lib", "models", "data"},
+    "evaluation": set(),
+    "interop": {"models"},
+    "configs": set(),
+}
+JOINERS = {"modes", "main"}
+OURS = set(ALLOWED) | JOINERS | {"benchmarks", "tests"}
+FILES = [path for folder in ALLOWED for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that `path` imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_folders_import_only_what_they_may(path):
+    folder = path.relative_to(ROOT).parts[0]
+    extra = (imported(path) & OURS) - ALLOWED[folder] - {folder}
+    if folder == "models" and path.name != "eps_net.py":
+        extra |= imported(path) & {"sde_lib"}
+    assert not extra, f"{path} imports {extra}"
+
+
+def test_only_one_file_of_training_says_pmap():
+    users = [path.name for path in (ROOT / "training").rglob("*.py") if "jax.pmap" in path.read_text()]
+    assert users == ["parallel.py"]
+
+
+HEAVY = {"tensorflow", "torch", "tensorflow_datasets", "sklearn", "matplotlib", "clu", "grain", "wandb", "tqdm", "diffrax"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    """Not at the top of a module: training must start where they are not installed."""
+    top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {(node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name for node in top}
+    assert not {name.split(".")[0] for name in names} & HEAVY
+
+
+def test_no_private_jax():
+    for path in ROOT.rglob("*.py"):
+        if ".venv" not in path.parts and path != Path(__file__).resolve():
+            assert "jax._" + "src" not in path.read_text(), path

@@ -1,0 +1,180 @@
+"""Whole runs through the command line's own code: resuming, devices, interruption, files and messages."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from modes.experiment import Experiment
+from tests.conftest import ROOT
+from training.checkpoint import Checkpoints
+
+STEPS = 60
+
+
+def arguments(workdir, *more):
+    """A run of STEPS steps of a small MLP on rings, with a checkpoint every 10."""
+    return [
+        sys.executable,
+        "main.py",
+        "--config=configs/toy/rings_cld.py",
+        "--mode=train",
+        f"--workdir={workdir}",
+        "--config.model.nf=16",
+        "--config.model.num_res_blocks=1",
+        "--config.model.dropout=0.1",
+        "--config.data.num_points=1000",
+        "--config.training.batch_size=32",
+        f"--config.training.n_iters={STEPS}",
+        "--config.training.log_freq=10",
+        "--config.training.eval_freq=30",
+        "--config.training.snapshot_freq=60",
+        "--config.training.snapshot_freq_for_preemption=10",
+        "--config.training.snapshot_sampling_batch=64",
+        *more,
+    ]
+
+
+def environment(devices=1):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+
+
+def run(workdir, *more, devices=1):
+    done = subprocess.run(
+        arguments(workdir, *more), cwd=ROOT, env=environment(devices), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def leaves(workdir):
+    """All arrays of the newest checkpoint, as saved."""
+    from configs.toy.rings_cld import get_config
+
+    config = get_config()
+    config.model.update(nf=16, num_res_blocks=1)
+    state, meta = Checkpoints(workdir / "checkpoints").restore(jax.eval_shape(Experiment(config).create_state))
+    assert int(state.step) == STEPS and meta["position"] == STEPS * 32
+    return jax.tree.leaves(state)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    return workdir, run(workdir, "--wandb")
+
+
+def test_a_run_leaves_its_record(undisturbed):
+    workdir, output = undisturbed
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    assert sorted(losses) == list(range(10, STEPS + 1, 10))
+    assert {line["step"] for line in lines if "eval_loss" in line} == {30, 60}
+    first = next(line for line in lines if "loss" in line)
+    assert {"grad_norm", "images_per_s", "loss_q0", "loss_q1", "loss_q2", "loss_q3"} <= first.keys()
+    np.testing.assert_allclose(np.mean([first[f"loss_q{i}"] for i in range(4)]), first["loss"], rtol=1e-4)  # 8 per quartile
+    for kind in ("ema", "raw"):
+        assert (workdir / "samples" / f"step_00000060_{kind}.png").stat().st_size > 1000
+    assert "compiling" in output and f"step {STEPS}/{STEPS}" in output and "ETA" in output
+    assert json.loads((workdir / "config.json").read_text())["model"]["nf"] == 16
+    assert list((workdir / "wandb").glob("offline-run-*"))
+    assert losses[STEPS] < losses[10]
+
+
+def test_resuming_equals_an_undisturbed_run_bit_for_bit(undisturbed, tmp_path):
+    run(tmp_path, "--config.training.n_iters=23")
+    output = run(tmp_path)
+    assert "resuming" in output and "config.training.n_iters was 23, is now 60" in output
+    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_array_equal(a, b)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_devices_may_change_between_one_and_two(undisturbed, tmp_path):
+    """1 -> 2 -> 1 devices: sums are taken in another order, so equal within 1e-6 of each array's largest entry."""
+    for stop, devices in ((20, 1), (40, 2), (STEPS, 1)):
+        run(tmp_path, f"--config.training.n_iters={stop}", devices=devices)
+    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
+
+
+def test_gradient_accumulation_is_the_whole_batch(undisturbed, tmp_path):
+    run(tmp_path, "--config.training.grad_accum=4")
+    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
+
+
+def test_sigkill_at_random_moments_changes_nothing(undisturbed, tmp_path):
+    """LINNET_KILLS says how often (3 unless set)."""
+    kills, delay = int(os.environ.get("LINNET_KILLS", "3")), random.Random(0)
+    for _ in range(kills):
+        process = subprocess.Popen(
+            arguments(tmp_path), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay.uniform(0.5, 9.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run(tmp_path)
+    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sigterm_saves_and_exits(tmp_path):
+    process = subprocess.Popen(
+        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=500000"),
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "stopped by SIGTERM at step" in rest, rest
+    step = int(rest.split("stopped by SIGTERM at step ")[1].split(";")[0])
+    assert Checkpoints(tmp_path / "checkpoints").latest == step
+
+
+def fails(*more, workdir="unused"):
+    done = subprocess.run(arguments(workdir, *more), cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    return done.stderr.strip().splitlines()
+
+
+def test_a_non_finite_loss_stops_the_run(tmp_path):
+    run(tmp_path, "--config.training.n_iters=20")
+    lines = fails("--config.optim.lr=1e30", "--config.optim.grad_clip=-1", "--config.optim.warmup=0", workdir=tmp_path)
+    assert len(lines) == 1, lines
+    assert "the loss became" in lines[0] and "last good checkpoint is at step 20" in lines[0] and "optim.lr" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.optim.lrr=1", "lr"),
+        ("--config.training.n_iters=many", "many"),
+        ("--config.sampling.sigma=3", "sigma"),
+        ("--config.training.grad_accum=5", "config.training.batch_size=32 is not divisible by 1 devices times 5 parts"),
+        ("--config.data.dataset=digitz", "did you mean 'digits'"),
+        ("--config.sde.name=ve", "means nothing to 've'"),
+        ("--mode=trian", "trian"),
+        ("stray", "unexpected argument 'stray'"),
+    ],
+)
+def test_bad_input_gets_one_line(flag, message, tmp_path):
+    lines = fails(flag, workdir=tmp_path)
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], lines
+
+
+def test_help_is_quick():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "main.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert time.perf_counter() - start < 2 and "--workdir" in done.stdout
