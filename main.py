@@ -37,6 +37,7 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.WARNING)
     enable_compilation_cache()
+    check_devices()
     if FLAGS.config.sampling.method == "list":
         import samplers
 
@@ -69,6 +70,19 @@ def enable_compilation_cache():
         print(f"compiled programs are not cached: {folder}: {error.strerror}", file=sys.stderr)
     else:
         jax.config.update("jax_compilation_cache_dir", folder)
+
+
+def check_devices():
+    """RuntimeError unless JAX finds a device of the platform that was asked for; it would otherwise fail later."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        raise RuntimeError(
+            f"JAX finds no device for JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: install the accelerator's "
+            "extra and driver (in a container: --gpus all), or set JAX_PLATFORMS=cpu"
+        ) from error
 
 
 def parse_flags(argv):

@@ -2,10 +2,9 @@
 
     python -m benchmarks.coefficients                    needs mpmath for the accuracy; prints a table and JSON
 
-Time: from a configured process to the table of 50 steps of order 3, best of 5 in this process after import. Accuracy: the
-largest error of a coefficient over the steps, relative to the largest coefficient of the table. The reference integrates
-Psi(t, r) R(r) l_j'(r), or 1/2 G G^T R^-T in the same place for k > 1, with mpmath at 50 digits; for CLD it solves for the
-angle of R by quadrature as well.
+Time: from a configured process to the table of 50 steps of order 3, best of 5 in this process after import. Accuracy:
+the largest error of a coefficient in three steps of a table of 10, relative to the largest coefficient of the table. The
+reference integrates Psi(t, r) R(r) l_j'(r) with mpmath at 50 digits, for CLD with the angle of R by quadrature too.
 """
 
 import argparse
@@ -68,7 +67,7 @@ def cld_process(mp):
 
 
 def reference(mp, Psi, R, times, i, order):
-    """The order + 1 coefficients of step i, newest first: R(t) l_j(t) - Psi R(s) l_j(s) - int Psi(t, r) R(r) l_j' dr."""
+    """Coefficients of step i, newest first: R(t) l_j(t) - Psi(t, s) R(s) l_j(s) - int Psi(t, r) R(r) l_j'(r) dr."""
     s, t = times[i], times[i + 1]
     nodes = [times[i - j] for j in range(order + 1)]
     weights = []
@@ -89,8 +88,8 @@ def reference(mp, Psi, R, times, i, order):
 
 def gauss_legendre(mp, f, s, t, panels=4, degree=24):
     """int_s^t f for matrices or numbers: Gauss-Legendre with nodes of 50 digits."""
-    nodes = [mp.findroot(lambda x: mp.legendre(degree, x), mp.cos(mp.pi * (i + mp.mpf("0.75")) / (degree + mp.mpf("0.5"))))
-             for i in range(degree)]  # fmt: skip
+    guesses = [mp.cos(mp.pi * (i + mp.mpf("0.75")) / (degree + mp.mpf("0.5"))) for i in range(degree)]
+    nodes = [mp.findroot(lambda x: mp.legendre(degree, x), guess) for guess in guesses]
     slopes = [degree * (x * mp.legendre(degree, x) - mp.legendre(degree - 1, x)) / (x**2 - 1) for x in nodes]
     total, h = 0 * f(s), (t - s) / panels
     for p in range(panels):
@@ -100,7 +99,7 @@ def gauss_legendre(mp, f, s, t, panels=4, degree=24):
 
 
 def error(mp, name, order=3, steps=10):
-    """Largest relative error over some steps of a table of 10."""
+    """Largest error in three steps of a table of 10, relative to the largest coefficient."""
     sde = SDES[name](image_shape=(8, 8))
     times = grids.power(sde, steps, 2)
     table = coefficients.multistep(sde, times, order).eps

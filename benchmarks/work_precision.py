@@ -8,8 +8,8 @@ dimensions. Two errors of what a sampler gives at t_min, without denoising step,
     rms   to where a fine integration (gddim of order 3, 2,000 steps) takes the same start; deterministic samplers only
     sw    sliced Wasserstein distance to exact samples of the data, 128 directions
 
-If the Python at --peer_python has diffusers and torch, its DEIS, DPM-Solver++ and UniPC schedulers run on VP in the same
-run: same eps, start, schedule (DDPM's 1,000 betas) and end (their sigma_min), with both of their spacings.
+If the Python at --peer_python has diffusers and torch, its DEIS, DPM-Solver++ and UniPC schedulers run on VP in the
+same run: same eps, start, schedule (DDPM's 1,000 betas) and end (their sigma_min), with both of their spacings.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
-from interop import diffusers, improved_diffusion, own, score_sde, score_sde_pytorch
+from interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch
 from interop import export as exported
 from interop.expected import expected_shapes
 from interop.foreign import describe
@@ -22,6 +22,7 @@ FORMATS = {
     "training run (Orbax)": own,
     "export (safetensors)": exported,
     "diffusers UNet2DModel": diffusers,
+    "EDM, exported (npz or safetensors)": edm,
     "score_sde, gDDIM or score_flow (msgpack)": score_sde,
     "improved-diffusion, guided-diffusion or DDDM (torch)": improved_diffusion,
     "score_sde_pytorch or CLD-SGM (torch)": score_sde_pytorch,

@@ -90,7 +90,7 @@ def _folder(path):
 
 
 def read(path: Path, config, params: str) -> Published:
-    """The parameters; these folders hold one set, and those of the published models are averages."""
+    """The parameters; such a folder holds one set, and nothing in it says whether they are averages."""
     folder = _folder(path)
     settings = json.loads((folder / "config.json").read_text())
     kind = "ncsnpp" if settings.get("time_embedding_type") == "fourier" else "ddpm"

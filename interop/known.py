@@ -23,7 +23,8 @@ KNOWN: dict[str, dict] = {
     "configs/ve/cifar10_ncsnpp_deep.py": NCSNPP | {"num_res_blocks": 8, "channels": 3},
     "configs/vp/cifar10_ddpmpp.py": DDPMPP | {"num_res_blocks": 4, "channels": 3},
     "configs/vp/cifar10_ddpmpp_deep.py": DDPMPP | {"num_res_blocks": 8, "channels": 3},
-    "configs/vp/cifar10_ddpm.py": CIFAR10 | {"name": "ddpm", "num_res_blocks": 2, "channels": 3},
+    "configs/vp/cifar10_ddpm.py": CIFAR10
+    | {"name": "ddpm", "num_res_blocks": 2, "attn_every_block": False, "channels": 3},
 }
 """Config file -> what the shapes show (see `architecture.describe`). The sub-VP networks look like those of VP."""
 

@@ -14,7 +14,7 @@ from models.unet import UNet
 
 MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "unet": UNet, "mlp": MLP}
 
-BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction", "sigma_data"})
+BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction", "sigma_data", "variance", "rescale_timesteps"})
 """Keys of config.model that are not the network's own: name, averaging of weights, meaning of the output."""
 
 

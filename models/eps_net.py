@@ -3,30 +3,37 @@
     network output f = module(to_image(u), label(t))                        label: see LinearSDE.label, chain_label
     prediction "eps"     eps = f
     prediction "score"   score = f, so eps = -R^T f                         (networks of score_sde for VE)
+    prediction "x_0"     eps = R^-1 (u - Psi f)
+    prediction "v"       eps = Psi f + R u, for VP                          (arXiv:2202.00512)
+    prediction "previous"  f is the mean of the step before on the discrete chain (see sde_lib.chain)
     prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
 the covariance of u, R^T P^-1 u the best linear eps, and M M^T = I - R^T P^-1 R the covariance of what is left. C has
 rank one, so with w = R^-1 Psi (sigma_data, 0)^T: M = w w^T / (|w| sqrt(1 + |w|^2)). D scales u to unit variance.
+
+A network may return twice the channels of u: then f is the first half, and the second is about variances.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from models.guidance import Bound
 from sde_lib import LinearSDE, blocks
+from sde_lib.chain import chain_of, split_output
 
 
 @dataclasses.dataclass(frozen=True)
 class EpsNet:
     """A module and a process joined. chain: 0 for labels of continuous time, else the number of states N.
 
-    ValueError for an unknown prediction, or mixed_score on a process without a velocity.
+    label_scale: factor of the labels. variance: of the chain's reverse steps, one of sde_lib.chain.VARIANCES.
+    ValueError for an unknown prediction, or one that the process does not allow.
     """
 
     module: Any
@@ -35,6 +42,8 @@ class EpsNet:
     mixed_score: bool = False
     sigma_data: float = 0.5
     chain: int = 0
+    label_scale: float = 1.0
+    variance: str = "fixed_large"
 
     def __post_init__(self):
         if self.prediction not in PREDICTIONS:
@@ -44,26 +53,36 @@ class EpsNet:
                 "config.model.mixed_score is for a process with a velocity (config.sde.name=cld) and "
                 "config.model.prediction=eps"
             )
+        if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous"):
+            raise ValueError(f"config.model.prediction {self.prediction!r} is for processes without a velocity")
 
-    def __call__(self, params, u, t, keys=None):
-        """eps, the shape of u, at times t (B,). keys (B,): one per example, for dropout; None: no dropout.
+    def __call__(self, params, u, t, keys=None, condition=None):
+        """eps, the shape of u, at times t (B,); keys and condition as in `output`."""
+        return self.to_eps(lambda u: split_output(self.output(params, u, t, keys, condition), u)[0], u, t)
 
-        With keys the network is mapped over single examples, so that what is dropped from an example depends on its
-        key and not on the batch or the device it is in.
+    def output(self, params, u, t, keys=None, condition=None):
+        """What the network makes of u at times t (B,), in the basis of the state: once or twice the channels of u.
+
+        keys (B,): one per example, for dropout; None: no dropout. With keys the network is mapped over single examples,
+        so that what is dropped from an example depends on its key and not on the batch or the device it is in.
+        condition: further keyword arguments of the network, each (B, ...).
         """
         label = self.sde.chain_label(t, self.chain) if self.chain else self.sde.label(t)
+        inputs, condition = (self.sde.to_image(u), self.label_scale * label), condition or {}
+        if keys is None or not self.module.dropout:
+            f = self.module.apply({"params": params}, *inputs, train=False, **condition)
+        else:
+            f = jax.vmap(lambda *example: self._one(params, *example))(*inputs, condition, keys)
+        return self.sde.from_image(f)
 
-        def f(u):
-            image = self.sde.to_image(u)
-            if keys is None or not self.module.dropout:
-                return self.sde.from_image(self.module.apply({"params": params}, image, label, train=False))
-            return self.sde.from_image(jax.vmap(functools.partial(self._one, params))(image, label, keys))
-
-        return PREDICTIONS[self.prediction](self, f, u, t)
-
-    def _one(self, params, image, label, key):
+    def _one(self, params, image, label, condition, key):
+        image, label, condition = jax.tree.map(lambda a: a[None], (image, label, condition))
         rngs = {"dropout": key}
-        return self.module.apply({"params": params}, image[None], label[None], train=True, rngs=rngs)[0]
+        return self.module.apply({"params": params}, image, label, train=True, rngs=rngs, **condition)[0]
+
+    def to_eps(self, f, u, t):
+        """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""
+        return PREDICTIONS[self.prediction](self, f, u, t)
 
     def _eps(self, f, u, t):
         if not self.mixed_score:
@@ -73,6 +92,16 @@ class EpsNet:
 
     def _score(self, f, u, t):
         return -blocks.apply(blocks.transpose(self.sde.R(t)), f(u))
+
+    def _x_0(self, f, u, t):
+        return blocks.apply(blocks.inverse(self.sde.R(t)), u - self.sde.mean(f(u), t))
+
+    def _v(self, f, u, t):
+        return self.sde.mean(f(u), t) + blocks.apply(self.sde.R(t), u)
+
+    def _previous(self, f, u, t):
+        step = jnp.round(self.sde.label(t)).astype(int)
+        return self._x_0(lambda u: chain_of(self.sde).predicted_x_0("previous", f(u), u, step), u, t)
 
     def _edm(self, f, u, t):
         skip, out, scale = self.preconditioning(t)
@@ -94,13 +123,22 @@ class EpsNet:
         u = jnp.zeros((1, *shape[:-1], self.sde.k * shape[-1]))
         return self.module.init({"params": key}, u, jnp.ones(1), train=False)["params"]
 
-    def bind(self, params):
-        """eps_fn(u, t) of fixed parameters, without dropout: the currency of samplers."""
-        return lambda u, t: self(params, u, t)
+    def bind(self, params, condition=None, guidance=1.0):
+        """eps_fn(u, t) of fixed parameters and conditions, without dropout: the currency of samplers.
+
+        guidance: scale of classifier-free guidance; 1 is none.
+        """
+        return Bound(self, params, condition or {}, guidance)
 
 
-
-PREDICTIONS = {"eps": EpsNet._eps, "score": EpsNet._score, "edm": EpsNet._edm}
+PREDICTIONS = {
+    "eps": EpsNet._eps,
+    "score": EpsNet._score,
+    "x_0": EpsNet._x_0,
+    "v": EpsNet._v,
+    "previous": EpsNet._previous,
+    "edm": EpsNet._edm,
+}
 """prediction -> (eps_net, f, u, t) -> eps, with f(u) the network in the basis of the state."""
 
 
@@ -113,4 +151,6 @@ def create_eps_net(config, module, sde) -> EpsNet:
         mixed_score=config.model.mixed_score,
         sigma_data=config.model.sigma_data,
         chain=0 if config.training.continuous else config.model.get("num_scales", 1000),
+        label_scale=1000 / len(sde.betas) if config.model.get("rescale_timesteps", False) else 1.0,
+        variance=config.model.get("variance", "fixed_large"),
     )

@@ -127,8 +127,17 @@ def _integrate(weights, values):
     return (weights @ values.reshape(n, M, -1)).reshape(weights.shape[:2] + values.shape[2:])
 
 
-def _rows(sde, s, t, known, form, nodes):
-    """C_j of n steps from s (n,) to t (n,) with evaluations at `known` (n, q + 1), newest first."""
+def weights(sde, s, t, known, form, nodes=16):
+    """C_j of n steps from s (n,) to t (n,) with evaluations at `known` (n, q + 1), newest first.
+
+    (n, q + 1) + spatial + (k, k), one step at a time where blocks are large (memory).
+    """
+    parts = len(s) if np.size(sde.Psi(t[0], s[0])) > 16 else 1
+    rows = np.array_split(np.arange(len(s)), parts)
+    return np.concatenate([_weights(sde, s[i], t[i], known[i], form, nodes) for i in rows])
+
+
+def _weights(sde, s, t, known, form, nodes):
     x, slope = VARIABLES[form.variable]
     basis = Lagrange(x(sde, known))
     r, w = quadrature(s, t, nodes)
@@ -169,19 +178,13 @@ def multistep(
     newest = len(past) + np.arange(N) + implicit
     psi = form.flow(sde, times[1:], times[:-1])
     eps = np.zeros((N, order + 1) + psi.shape[1:])
-    for rows in _equal_rows(np.minimum(order, newest), psi[0].size):
-        q = min(order, newest[rows[0]])
-        known = line[newest[rows, None] - np.arange(q + 1)]
-        eps[rows, : q + 1] = _rows(sde, times[rows], times[rows + 1], known, form, nodes)
-    noise = stochastic.noise(sde, times[1:], times[:-1], lambda_coef) if lambda_coef else None
-    return Coefficients(times[:-1], psi, eps, form.recall(sde, times[:-1]), noise)
-
-
-def _equal_rows(orders, size):
-    """Groups of row indices with equal order; one row at a time where blocks are large (memory)."""
+    orders = np.minimum(order, newest)
     for q in np.unique(orders):
         rows = np.flatnonzero(orders == q)
-        yield from np.array_split(rows, len(rows) if size > 16 else 1)
+        known = line[newest[rows, None] - np.arange(q + 1)]
+        eps[rows, : q + 1] = weights(sde, times[rows], times[rows + 1], known, form, nodes)
+    noise = stochastic.noise(sde, times[1:], times[:-1], lambda_coef) if lambda_coef else None
+    return Coefficients(times[:-1], psi, eps, form.recall(sde, times[:-1]), noise)
 
 
 def denoising(sde, t):

@@ -7,7 +7,8 @@ before the first step. Steps end at t_min rather than at zero noise; noise_remov
 
 import numpy as np
 
-from samplers import deis, grids, stochastic
+from samplers import grids, stochastic
+from samplers.coefficients import Coefficients, Form, weights
 from samplers.exponential import Recursion
 from sde_lib import blocks
 
@@ -39,14 +40,30 @@ class Heun(Recursion):
 
     def table(self, times, past=()):
         times = np.asarray(times, np.float64)
+        starts, ends = self._raised(times[:-1]), times[1:]
+        rows = heun(self.sde, starts, ends)
         if not self.stochastic:
-            return deis.runge_kutta(self.sde, times[:-1], times[1:], deis.RK["2heun"])
-        starts = self._raised(times[:-1])
-        rows = deis.runge_kutta(self.sde, starts, times[1:], deis.RK["2heun"])
-        Psi, covariance = stochastic.transition(self.sde, starts[1:], times[1:-1])
+            return rows
+        Psi, covariance = stochastic.transition(self.sde, starts[1:], ends[:-1])
         last = slice(1, -1, 2)  # the rows that end a step, but for the last, go on to the next t_hat
         rows.psi[last] = blocks.matmul(Psi, rows.psi[last])
         rows.eps[last] = blocks.matmul(Psi[:, None], rows.eps[last])
         noise = np.zeros_like(rows.psi)
         noise[last] = self.s_noise * blocks.root(covariance)
         return rows._replace(noise=noise)
+
+
+def heun(sde, starts, ends):
+    """Rows of Heun's step from each of `starts` to each of `ends` (N,), 2 N rows.
+
+    Order 0 to the end of the step, then the line in rho through both evaluations in place of the constant: in rho this
+    is the trapezoid where one noise level serves all pixels, and exact for such lines everywhere else too.
+    """
+    form = Form(variable="rho")
+    psi, first = sde.Psi(ends, starts), weights(sde, starts, ends, starts[:, None], form)
+    both = weights(sde, starts, ends, np.stack([ends, starts], 1), form)
+    predict = np.concatenate([first, np.zeros_like(first)], 1)
+    correct = np.concatenate([both[:, :1], both[:, 1:] - first], 1)
+    stay = np.zeros_like(psi) + blocks.identity(sde.k)
+    pair = lambda a, b: np.stack([a, b], 1).reshape(-1, *a.shape[1:])  # noqa: E731
+    return Coefficients(pair(starts, ends), pair(psi, stay), pair(predict, correct))

@@ -22,15 +22,13 @@ from sde_lib import blocks
 class GDDIM(Recursion):
     """nfe evaluations in all; with noise_removal the last one is the denoising step.
 
-    deis_order: 0..3. grid, ts_order: see grids. factor: "R", or "L" for the Cholesky ablation, for which the
-    evaluations of the R-trained network are rotated.
+    deis_order: 0..3. grid, ts_order: see grids; None is the grid of the process (`LinearSDE.grid`).
     """
 
     order = "deis_order + 1"
     reference = "arXiv:2206.05564"
-    factor = "R"
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid="power", noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid=None, noise_removal=True, trajectory=False):
         self.deis_order, self.order = deis_order, deis_order + 1
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
@@ -51,7 +49,7 @@ class Order0(GDDIM):
 
     order = 1
 
-    def __init__(self, sde, *, nfe=50, ts_order=2, grid="power", noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, ts_order=2, grid=None, noise_removal=True, trajectory=False):
         super().__init__(
             sde, nfe=nfe, deis_order=0, ts_order=ts_order, grid=grid, noise_removal=noise_removal, trajectory=trajectory
         )
@@ -72,15 +70,14 @@ class HybridGDDIM(GDDIM):
 class PredictorCorrector(Recursion):
     """Predict with order q = deis_order, evaluate, and correct with order q + 1; parameters as in GDDIM.
 
-    `reuse` keeps the evaluation at the predicted point (PEC, one evaluation a step) instead of evaluating again at the
-    corrected one (PECE, two).
+    On CLD and blur the correction of eps needs many steps to be stable; that of UniPC, on data predictions, does not.
     """
 
     order = "deis_order + 2"
     reference = "arXiv:2206.05564, algorithm 1"
     form = {"prediction": "eps", "variable": "t"}
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid="power", noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, deis_order=1, ts_order=2, grid=None, noise_removal=True, trajectory=False):
         self.deis_order, self.order = deis_order, deis_order + 2
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
@@ -133,7 +130,7 @@ class SDEIS(Recursion):
     reference = "arXiv:2206.05564, section 4"
 
     def __init__(
-        self, sde, *, nfe=50, deis_order=0, lambda_coef=1.0, ts_order=2, grid="power", noise_removal=True,
+        self, sde, *, nfe=50, deis_order=0, lambda_coef=1.0, ts_order=2, grid=None, noise_removal=True,
         trajectory=False,
     ):  # fmt: skip
         if lambda_coef < 0:

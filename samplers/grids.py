@@ -82,7 +82,8 @@ GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho}
 
 
 def make_grid(name, sde, n, ts_order=2):
-    """n + 1 decreasing times on the grid `name`. ValueError for an unknown name or n < 1."""
+    """n + 1 decreasing times on the grid `name` (None: sde.grid). ValueError for an unknown name or n < 1."""
+    name = sde.grid if name is None else name
     if name not in GRIDS:
         raise ValueError(f"config.sampling.grid {name!r} is unknown; use one of {', '.join(GRIDS)}")
     if n < 1:

@@ -1,6 +1,6 @@
 """Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
 
-state    parameters, EMA, optimiser state and step, as host arrays
+state    parameters, EMA, optimiser state, step and what the objective keeps, as host arrays
 meta     position (examples consumed), the resolved config, versions
 """
 
@@ -57,11 +57,14 @@ class Checkpoints:
 
 def _plain(state):
     """The state as nested dicts, the form on disk: free of optax's classes."""
-    opt_state = {
-        jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state)
-    }
     ema = {str(i): tree for i, tree in enumerate(state.ema)}
-    return {"step": state.step, "params": state.params, "ema": ema, "opt_state": opt_state}
+    plain = {"step": state.step, "params": state.params, "ema": ema, "opt_state": _named(state.opt_state)}
+    return plain | ({"extra": _named(state.extra)} if jax.tree.leaves(state.extra) else {})
+
+
+def _named(tree):
+    """The leaves of a tree by their paths."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _rebuild(state, saved, where):
@@ -74,12 +77,16 @@ def _rebuild(state, saved, where):
         shapes = [np.shape(side[name]) if name in side else "nothing" for side in (theirs, ours)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{where} holds {shapes[0]} as {name}, where the config asks for {shapes[1]}")
-    structure = jax.tree.structure(state.opt_state)
+    opt_state, extra = (
+        jax.tree.unflatten(jax.tree.structure(tree), [saved[key][name] for name in _named(tree)])
+        for key, tree in (("opt_state", state.opt_state), ("extra", state.extra))
+    )
     return state.replace(
         step=saved["step"],
         params=saved["params"],
         ema=tuple(saved["ema"][str(i)] for i in range(len(state.ema))),
-        opt_state=jax.tree.unflatten(structure, [saved["opt_state"][name] for name in _plain(state)["opt_state"]]),
+        opt_state=opt_state,
+        extra=extra,
     )
 
 

@@ -1,5 +1,7 @@
 """The state of training, and its one update."""
 
+from typing import Any
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -7,18 +9,23 @@ import optax
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate."""
+    """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate.
+
+    extra: arrays that the objective keeps from step to step; () where it keeps none.
+    """
 
     step: jax.Array
     params: dict
     ema: tuple
     opt_state: optax.OptState
+    extra: Any = ()
 
     @classmethod
-    def create(cls, params, optimizer, ema_rates):
+    def create(cls, params, optimizer, ema_rates, extra=()):
         """The state before the first step; every average starts at the parameters."""
         ema = tuple(jax.tree.map(jnp.array, params) for _ in ema_rates)
-        return cls(step=jnp.zeros((), jnp.int32), params=params, ema=ema, opt_state=optimizer.init(params))
+        step = jnp.zeros((), jnp.int32)
+        return cls(step=step, params=params, ema=ema, opt_state=optimizer.init(params), extra=extra)
 
     def apply_gradients(self, grads, optimizer, ema_rates):
         """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k."""

@@ -14,13 +14,13 @@ AXIS = "batch"
 QUARTILES = 4
 
 
-def draw(seed, step, n, objective):
-    """(keys of flips, dequantisation and loss (n, 3), times (n,)) of the n examples of this device at `step`."""
+def draw(seed, step, n, objective, extra=()):
+    """(keys of flips, dequantisation and loss (n, 3), times, weights (n,)) of this device's n examples at `step`."""
     devices = jax.lax.axis_size(AXIS)
     position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
     shared, private = jax.random.split(jax.random.fold_in(jax.random.key(seed), step))
     keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(private, i), 3))(position)
-    return keys, objective.times(shared, position, devices * n)
+    return keys, *objective.draw(extra, shared, position, devices * n)
 
 
 def prepare(images, keys, data):
@@ -38,16 +38,22 @@ def by_quartile(losses, t, objective):
     return jax.lax.psum((losses @ member, member.sum(0)), AXIS)
 
 
-def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1):
+def unconditional(batch, x, keys):
+    """What networks without conditions are told besides the image and the time."""
+    return {}
+
+
+def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional):
     """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts.
 
+    conditions: see `training.conditions`; what it needs is in the batch, each (n, ...).
     The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch. On CPU
     the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
     """
 
-    def mean_loss(params, x, keys, t):
-        losses = objective.losses(params, x, keys, t)
-        return losses.mean(), losses
+    def mean_loss(params, x, keys, t, weights, condition):
+        losses = objective.losses(params, x, keys, t, condition=condition)
+        return (losses * weights).mean(), losses
 
     def part(params, carry, inputs):
         (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
@@ -67,13 +73,16 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         return jax.tree.map(lambda g: g / grad_accum, grads), losses.reshape(-1)
 
     def step(state, batch):
-        keys, t = draw(seed, state.step, len(batch["image"]), objective)
+        keys, t, weights = draw(seed, state.step, len(batch["image"]), objective, state.extra)
         x = prepare(batch["image"], keys, data)
-        grads, losses = gradient(state.params, (x, keys[:, 2], t))
+        condition = conditions(batch, x, keys[:, 2])
+        grads, losses = gradient(state.params, (x, keys[:, 2], t, weights, condition))
         grads = jax.lax.pmean(grads, AXIS)
+        everywhere = jax.lax.all_gather((t, losses), AXIS, tiled=True)
+        state = state.replace(extra=objective.update(state.extra, *everywhere))
         sums, counts = by_quartile(losses, t, objective)
         metrics = {
-            "loss": jax.lax.pmean(losses.mean(), AXIS),
+            "loss": jax.lax.pmean((losses * weights).mean(), AXIS),
             "grad_norm": optax.global_norm(grads),
             "quartile_sum": sums,
             "quartile_count": counts,
@@ -83,12 +92,14 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
     return step
 
 
-def make_eval_step(objective, *, seed, data):
+def make_eval_step(objective, *, seed, data, conditions=unconditional):
     """step(params, step number, {"image"}) -> mean loss over all devices, without dropout or flips."""
 
     def step(params, number, batch):
-        keys, t = draw(seed, number, len(batch["image"]), objective)
+        keys, t, weights = draw(seed, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=data.centered)
-        return jax.lax.pmean(objective.losses(params, x, keys[:, 2], t, train=False).mean(), AXIS)
+        condition = conditions(batch, x, None)
+        losses = objective.losses(params, x, keys[:, 2], t, train=False, condition=condition)
+        return jax.lax.pmean((losses * weights).mean(), AXIS)
 
     return step

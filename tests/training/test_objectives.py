@@ -106,7 +106,7 @@ class Exact:
     def __init__(self, sde, shape, variance):
         self.sde, self.eps_fn = sde, gaussian_eps(sde, jnp.zeros(shape), variance)
 
-    def __call__(self, params, u, t, keys=None):
+    def __call__(self, params, u, t, keys=None, condition=None):
         return self.eps_fn(u, t)
 
 

@@ -1,8 +1,11 @@
 """Objectives. OBJECTIVES names them; `get_objective(config, eps_net)` builds config.training.objective."""
 
 from training.objectives.dsm import DenoisingScoreMatching
+from training.objectives.hybrid import Hybrid
+from training.objectives.simple import Simple
+from training.objectives.vlb import VariationalBound
 
-OBJECTIVES = {"dsm": DenoisingScoreMatching}
+OBJECTIVES = {"dsm": DenoisingScoreMatching, "simple": Simple, "hybrid": Hybrid, "vlb": VariationalBound}
 
 
 def get_objective(config, eps_net):

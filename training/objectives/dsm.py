@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from sde_lib import blocks
+from training.objectives.base import Objective
 
 
-class DenoisingScoreMatching:
+class DenoisingScoreMatching(Objective):
     """losses(params, x, keys, t) for config.training; `eps_net` is a models.eps_net.EpsNet."""
 
     def __init__(self, config, eps_net):
@@ -31,11 +32,11 @@ class DenoisingScoreMatching:
             return self.sde.chain_time(jnp.floor(fraction * N), N)
         return self.t_min + (self.sde.T - self.t_min) * fraction
 
-    def losses(self, params, x, keys, t, train=True):
+    def losses(self, params, x, keys, t, train=True, condition=None):
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
         noise, dropout = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         u, eps = self.sde.perturb(noise, self.sde.lift(x), t)
-        return self.weigh(self.eps_net(params, u, t, dropout if train else None) - eps, t)
+        return self.weigh(self.eps_net(params, u, t, dropout if train else None, condition) - eps, t)
 
     def weigh(self, gap, t):
         """Weighted, reduced squared norm of gap = eps_net - eps, (B,)."""

@@ -1,0 +1,53 @@
+"""A network with its parameters and conditions: the eps_fn that samplers are given.
+
+Classifier-free guidance with scale w (arXiv:2207.12598): f = f(no class) + w (f(class) - f(no class)), for whatever the
+output means, since all predictions are affine in each other. The halves about variances are those with the class.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sde_lib.chain import split_output
+
+NO_CLASS = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """eps_fn(u, t) of an EpsNet; `output`, `prediction` and `variance` are for samplers of the discrete chain.
+
+    condition: keyword arguments of the network, each (B, ...). ValueError for guidance without a class to act on.
+    """
+
+    net: Any
+    params: Any
+    condition: dict
+    guidance: float = 1.0
+
+    def __post_init__(self):
+        if self.guidance != 1 and "label" not in self.condition:
+            raise ValueError("config.sampling.guidance needs a class-conditional network: config.model.num_classes")
+
+    def __call__(self, u, t):
+        return self.net.to_eps(lambda u: split_output(self.output(u, t), u)[0], u, t)
+
+    def output(self, u, t):
+        """The network's output, guided, at times t (B,): the shape of u, or with variances twice its channels."""
+        if self.guidance == 1:
+            return self.net.output(self.params, u, t, condition=self.condition)
+        free = self.condition | {"label": jnp.full_like(self.condition["label"], NO_CLASS)}
+        u2, t2, both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (u, t, self.condition), (u, t, free))
+        with_class, without = jnp.split(self.net.output(self.params, u2, t2, condition=both), 2)
+        f, base = (split_output(output, u)[0] for output in (with_class, without))
+        return jnp.concatenate([base + self.guidance * (f - base), with_class[..., u.shape[-1] :]], axis=-1)
+
+    @property
+    def prediction(self):
+        return self.net.prediction
+
+    @property
+    def variance(self):
+        return self.net.variance

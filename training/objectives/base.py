@@ -1,0 +1,35 @@
+"""What an objective is: losses of examples at drawn times, and what it keeps from step to step."""
+
+import abc
+
+import jax.numpy as jnp
+
+
+class Objective(abc.ABC):
+    """Base of the entries of OBJECTIVES. `sde` is the process, t_min the smallest time that is drawn."""
+
+    def init(self):
+        """What the objective keeps before the first step: a pytree of arrays, () for nothing."""
+        return ()
+
+    def draw(self, extra, key, position, batch_size):
+        """(times, weights), each (B,), of the examples at `position` (B,) of a global batch of `batch_size`.
+
+        The mean of weights times losses is what training lowers.
+        """
+        return self.times(key, position, batch_size), jnp.ones(position.shape)
+
+    def times(self, key, position, batch_size):
+        """Times (B,) for objectives that draw them evenly."""
+        raise NotImplementedError
+
+    def update(self, extra, t, losses):
+        """What is kept after the global batch with these times and losses, (B,) each."""
+        return extra
+
+    @abc.abstractmethod
+    def losses(self, params, x, keys, t, train=True, condition=None):
+        """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,).
+
+        condition: keyword arguments of the network, each (B, ...).
+        """

@@ -1,0 +1,60 @@
+"""Objectives on the discrete chain: i from a timestep sampler, x_i ~ q(x_i | x_0), a loss of the network's output."""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+
+from sde_lib.base import normal_per_example
+from sde_lib.chain import VARIANCES, chain_of
+from sde_lib.variational import step_bits
+from training.objectives.base import Objective
+from training.timestep_samplers import get_timestep_sampler
+
+
+class ChainObjective(Objective):
+    """Subclasses give `loss`. ValueError for a process without a discrete chain, or an unknown variance.
+
+    Training steps run over all steps of the chain; the mean and the variance of the reverse steps are those of
+    config.model.prediction and config.model.variance.
+    """
+
+    t_min = 0.0
+
+    def __init__(self, config, eps_net):
+        self.eps_net, self.sde = eps_net, eps_net.sde
+        self.chain = chain_of(self.sde)
+        self.timesteps = get_timestep_sampler(config.training.timestep_sampler, self.chain.n)
+        self.prediction, self.variance = eps_net.prediction, eps_net.variance
+        if self.variance not in VARIANCES:
+            raise ValueError(f"config.model.variance {self.variance!r} is unknown; use one of {', '.join(VARIANCES)}")
+
+    def init(self):
+        return self.timesteps.init()
+
+    def draw(self, extra, key, position, batch_size):
+        fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
+        i, weights = self.timesteps.draw(extra, fraction)
+        return (i + 1) / self.chain.n, weights
+
+    def step_of(self, t):
+        """Step numbers of times that `draw` returned, int32."""
+        return jnp.round(t * self.chain.n).astype(jnp.int32) - 1
+
+    def update(self, extra, t, losses):
+        return self.timesteps.update(extra, self.step_of(t), losses)
+
+    def losses(self, params, x, keys, t, train=True, condition=None):
+        noise_keys, dropout = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        i, noise = self.step_of(t), normal_per_example(noise_keys, x.shape)
+        x_i = self.chain.q_sample(x, i, noise)
+        output = self.eps_net.output(params, x_i, t, dropout if train else None, condition)
+        return self.loss(output, x, x_i, i, noise)
+
+    @abc.abstractmethod
+    def loss(self, output, x_0, x, i, noise):
+        """Loss of each example, (B,), from the network's output at x = q_sample(x_0, i, noise)."""
+
+    def bits(self, output, x_0, x, i):
+        """The term of the variational bound at step i in bits per dimension, (B,)."""
+        return step_bits(self.chain, x_0, x, i, self.chain.reverse(output, x, i, self.prediction, self.variance))

@@ -1,0 +1,14 @@
+"""The variational bound itself (arXiv:2102.09672, section 3.3): N L_i, whose mean over i is the bound in bits/dim.
+
+The prior term is left out: it has no parameters. Its gradient is noisy; training.timestep_sampler=loss_second_moment
+is how the published runs deal with that.
+"""
+
+from training.objectives.on_chain import ChainObjective
+
+
+class VariationalBound(ChainObjective):
+    """Mean and variance are both trained by the bound."""
+
+    def loss(self, output, x_0, x, i, noise):
+        return self.chain.n * self.bits(output, x_0, x, i)
