@@ -9,6 +9,7 @@ Modes
     fid        score the images in --result_folder against reference statistics
     check      sample, then fid
     fid_stats  make reference statistics of the data set, into the file --result_folder
+    export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
 
 import importlib
@@ -20,7 +21,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "sample", "fid", "check", "fid_stats")
+MODES = ("train", "sample", "fid", "check", "fid_stats", "export")
 FLAGS = flags.FLAGS
 
 config_flags.DEFINE_config_file("config", None, "Experiment file; --config.group.key=value changes a key.")
@@ -100,9 +101,11 @@ def parse_flags(argv):
 
 
 def fail(error, status=1):
-    """Prints the error in one line and ends the program."""
-    text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
-    sys.exit(f"error: {text}") if status == 1 else (print(f"error: {text}", file=sys.stderr), sys.exit(status))
+    """Prints the first line of the error, which says what to do, and ends the program."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip().splitlines()
+    more = " (--dry_run shows all of it)" if len(text) > 1 and status == 1 else ""
+    print(f"error: {text[0] if text else type(error).__name__}{more}", file=sys.stderr)
+    sys.exit(status)
 
 
 def is_ours(error):

@@ -15,9 +15,10 @@ def rings(config):
 def digits(config):
     """scikit-learn's 8 x 8 digits; minutes on two CPU cores."""
     config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
-    config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=2, attn_resolutions=(4,), dropout=0.0, ema_rate=0.999)
-    config.training.update(n_iters=6000, log_freq=200, eval_freq=2000)
-    config.training.update(snapshot_freq=3000, snapshot_freq_for_preemption=1000)
+    config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), dropout=0.0, ema_rate=0.999)
+    config.model.update(prediction="edm", sigma_data=0.85)
+    config.training.update(n_iters=3000, log_freq=200, eval_freq=1000)
+    config.training.update(snapshot_freq=1500, snapshot_freq_for_preemption=500)
     config.optim.update(lr=1e-3, warmup=200)
     config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
     return config
@@ -27,6 +28,7 @@ def mnist(config):
     """28 x 28 digits: from TFDS, or from a zip or folder with --config.data.dataset=folder --config.data.path=..."""
     config.data.update(dataset="mnist", image_size=28, num_channels=1, random_flip=False)
     config.model.update(nf=64, ch_mult=(1, 2, 2), num_res_blocks=2, attn_resolutions=(7,))
+    config.model.update(prediction="edm", sigma_data=0.95)
     config.training.update(n_iters=100_000, snapshot_freq=20_000, snapshot_freq_for_preemption=5_000)
     config.eval.update(num_samples=10_000, batch_size=500)
     return config

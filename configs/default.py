@@ -10,9 +10,10 @@ from ml_collections.config_dict import placeholder
 SDE = {
     "vp": {
         "name": "vp",
-        "schedule": "linear",  # linear | cosine | discrete
+        "schedule": "linear",  # linear | cosine | discrete | discrete_cosine
         "beta_min": 0.1,  # linear: beta(0)
         "beta_max": 20.0,  # linear: beta(1)
+        "num_steps": 1000,  # discrete: states of the chain
         "t_min": 1e-3,  # sampling ends here
     },
     "ve": {
@@ -42,9 +43,9 @@ SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
-    "prediction": "eps",  # what the network's output means: eps | score (score_sde's networks for VE) | edm
+    "prediction": "eps",  # what the network's output means: eps | score (score_sde's VE) | edm | velocity (CLD-SGM)
     "sigma_data": 0.5,  # edm: standard deviation of the data in the model's range
-    "mixed_score": False,  # CLD: eps = net + R^-1 (0, v)
+    "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
 }
 NETWORK = {
     "nf": 128,  # channels of the first level; width of an MLP
@@ -83,7 +84,35 @@ MODEL = {
         "progressive_combine": "sum",  # sum | cat
         "init_scale": 0.0,  # of the last convolution of each block; 0 starts at the identity
     },
-    "ddpm": BORDER | CONVOLUTIONAL | {"name": "ddpm", "num_res_blocks": 2},
+    "ddpm": BORDER
+    | CONVOLUTIONAL
+    | {
+        "name": "ddpm",
+        "num_res_blocks": 2,
+        "attn_every_block": False,  # on the way back (DDPM's code, diffusers); False: once per level (score_sde)
+    },
+    "unet": BORDER
+    | {
+        "name": "unet",
+        "num_channels": 128,  # channels in units of which levels are wide
+        "channel_mult": (),  # channels of each level; (): as published for the image size
+        "num_res_blocks": 2,  # blocks of each level
+        "attention_resolutions": (16, 8),  # heights of the feature maps at which attention acts
+        "num_heads": 4,
+        "num_head_channels": -1,  # channels of a head in place of num_heads; -1: num_heads counts
+        "num_heads_upsample": -1,  # heads on the way back; -1: num_heads
+        "use_scale_shift_norm": True,  # time scales and shifts normalised features; False: is added before
+        "resblock_updown": False,  # residual blocks resample
+        "conv_resample": True,  # convolutions resample; False: mean and nearest neighbour
+        "use_new_attention_order": False,
+        "dropout": 0.0,
+        "num_classes": 0,  # 0: not conditioned on a class
+        "learn_sigma": False,  # twice the output channels, for variance = learned_range or learned
+        "super_resolution": False,  # conditioned on a low-resolution image
+        "cross_attention": False,  # attention blocks see a second image
+        "dtype": "float32",  # of convolutions and products: float32 | bfloat16
+        "remat": False,  # recompute activations in the backward pass
+    },
     "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "dropout": 0.0},
 }
 
@@ -126,13 +155,18 @@ def data():
         "random_flip": True,  # horizontal, training only
         "centered": True,  # images in [-1, 1]; False: [0, 1], and the network maps them to [-1, 1]
         "uniform_dequantization": False,  # add U(0, 1) / 256 to the grey levels in training
+        "low_res_size": 0,  # height of the low-resolution images for super-resolution; 0: none
         "num_workers": 4,  # processes that decode images which do not fit into memory
     }
 
 
 def training():
     return {
-        "objective": "dsm",  # denoising score matching; for CLD it is hybrid score matching
+        "objective": "dsm",  # denoising score matching (CLD: hybrid); discrete chains: simple | hybrid | vlb
+        "loss": "mse",  # simple: mse | l1 | huber
+        "vlb_weight": 1e-3,  # hybrid: weight of the variational bound in bits/dim
+        "timestep_sampler": "uniform",  # simple, hybrid, vlb: uniform | loss_second_moment
+        "label_dropout": 0.0,  # share of images trained on without their class, for guidance
         "batch_size": 128,  # over all devices and processes
         "n_iters": 1_000_001,  # optimiser steps
         "grad_accum": 1,  # parts into which the batch of a device is split, one after the other

@@ -1,4 +1,4 @@
-"""Image grids as PNG: images in reading order, each pixel enlarged to a square if images are small."""
+"""Image grids as PNG: images in reading order, a grey line between them, pixels enlarged if images are small."""
 
 import math
 import os
@@ -8,12 +8,13 @@ import numpy as np
 from evaluation.atomic import atomic_write
 
 VISIBLE_SIZE = 64
+LINE = 96
 
 
 def save_grid(
     images: np.ndarray, path: str | os.PathLike, columns: int | None = None, scale: int | None = None
 ) -> None:
-    """Writes images (N, H, W, C) uint8, C = 1, 3 or 4 (grey, RGB, RGBA), as one PNG without gaps.
+    """Writes images (N, H, W, C) uint8, C = 1, 3 or 4 (grey, RGB, RGBA), as one PNG, one pixel of grey apart.
 
     columns: images per row, by default the square root of N rounded up. scale: integer enlargement by
     nearest neighbour, by default the largest that keeps the longer side of one image within 64 pixels.
@@ -27,10 +28,11 @@ def save_grid(
     columns = columns or math.ceil(math.sqrt(n))
     scale = scale or max(1, VISIBLE_SIZE // max(height, width))
     rows = math.ceil(n / columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
-    cells[:n] = images
-    sheet = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width, channels)
+    cells = np.full((rows * columns, height + 1, width + 1, channels), LINE, np.uint8)
+    cells[:, :height, :width] = 0
+    cells[:n, :height, :width] = images
+    sheet = cells.reshape(rows, columns, height + 1, width + 1, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (height + 1), columns * (width + 1), channels)[:-1, :-1]
     sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
     with atomic_write(path) as file:
         Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(file, format="PNG")

@@ -73,14 +73,19 @@ def read(path: Path, config, params: str) -> Published:
 
 
 def _state(path):
-    """Arrays by name."""
+    """Arrays by name. Refused where a stored array is larger than the file, or is none."""
     if safetensors.recognises(path):
         return safetensors.read(path)[0]
-    with np.load(path, allow_pickle=False) as arrays:
-        try:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise Refused(f"{path}: compressed, or built to exhaust memory; write it with numpy.savez")
+        with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-        except (ValueError, zipfile.BadZipFile, OSError) as error:
-            raise Refused(f"{path}: damaged, or not only arrays ({str(error)[:200]})") from error
+    except Refused:
+        raise
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError, MemoryError) as error:
+        raise Refused(f"{path}: damaged, or not only arrays ({str(error)[:200]})") from error
 
 
 def rename(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

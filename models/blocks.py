@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 
 from models import resample
-from models.layers import NIN, Conv, GroupNorm, default_init, residual_sum
+from models.layers import NIN, Conv, Dropout, GroupNorm, default_init, residual_sum
 
 
 class ResnetBlockDDPMpp(nn.Module):
@@ -27,23 +27,23 @@ class ResnetBlockDDPMpp(nn.Module):
     num_groups: int | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, temb: jax.Array | None, train: bool) -> jax.Array:
-        """x (B, H, W, C), temb (B, E) or None -> (B, H, W, features); `train` turns dropout on."""
+    def __call__(self, x: jax.Array, temb: jax.Array | None, keys: jax.Array | None) -> jax.Array:
+        """x (B, H, W, C), temb (B, E) or None -> (B, H, W, features); keys (B,) turn dropout on."""
         h = self.act(GroupNorm(self.num_groups, dtype=self.dtype)(x))
         h = Conv(self.features, dtype=self.dtype)(h)
-        h = self.second_half(h, temb, train)
+        h = self.second_half(h, temb, keys)
         if x.shape[-1] != self.features:
             x = NIN(self.features, dtype=self.dtype)(x)
         return residual_sum(x, h, self.skip_rescale)
 
     @nn.nowrap
-    def second_half(self, h: jax.Array, temb: jax.Array | None, train: bool) -> jax.Array:
+    def second_half(self, h: jax.Array, temb: jax.Array | None, keys: jax.Array | None) -> jax.Array:
         """From the time embedding to the second convolution."""
         if temb is not None:
             shift = nn.Dense(self.features, kernel_init=default_init(), dtype=self.dtype)(self.act(temb))
             h = h + shift[:, None, None, :]
         h = self.act(GroupNorm(self.num_groups, dtype=self.dtype)(h))
-        h = nn.Dropout(self.dropout)(h, deterministic=not train)
+        h = Dropout(self.dropout)(h, keys)
         return Conv(self.features, init_scale=self.init_scale, dtype=self.dtype)(h)
 
 
@@ -60,7 +60,7 @@ class ResnetBlockBigGANpp(ResnetBlockDDPMpp):
     fir_kernel: tuple[float, ...] | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, temb: jax.Array | None, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, temb: jax.Array | None, keys: jax.Array | None) -> jax.Array:
         """x (B, H, W, C), temb (B, E) or None -> (B, H', W', features) with H' = 2H, H/2 or H."""
         h = self.act(GroupNorm(self.num_groups, dtype=self.dtype)(x))
         taps = self.fir_kernel or resample.BOX
@@ -71,7 +71,7 @@ class ResnetBlockBigGANpp(ResnetBlockDDPMpp):
         elif self.direction == "down":
             x, h = resample.downsample(x, taps), resample.downsample(h, taps)
         h = Conv(self.features, upsampled=nearest, dtype=self.dtype)(h)
-        h = self.second_half(h, temb, train)
+        h = self.second_half(h, temb, keys)
         if x.shape[-1] != self.features or self.direction:
             x = Conv(self.features, kernel_size=1, dtype=self.dtype)(x)
         return residual_sum(x, h, self.skip_rescale)
@@ -80,6 +80,6 @@ class ResnetBlockBigGANpp(ResnetBlockDDPMpp):
 @functools.cache
 def rematerialised(block: type[nn.Module]) -> type[nn.Module]:
     """The block with its activations recomputed in the backward pass; parameter names do not change."""
-    wrapped = nn.remat(block, static_argnums=(3,))
+    wrapped = nn.remat(block)
     wrapped.__name__ = block.__name__
     return wrapped

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from models.blocks import ResnetBlockDDPM, rematerialised
 from models.checks import check_images, check_option
 from models.embeddings import noise_levels, positional, time_mlp
-from models.layers import ACTIVATIONS, DTYPES, AttnBlock, Conv, Downsample, GroupNorm, Upsample
+from models.layers import ACTIVATIONS, DTYPES, AttnBlock, Conv, Downsample, GroupNorm, Upsample, dropout_keys
 
 OPTIONS = {"nonlinearity": tuple(ACTIVATIONS), "dtype": DTYPES}
 
@@ -23,13 +23,15 @@ class DDPM(nn.Module):
     """U-Net (u, label) -> array of the shape of u, float32. The defaults are DDPM's CIFAR-10 network.
 
     The attributes mean what they mean in `NCSNpp`; the label is embedded by its position (0 to 999 in the
-    paper).
+    paper). attn_every_block: on the way back, attention after every block of a listed resolution, as in the paper's
+    code and in diffusers; otherwise after the last one, as in score_sde.
     """
 
     nf: int = 128
     ch_mult: tuple[int, ...] = (1, 2, 2, 2)
     num_res_blocks: int = 2
     attn_resolutions: tuple[int, ...] = (16,)
+    attn_every_block: bool = False
     resamp_with_conv: bool = True
     conditional: bool = True
     dropout: float = 0.1
@@ -48,8 +50,8 @@ class DDPM(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
-        """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train=True needs the "dropout" stream.
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
+        """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train: False, or one key per example (B,): dropout.
 
         Raises ValueError where H or W is no multiple of 2^(len(ch_mult) - 1).
         """
@@ -58,24 +60,25 @@ class DDPM(nn.Module):
         temb = None
         if self.conditional:
             temb = time_mlp(positional(time_label, self.nf), 4 * self.nf, act, self.dtype)
-        h, skips = self._encode(x if self.centered else 2 * x - 1, temb, train)
-        h = self._resblock(h.shape[-1])(h, temb, train)
+        keys = dropout_keys(train, self.dropout)
+        h, skips = self._encode(x if self.centered else 2 * x - 1, temb, keys)
+        h = self._resblock(h.shape[-1])(h, temb, keys)
         h = AttnBlock(dtype=self.dtype)(h)
-        h = self._resblock(h.shape[-1])(h, temb, train)
-        h = self._decode(h, skips, temb, train)
+        h = self._resblock(h.shape[-1])(h, temb, keys)
+        h = self._decode(h, skips, temb, keys)
         out = Conv(x.shape[-1], init_scale=0.0)(act(GroupNorm(32)(h)))
         if self.scale_by_sigma:
             sigma = noise_levels(time_label, self.sigma_min, self.sigma_max, self.num_scales)
             out = out / sigma[:, None, None, None]
         return out
 
-    def _encode(self, x, temb, train):
+    def _encode(self, x, temb, keys):
         """Input image -> features of the last level, and the feature maps that the way back reads."""
         h = Conv(self.nf, dtype=self.dtype)(x)
         skips = [h]
         for level, multiplier in enumerate(self.ch_mult):
             for _ in range(self.num_res_blocks):
-                h = self._resblock(self.nf * multiplier)(h, temb, train)
+                h = self._resblock(self.nf * multiplier)(h, temb, keys)
                 h = self._attend_where_listed(h)
                 skips.append(h)
             if level < len(self.ch_mult) - 1:
@@ -83,13 +86,14 @@ class DDPM(nn.Module):
                 skips.append(h)
         return h, skips
 
-    def _decode(self, h, skips, temb, train):
+    def _decode(self, h, skips, temb, keys):
         """Features of the last level and the stack -> features at full resolution."""
         for level, multiplier in reversed(list(enumerate(self.ch_mult))):
-            for _ in range(self.num_res_blocks + 1):
+            for block in range(self.num_res_blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = self._resblock(self.nf * multiplier)(h, temb, train)
-            h = self._attend_where_listed(h)
+                h = self._resblock(self.nf * multiplier)(h, temb, keys)
+                if self.attn_every_block or block == self.num_res_blocks:
+                    h = self._attend_where_listed(h)
             if level > 0:
                 h = Upsample(h.shape[-1], self.resamp_with_conv, dtype=self.dtype)(h)
         return h

@@ -7,11 +7,18 @@
     prediction "v"       eps = Psi f + R u, for VP                          (arXiv:2202.00512)
     prediction "previous"  f is the mean of the step before on the discrete chain (see sde_lib.chain)
     prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
+    prediction "velocity"   eps from the velocity half of f, see below          (CLD-SGM's networks, arXiv:2112.07068)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
 the covariance of u, R^T P^-1 u the best linear eps, and M M^T = I - R^T P^-1 R the covariance of what is left. C has
 rank one, so with w = R^-1 Psi (sigma_data, 0)^T: M = w w^T / (|w| sqrt(1 + |w|^2)). D scales u to unit variance.
+
+"velocity": with the Cholesky factor L of Sigma and e = L^-1 (u - Psi(t, 0) u_0), score_v = -f_v / L_vv, so e_v = f_v;
+with mixed_score, score_v = -f_v / L_vv - v / Sigma_vv, so e_v = f_v + v L_vv / Sigma_vv. As u_0 = (x_0, 0) has one
+unknown per pixel, e_v determines it, and with it the whole of eps: with M = L^-1 Psi(t, 0),
+x_0 = ((L^-1 u)_v - e_v) / M_vx, e_x = (L^-1 u)_x - M_xx x_0, eps = R^T L^-T e. For the published process |M_xx / M_vx|
+is between 0.6 and 1.3: errors of the network do not grow.
 
 A network may return twice the channels of u: then f is the first half, and the second is about variances.
 """
@@ -48,11 +55,13 @@ class EpsNet:
     def __post_init__(self):
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"config.model.prediction {self.prediction!r} is unknown; use {', '.join(PREDICTIONS)}")
-        if self.mixed_score and (self.sde.k == 1 or self.prediction != "eps"):
+        if self.mixed_score and (self.sde.k == 1 or self.prediction not in ("eps", "velocity")):
             raise ValueError(
                 "config.model.mixed_score is for a process with a velocity (config.sde.name=cld) and "
-                "config.model.prediction=eps"
+                "config.model.prediction=eps or velocity"
             )
+        if self.sde.k == 1 and self.prediction == "velocity":
+            raise ValueError("config.model.prediction='velocity' is for a process with one: config.sde.name=cld")
         if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous"):
             raise ValueError(f"config.model.prediction {self.prediction!r} is for processes without a velocity")
 
@@ -63,22 +72,15 @@ class EpsNet:
     def output(self, params, u, t, keys=None, condition=None):
         """What the network makes of u at times t (B,), in the basis of the state: once or twice the channels of u.
 
-        keys (B,): one per example, for dropout; None: no dropout. With keys the network is mapped over single examples,
-        so that what is dropped from an example depends on its key and not on the batch or the device it is in.
-        condition: further keyword arguments of the network, each (B, ...).
+        keys (B,): one per example, for dropout; None: no dropout. condition: further keyword arguments of the network,
+        each (B, ...).
         """
         label = self.sde.chain_label(t, self.chain) if self.chain else self.sde.label(t)
-        inputs, condition = (self.sde.to_image(u), self.label_scale * label), condition or {}
-        if keys is None or not self.module.dropout:
-            f = self.module.apply({"params": params}, *inputs, train=False, **condition)
-        else:
-            f = jax.vmap(lambda *example: self._one(params, *example))(*inputs, condition, keys)
+        train = False if keys is None else keys
+        f = self.module.apply(
+            {"params": params}, self.sde.to_image(u), self.label_scale * label, train=train, **(condition or {})
+        )
         return self.sde.from_image(f)
-
-    def _one(self, params, image, label, condition, key):
-        image, label, condition = jax.tree.map(lambda a: a[None], (image, label, condition))
-        rngs = {"dropout": key}
-        return self.module.apply({"params": params}, image, label, train=True, rngs=rngs, **condition)[0]
 
     def to_eps(self, f, u, t):
         """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""
@@ -106,6 +108,19 @@ class EpsNet:
     def _edm(self, f, u, t):
         skip, out, scale = self.preconditioning(t)
         return blocks.apply(skip, u) + blocks.apply(out, f(blocks.apply(scale, u)))
+
+    def _velocity(self, f, u, t):
+        column = lambda values: values.reshape((-1,) + (1,) * (u.ndim - 1))  # noqa: E731
+        L = self.sde.L(t)
+        inverse = blocks.inverse(L)
+        M = blocks.matmul(inverse, self.sde.Psi(t, t * 0))
+        x, v = jnp.split(blocks.apply(inverse, u), 2, axis=-1)
+        e_v = jnp.split(f(u), 2, axis=-1)[1]
+        if self.mixed_score:
+            e_v = e_v + jnp.split(u, 2, axis=-1)[1] * column(L[..., 1, 1] / self.sde.Sigma(t)[..., 1, 1])
+        e_x = x - column(M[..., 0, 0] / M[..., 1, 0]) * (v - e_v)
+        to_R = blocks.matmul(blocks.transpose(self.sde.R(t)), blocks.transpose(inverse))
+        return blocks.apply(to_R, jnp.concatenate([e_x, e_v], axis=-1))
 
     def preconditioning(self, t):
         """The blocks (R^T P^-1, M, D) of "edm" at times t."""
@@ -138,6 +153,7 @@ PREDICTIONS = {
     "v": EpsNet._v,
     "previous": EpsNet._previous,
     "edm": EpsNet._edm,
+    "velocity": EpsNet._velocity,
 }
 """prediction -> (eps_net, f, u, t) -> eps, with f(u) the network in the basis of the state."""
 
@@ -151,6 +167,6 @@ def create_eps_net(config, module, sde) -> EpsNet:
         mixed_score=config.model.mixed_score,
         sigma_data=config.model.sigma_data,
         chain=0 if config.training.continuous else config.model.get("num_scales", 1000),
-        label_scale=1000 / len(sde.betas) if config.model.get("rescale_timesteps", False) else 1.0,
+        label_scale=1000 / chain_of(sde).n if config.model.get("rescale_timesteps", False) else 1.0,
         variance=config.model.get("variance", "fixed_large"),
     )

@@ -10,8 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sde_lib.chain import split_output
-
 NO_CLASS = -1
 
 
@@ -32,7 +30,7 @@ class Bound:
             raise ValueError("config.sampling.guidance needs a class-conditional network: config.model.num_classes")
 
     def __call__(self, u, t):
-        return self.net.to_eps(lambda u: split_output(self.output(u, t), u)[0], u, t)
+        return self.net.to_eps(lambda u: self.output(u, t)[..., : u.shape[-1]], u, t)
 
     def output(self, u, t):
         """The network's output, guided, at times t (B,): the shape of u, or with variances twice its channels."""
@@ -41,8 +39,9 @@ class Bound:
         free = self.condition | {"label": jnp.full_like(self.condition["label"], NO_CLASS)}
         u2, t2, both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (u, t, self.condition), (u, t, free))
         with_class, without = jnp.split(self.net.output(self.params, u2, t2, condition=both), 2)
-        f, base = (split_output(output, u)[0] for output in (with_class, without))
-        return jnp.concatenate([base + self.guidance * (f - base), with_class[..., u.shape[-1] :]], axis=-1)
+        channels = u.shape[-1]
+        f, base = with_class[..., :channels], without[..., :channels]
+        return jnp.concatenate([base + self.guidance * (f - base), with_class[..., channels:]], axis=-1)
 
     @property
     def prediction(self):

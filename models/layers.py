@@ -10,6 +10,7 @@ scale and shift as one multiply-add per element; 1x1 convolutions are matrix pro
 """
 
 import functools
+import zlib
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -136,6 +137,37 @@ class GroupNorm(nn.Module):
         a = jnp.repeat(inverse, channels // groups, axis=1) * scale
         d = bias - jnp.repeat(mean, channels // groups, axis=1) * a
         return (x * a[:, None, None] + d[:, None, None]).astype(self.dtype)
+
+
+class Dropout(nn.Module):
+    """Zeroes entries with probability `rate` and scales up the others (Srivastava et al. 2014).
+
+    With one key per example, what is dropped from an example depends on its key and the layer's path alone: neither
+    on the batch it is in nor on the device.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """x (B, ...), keys (B,) or None: no dropout."""
+        if keys is None:
+            return x
+        layer = zlib.crc32("/".join(self.path).encode())
+        draw = lambda key: jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - self.rate, x.shape[1:])  # noqa: E731
+        return jnp.where(jax.vmap(draw)(keys), x / (1 - self.rate), 0).astype(x.dtype)
+
+
+def dropout_keys(train: bool | jax.Array, rate: float) -> jax.Array | None:
+    """The keys of `Dropout` from a network's argument `train`: None for False or rate 0.
+
+    Raises ValueError for True, which says that dropout is on but not what is dropped.
+    """
+    if train is False or rate == 0:
+        return None
+    if train is True:
+        raise ValueError("train=True with dropout: give one key per example instead, train=jax.random.split(key, B)")
+    return train
 
 
 class AttnBlockpp(nn.Module):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from models.checks import check_labels, check_option
 from models.embeddings import EMBEDDINGS, embed_labels, time_mlp
-from models.layers import ACTIVATIONS, DTYPES, default_init
+from models.layers import ACTIVATIONS, DTYPES, Dropout, default_init, dropout_keys
 
 OPTIONS = {"embedding_type": EMBEDDINGS, "nonlinearity": tuple(ACTIVATIONS), "dtype": DTYPES}
 
@@ -40,8 +40,8 @@ class MLP(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
-        """x (B, D), time_label (B,) -> (B, D) float32; train=True with dropout needs the "dropout" stream."""
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
+        """x (B, D), time_label (B,) -> (B, D) float32; train: False, or one key per example (B,): dropout."""
         if x.ndim != 2:
             raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; for images use ncsnpp or "
                              "ddpm")
@@ -52,7 +52,7 @@ class MLP(nn.Module):
         h = self._dense(self.nf)(x)
         for _ in range(self.num_res_blocks):
             branch = act(self._dense(self.nf)(act(h)) + self._dense(self.nf)(temb))
-            branch = nn.Dropout(self.dropout)(branch, deterministic=not train)
+            branch = Dropout(self.dropout)(branch, dropout_keys(train, self.dropout))
             h = h + self._dense(self.nf)(branch)
         out = nn.Dense(x.shape[-1], kernel_init=default_init(0.0), dtype=jnp.float32)
         return out(act(h).astype(jnp.float32))

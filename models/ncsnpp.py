@@ -30,6 +30,7 @@ from models.layers import (
     GroupNorm,
     Upsample,
     residual_sum,
+    dropout_keys,
 )
 
 OPTIONS = {
@@ -96,48 +97,49 @@ class NCSNpp(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool = False) -> jax.Array:
-        """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train=True needs the "dropout" stream.
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
+        """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train: False, or one key per example (B,): dropout.
 
         Raises ValueError where H or W is no multiple of 2^(len(ch_mult) - 1).
         """
         check_images("NCSNpp", x, time_label, len(self.ch_mult))
         embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)
         temb = time_mlp(embedding, 4 * self.nf, self._act, self.dtype) if self.conditional else None
-        h, skips = self._encode(x if self.centered else 2 * x - 1, temb, train)
-        h = self._resblock(h.shape[-1])(h, temb, train)
+        keys = dropout_keys(train, self.dropout)
+        h, skips = self._encode(x if self.centered else 2 * x - 1, temb, keys)
+        h = self._resblock(h.shape[-1])(h, temb, keys)
         h = self._attention()(h)
-        h = self._resblock(h.shape[-1])(h, temb, train)
-        out = self._decode(h, skips, temb, train, x.shape[-1])
+        h = self._resblock(h.shape[-1])(h, temb, keys)
+        out = self._decode(h, skips, temb, keys, x.shape[-1])
         return out / self._sigma(time_label)[:, None, None, None] if self.scale_by_sigma else out
 
-    def _encode(self, x, temb, train):
+    def _encode(self, x, temb, keys):
         """Input image -> features of the last level, and the feature maps that the way back reads."""
         pyramid = x
         h = Conv(self.nf, dtype=self.dtype)(x)
         skips = [h]
         for level, multiplier in enumerate(self.ch_mult):
             for _ in range(self.num_res_blocks):
-                h = self._resblock(self.nf * multiplier)(h, temb, train)
+                h = self._resblock(self.nf * multiplier)(h, temb, keys)
                 h = self._attend_where_listed(h)
                 skips.append(h)
             if level < len(self.ch_mult) - 1:
-                h = self._resample(h, temb, train, "down")
+                h = self._resample(h, temb, keys, "down")
                 h, pyramid = self._inject(h, pyramid)
                 skips.append(h)
         return h, skips
 
-    def _decode(self, h, skips, temb, train, channels):
+    def _decode(self, h, skips, temb, keys, channels):
         """Features of the last level and the stack -> output image (B, H, W, channels), float32."""
         pyramid = None
         for level, multiplier in reversed(list(enumerate(self.ch_mult))):
             for _ in range(self.num_res_blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = self._resblock(self.nf * multiplier)(h, temb, train)
+                h = self._resblock(self.nf * multiplier)(h, temb, keys)
             h = self._attend_where_listed(h)
             h, pyramid = self._read_out(h, pyramid, channels)
             if level > 0:
-                h = self._resample(h, temb, train, "up")
+                h = self._resample(h, temb, keys, "up")
         return pyramid if self.progressive == "output_skip" else self._head(h, channels)
 
     def _inject(self, h, pyramid):
@@ -176,11 +178,11 @@ class NCSNpp(nn.Module):
         listed = set(h.shape[1:3]) & set(self.attn_resolutions)
         return self._attention()(h) if listed else h
 
-    def _resample(self, h, temb, train, direction):
+    def _resample(self, h, temb, keys, direction):
         """Features at half or double resolution: in a residual block ("biggan") or by a layer ("ddpm")."""
         if self.resblock_type == "biggan":
             block = self._resblock(h.shape[-1], direction=direction, fir_kernel=self._taps)
-            return block(h, temb, train)
+            return block(h, temb, keys)
         layer = {"up": Upsample, "down": Downsample}[direction]
         return layer(h.shape[-1], self.resamp_with_conv, self._taps, dtype=self.dtype)(h)
 

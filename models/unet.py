@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from models.blocks import rematerialised
 from models.checks import check_labels, check_option
-from models.layers import DTYPES
+from models.layers import DTYPES, dropout_keys
 from models.spatial_transformer import SpatialTransformer
 from models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
 
@@ -83,7 +83,7 @@ class UNet(nn.Module):
         """x (B, spatial..., C) with one to three spatial axes, time_label (B,) -> (B, spatial..., C or 2 C).
 
         label (B,) int: the class, -1 for no class; None for all -1. low_res, context (B, spatial..., C'): images of
-        any size. train=True needs the "dropout" stream. ValueError for sizes that do not fit the levels, and for
+        any size. train: False, or one key per example (B,): dropout. ValueError for sizes that do not fit the levels, and for
         conditions that are missing or that the network was not built for.
         """
         check_labels("UNet", x, time_label)
@@ -97,11 +97,12 @@ class UNet(nn.Module):
         x = jnp.concatenate([x, self._low_res(x, low_res)], axis=-1) if self.super_resolution else x
         context = self._context(x, context) if self.cross_attention else None
         h = Conv(int(multipliers[0] * self.num_channels), dtype=self.dtype)(x)
-        h, skips = self._encode(h, emb, train, context, multipliers)
-        h = self._resblock(h.shape[-1])(h, emb, train)
+        keys = dropout_keys(train, self.dropout)
+        h, skips = self._encode(h, emb, keys, context, multipliers)
+        h = self._resblock(h.shape[-1])(h, emb, keys)
         h = self._attend(h, context, self.num_heads)
-        h = self._resblock(h.shape[-1])(h, emb, train)
-        h = self._decode(h, skips, emb, train, context, multipliers)
+        h = self._resblock(h.shape[-1])(h, emb, keys)
+        h = self._decode(h, skips, emb, keys, context, multipliers)
         h = nn.silu(GroupNorm()(h))
         return Conv(channels * (2 if self.learn_sigma else 1), zero=True)(h)
 
@@ -116,35 +117,35 @@ class UNet(nn.Module):
                 emb = emb + jnp.where((label >= 0)[:, None], table[jnp.maximum(label, 0)], 0.0)
         return emb
 
-    def _encode(self, h, emb, train, context, multipliers):
+    def _encode(self, h, emb, keys, context, multipliers):
         """Features of the first level -> those of the last, and the feature maps that the way back reads."""
         skips = [h]
         for level, multiplier in enumerate(multipliers):
             features = int(multiplier * self.num_channels)
             for _ in range(self.num_res_blocks):
-                h = self._resblock(features)(h, emb, train)
+                h = self._resblock(features)(h, emb, keys)
                 h = self._attend_where_listed(h, context, self.num_heads)
                 skips.append(h)
             if level < len(multipliers) - 1:
-                h = self._resample(h, emb, train, "down")
+                h = self._resample(h, emb, keys, "down")
                 skips.append(h)
         return h, skips
 
-    def _decode(self, h, skips, emb, train, context, multipliers):
+    def _decode(self, h, skips, emb, keys, context, multipliers):
         """Features of the last level and the stack -> features at full resolution."""
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for _ in range(self.num_res_blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = self._resblock(int(multiplier * self.num_channels))(h, emb, train)
+                h = self._resblock(int(multiplier * self.num_channels))(h, emb, keys)
                 h = self._attend_where_listed(h, context, self._heads_upsample())
             if level > 0:
-                h = self._resample(h, emb, train, "up")
+                h = self._resample(h, emb, keys, "up")
         return h
 
-    def _resample(self, h, emb, train, direction):
+    def _resample(self, h, emb, keys, direction):
         """Halve or double: by a residual block, a convolution, or without parameters."""
         if self.resblock_updown:
-            return self._resblock(h.shape[-1], direction)(h, emb, train)
+            return self._resblock(h.shape[-1], direction)(h, emb, keys)
         if not self.conv_resample:
             return {"up": doubled, "down": halved}[direction](h)
         return Conv(h.shape[-1], downsample=direction == "down", upsample=direction == "up", dtype=self.dtype)(h)

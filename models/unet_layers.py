@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from models import resample
-from models.layers import matmul
+from models.layers import Dropout, matmul
 
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 EPSILON = 1e-5
@@ -131,7 +131,7 @@ class ResBlock(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, x: jax.Array, emb: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, emb: jax.Array, keys: jax.Array | None) -> jax.Array:
         """x (B, spatial..., C), emb (B, E) -> (B, spatial'..., features)."""
         h = nn.silu(GroupNorm(dtype=self.dtype)(x))
         if self.direction:
@@ -143,7 +143,7 @@ class ResBlock(nn.Module):
             h = GroupNorm(dtype=self.dtype)(h, tuple(jnp.split(e, 2, axis=-1)))
         else:
             h = GroupNorm(dtype=self.dtype)(h + jnp.expand_dims(e, range(1, x.ndim - 1)))
-        h = nn.Dropout(self.dropout)(nn.silu(h), deterministic=not train)
+        h = Dropout(self.dropout)(nn.silu(h), keys)
         h = Conv(self.features, zero=True, dtype=self.dtype)(h)
         if x.shape[-1] != self.features:
             x = Conv(self.features, kernel_size=1, dtype=self.dtype)(x)

@@ -2,9 +2,11 @@
 
 import jax
 
+import interop
+
 
 def run(experiment):
-    """Prints the config, the parameter table (clu), an estimate of memory, and the devices."""
+    """Prints the config, the parameter table (clu), an estimate of memory, how --ckpt fits, and the devices."""
     print(experiment.config)
     state = jax.eval_shape(experiment.create_state)
     try:
@@ -16,6 +18,8 @@ def run(experiment):
     batch = experiment.config.training.batch_size // jax.device_count()
     print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")
     print(f"activations of a step of {batch} images per device: about {activations(experiment, batch) / 2**20:.0f} MiB")
+    if experiment.ckpt is not None:
+        print(interop.report(experiment.ckpt, experiment.config, shape=experiment.shape, k=experiment.sde.k))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 

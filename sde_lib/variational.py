@@ -8,9 +8,13 @@ each averaged over pixels; their sum bounds the bits per dimension of 8-bit imag
 0 and 255 reach to infinity. All are functions of (B, ...) arrays and return (B,).
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from sde_lib.base import normal_per_example
 
 HALF_BIN = 1 / 255
 EDGE = 0.999  # images beyond +-EDGE are in the outermost bins
@@ -66,3 +70,34 @@ def prior_bits(chain, x_0):
     mean = jnp.asarray(np.sqrt(abar), x_0.dtype) * x_0
     constant = 0.5 * (-np.log1p(-abar) - abar)
     return (mean_over_image(0.5 * mean**2) + constant) / np.log(2)
+
+
+class Terms(NamedTuple):
+    """Of one step, (B,) each: L_i in bits/dim, mean squares of predicted x_0 - x_0 and of predicted eps - eps."""
+
+    bits: jax.Array
+    x_0_error: jax.Array
+    eps_error: jax.Array
+
+
+def terms(chain, reverse, x_0, i, noise):
+    """The terms at steps i (B,) with x_i made from standard normal noise; reverse(x, i) is the Reverse of a network."""
+    x = chain.q_sample(x_0, i, noise)
+    step = reverse(x, i)
+    eps = chain.eps_from_x_0(step.x_0, x, i)
+    return Terms(
+        step_bits(chain, x_0, x, i, step), mean_over_image((step.x_0 - x_0) ** 2), mean_over_image((eps - noise) ** 2)
+    )
+
+
+def bound(chain, reverse, keys, x_0):
+    """(Terms of every step, (n, B) each, prior term (B,)) for images x_0 (B, ...) in [-1, 1]; keys (B,), one per image.
+
+    The sum of Terms.bits over the steps and the prior term bounds the bits per dimension of each image.
+    """
+
+    def one(_, i):
+        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+        return None, terms(chain, reverse, x_0, jnp.full(len(x_0), i), normal_per_example(step_keys, x_0.shape))
+
+    return jax.lax.scan(one, None, jnp.arange(chain.n))[1], prior_bits(chain, x_0)

@@ -54,7 +54,7 @@ def test_train_and_check(images, tmp_path):
                      "--config.training.snapshot_sampling_batch=4")  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     with Image.open(tmp_path / "samples" / "step_00000003_ema.png") as grid:
-        assert grid.width / grid.height == 12 / 8
+        assert (grid.width, grid.height) == (5 * (2 * 13 - 1), 5 * (2 * 9 - 1))  # 4 images, enlarged 5 times
     evaluation = ["--config.eval.extractor=pixels", "--config.eval.held_out=False"]
     checked = linnet(*common, "--mode=check", *evaluation, "--config.eval.num_samples=20", "--config.eval.batch_size=8",
                      f"--result_folder={tmp_path / 'result'}")  # fmt: skip

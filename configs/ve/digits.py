@@ -10,8 +10,7 @@ from configs.default import get_config as default
 
 def get_config():
     config = digits(default("ve", "ncsnpp"))
-    config.sde.sigma_max = 6.0
-    config.data.centered = False
-    config.model.update(embedding_type="fourier", prediction="score", scale_by_sigma=True)
+    config.sde.sigma_max = 12.0
+    config.model.embedding_type = "fourier"
     config.sampling.grid = "log_snr"
     return config

@@ -62,18 +62,19 @@ def test_bad_inputs_are_named(tmp_path):
 def test_grid_pixels(tmp_path, channels):
     images = random_images(5, 2, 3, channels)
     save_grid(images, tmp_path / "grid.png", columns=2, scale=3)
-    sheet = np.asarray(Image.open(tmp_path / "grid.png")).reshape(3 * 2 * 3, 2 * 3 * 3, channels)
-    for y in range(sheet.shape[0]):
-        for x in range(sheet.shape[1]):
-            index = (y // 6) * 2 + x // 9
-            expected = images[index, y % 6 // 3, x % 9 // 3] if index < 5 else np.zeros(channels)
-            np.testing.assert_array_equal(sheet[y, x], expected)
+    sheet = np.asarray(Image.open(tmp_path / "grid.png")).reshape((3 * 3 - 1) * 3, (2 * 4 - 1) * 3, channels)
+    for y, x in np.ndindex(sheet.shape[:2]):
+        (row, i), (column, j) = divmod(y // 3, 3), divmod(x // 3, 4)  # images of 2 x 3 with a line of 1
+        index = 2 * row + column
+        on_line = i == 2 or j == 3
+        expected = np.full(channels, 96) if on_line else images[index, i, j] if index < 5 else np.zeros(channels)
+        np.testing.assert_array_equal(sheet[y, x], expected)
 
 
-@pytest.mark.parametrize(("side", "pixels"), [(8, 64), (28, 56), (32, 64), (256, 256)])
-def test_small_images_are_enlarged(tmp_path, side, pixels):
+@pytest.mark.parametrize(("side", "scale"), [(8, 8), (28, 2), (32, 2), (256, 1)])
+def test_small_images_are_enlarged(tmp_path, side, scale):
     save_grid(random_images(4, side, side, 1), tmp_path / "grid.png")
-    assert Image.open(tmp_path / "grid.png").size == (2 * pixels, 2 * pixels)
+    assert Image.open(tmp_path / "grid.png").size == ((2 * side + 1) * scale, (2 * side + 1) * scale)
 
 
 def test_grid_refuses_floats(tmp_path):

@@ -141,6 +141,22 @@ def test_ddpm(ddpm, params_of, tmp_path):
     check(folder_of(tmp_path / "a", leaves, DDPM, DDPM_SETTINGS), ddpm, leaves)
 
 
+def test_ddpm_with_attention_after_every_block(ddpm, params_of, tmp_path):
+    ddpm.model.update(attn_resolutions=(4,), attn_every_block=True)
+    leaves = params_of(ddpm)
+    layers = {
+        "AttnBlock_0": "down_blocks.1.attentions.0",
+        "AttnBlock_1": "mid_block.attentions.0",
+        "AttnBlock_2": "up_blocks.0.attentions.0",
+        "AttnBlock_3": "up_blocks.0.attentions.1",
+    }
+    path = folder_of(tmp_path / "a", leaves, DDPM | layers, DDPM_SETTINGS)
+    check(path, ddpm, leaves)
+    ddpm.model.attn_every_block = False
+    with pytest.raises(ValueError, match="config.model.attn_every_block is False, the file needs True"):
+        interop.load(path, ddpm)
+
+
 def test_ncsnpp(ncsnpp, params_of, tmp_path):
     leaves = params_of(ncsnpp)
     check(folder_of(tmp_path / "a", leaves, NCSNPP, NCSNPP_SETTINGS), ncsnpp, leaves)

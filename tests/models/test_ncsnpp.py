@@ -165,24 +165,17 @@ def test_parameters_and_output_are_float32_where_jax_has_float64(x64):
     assert {leaf.dtype for leaf in jax.tree.leaves((out, params))} == {jnp.dtype("float32")}
 
 
-def test_vmap_over_single_examples_equals_the_batch(built):
-    net, params, x, label, out = built
-    one = jax.vmap(lambda x, c: net.apply({"params": params}, x[None], c[None])[0])
-    np.testing.assert_allclose(jax.jit(one)(x, label), out, atol=1e-5)
-
-
 def test_dropout_depends_on_each_key_alone(built):
-    net, params, x, label, _ = built
+    """Neither on the place in the batch nor on the other examples in it."""
+    net, params, x, label, out = built
     net = dataclasses.replace(net, dropout=0.5)
-
-    def one(x, c, key):
-        return net.apply({"params": params}, x[None], c[None], train=True, rngs={"dropout": key})[0]
-
+    run = jax.jit(lambda x, c, keys: net.apply({"params": params}, x, c, train=keys))
     keys = jax.random.split(jax.random.key(3), 2)
-    mapped = jax.jit(jax.vmap(one))
-    out, swapped = mapped(x, label, keys), mapped(x[::-1], label[::-1], keys[::-1])
-    np.testing.assert_allclose(swapped[::-1], out, atol=1e-5)
-    assert float(abs(mapped(x, label, keys[::-1]) - out).max()) > 1e-2
+    dropped = run(x, label, keys)
+    np.testing.assert_allclose(run(x[::-1], label[::-1], keys[::-1])[::-1], dropped, atol=1e-5)
+    assert float(abs(run(x, label, keys[::-1]) - dropped).max()) > 1e-2
+    with pytest.raises(ValueError, match="give one key per example"):
+        net.apply({"params": params}, x, label, train=True)
 
 
 def test_unconditional_network_ignores_the_label():

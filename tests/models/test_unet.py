@@ -133,9 +133,9 @@ def test_resampling_block_equals_numpy(direction, scale_shift):
     rng = np.random.default_rng(0)
     x, emb = rng.normal(size=(2, 4, 4, 8)), rng.normal(size=(2, 6))
     block = ResBlock(8, scale_shift=scale_shift, direction=direction)
-    shapes = jax.eval_shape(lambda x, e: block.init(jax.random.key(0), x, e, False), x, emb)["params"]
+    shapes = jax.eval_shape(lambda x, e: block.init(jax.random.key(0), x, e, None), x, emb)["params"]
     params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32) * 0.5, shapes)
-    out = block.apply({"params": params}, x.astype(np.float32), emb.astype(np.float32), False)
+    out = block.apply({"params": params}, x.astype(np.float32), emb.astype(np.float32), None)
 
     def silu(v):
         return v / (1 + np.exp(-v))

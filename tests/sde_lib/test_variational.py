@@ -34,6 +34,44 @@ def test_terms_of_the_bound(golden, tag):
     np.testing.assert_allclose(variational.prior_bits(chain, x_0), g[f"{tag}.prior_bpd"], rtol=1e-3, atol=1e-8)
 
 
+@pytest.mark.parametrize("tag", CASES)
+def test_bound_of_whole_images(golden, tag):
+    """All steps with the published noise: column 0 there is the noisiest step."""
+    g = golden("torch/idm_bpd.npz")
+    chain, variance = CASES[tag]
+    x_0, noises = nhwc(g["x_start"]), g[f"{tag}.noises"]
+    found = []
+    for i in range(chain.n):
+        steps = jnp.full(len(x_0), i)
+        noise = nhwc(noises[chain.n - 1 - i])
+        reverse_at = lambda x, i: reverse(chain, variance, x, i, 1.0)  # noqa: E731
+        found.append(variational.terms(chain, reverse_at, x_0, steps, noise))
+    bits, x_0_error, eps_error = (np.stack(v)[::-1].T for v in zip(*found, strict=True))
+    np.testing.assert_allclose(bits, g[f"{tag}.vb"], rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(x_0_error, g[f"{tag}.xstart_mse"], rtol=2e-4)
+    np.testing.assert_allclose(eps_error, g[f"{tag}.mse"], rtol=2e-4)
+    total = bits.sum(1) + variational.prior_bits(chain, x_0)
+    np.testing.assert_allclose(total, g[f"{tag}.total_bpd"], rtol=5e-4)
+
+
+def test_bound_sums_its_terms_over_the_steps():
+    chain, variance = CASES["learned_clip"]
+    x_0 = jax.random.uniform(jax.random.key(0), (2, 3, 3, 1), minval=-1)
+    keys = jax.random.split(jax.random.key(1), 2)
+
+    def reverse_at(x, i):
+        t = jnp.asarray(chain.timestep_map)[i]
+        return chain.reverse(toy(x, t, True), x, i, "eps", variance, clip=True)
+
+    found, prior = variational.bound(chain, reverse_at, keys, x_0)
+    assert found.bits.shape == (chain.n, 2) and prior.shape == (2,)
+    step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 4)
+    noise = jnp.stack([jax.random.normal(key, (3, 3, 1)) for key in step_keys])
+    expected = variational.terms(chain, reverse_at, x_0, jnp.full(2, 4), noise)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours[4], theirs, rtol=1e-5)
+
+
 def test_divergence_of_normals():
     """Against the integral of p log(p / q)."""
     m, v, gap, w = 0.3, 0.8, -0.6, 1.7
