@@ -43,7 +43,13 @@ SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
-    "prediction": "eps",  # what the network's output means: eps | score (score_sde's VE) | edm | velocity (CLD-SGM)
+    # What the network's output means: eps | score (score_sde's VE) | x_0 | v | previous (mean of the step before, on a
+    # discrete chain) | edm | velocity (CLD-SGM).
+    "prediction": "eps",
+    # Variance of the reverse steps of a discrete chain: fixed_small | fixed_large | learned_range | learned (the latter
+    # two need a network with learn_sigma).
+    "variance": "fixed_large",
+    "rescale_timesteps": False,  # discrete chain: labels from 0 to 1000 whatever sde.num_steps
     "sigma_data": 0.5,  # edm: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
 }

@@ -26,7 +26,6 @@ A network may return twice the channels of u: then f is the first half, and the 
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 

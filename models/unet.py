@@ -83,8 +83,8 @@ class UNet(nn.Module):
         """x (B, spatial..., C) with one to three spatial axes, time_label (B,) -> (B, spatial..., C or 2 C).
 
         label (B,) int: the class, -1 for no class; None for all -1. low_res, context (B, spatial..., C'): images of
-        any size. train: False, or one key per example (B,): dropout. ValueError for sizes that do not fit the levels, and for
-        conditions that are missing or that the network was not built for.
+        any size. train: False, or one key per example (B,) for dropout. ValueError for sizes that do not fit the
+        levels, and for conditions that are missing or that the network was not built for.
         """
         check_labels("UNet", x, time_label)
         multipliers = self._multipliers(x)

@@ -3,14 +3,18 @@
 import os
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Two devices; compiling quickly matters more than running quickly here. Programs are kept between processes of a run.
+FAST_COMPILATION = "--xla_backend_optimization_level=0"
+os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count=2 {FAST_COMPILATION}")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("LINNET_GOLDEN", ROOT.parent / "shared" / "golden"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import FAST_COMPILATION, ROOT
 
 ABSENT = "matplotlib sklearn grain tensorflow_datasets clu wandb tqdm diffrax tensorflow torch".split()
 RUN = f"""
@@ -22,7 +22,7 @@ runpy.run_path("main.py", run_name="__main__")
 
 
 def linnet(*arguments):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": FAST_COMPILATION}
     return subprocess.run(
         [sys.executable, "-c", RUN, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )

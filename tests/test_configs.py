@@ -12,6 +12,7 @@ from models import MODELS
 from modes.experiment import Experiment
 from sde_lib import SDES
 from tests.conftest import ROOT
+from training.conditions import make_conditions
 from training.objectives import get_objective
 
 SHARED = {"default", "data_sets"}
@@ -34,7 +35,8 @@ def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experim
     objective = get_objective(experiment.config, experiment.eps_net)
     x, t = jnp.zeros((2, *shape)), jnp.full(2, 0.5)
     keys = jax.random.split(jax.random.key(0), 2)
-    losses = jax.eval_shape(lambda p: objective.losses(p, x, keys, t), params)
+    condition = make_conditions(experiment.config)({"label": jnp.zeros(2, int)}, x, None)
+    losses = jax.eval_shape(lambda p: objective.losses(p, x, keys, t, condition=condition), params)
     assert losses.shape == (2,) and losses.dtype == jnp.float32
     u_T = jax.eval_shape(lambda: sde.prior(jax.random.key(0), (2, *shape)))
     u = jax.eval_shape(lambda u: experiment.sampler(lambda u, t: jnp.zeros_like(u), keys, u).u, u_T)

@@ -42,7 +42,7 @@ def test_data_and_eps_forms_agree_at_order_0(sde, x64):
     ddim = run(sde, "gddim", deis_order=0)
     same(run(sde, "sdeis", lambda_coef=0.0), ddim)
     same(run(sde, "order0"), ddim)
-    times = grids.power(sde, 8, 2)
+    times = grids.make_grid(None, sde, 8)
     rows = coefficients.multistep(sde, times, 0, prediction="data", variable="log_rho")
     u_T = sde.prior(jax.random.key(0), SHAPE).astype(jnp.float64)
     same(np.asarray(integrate(toy, u_T, rows)[0]), ddim)

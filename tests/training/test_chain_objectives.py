@@ -161,6 +161,7 @@ def test_what_a_timestep_sampler_keeps_is_trained_along_and_saved(tmp_path):
         (lambda: make("hybrid", variance="fixed_small"), "'hybrid' trains a variance"),
         (lambda: make("vlb", variance="large"), "config.model.variance 'large' is unknown"),
         (lambda: make("vlb", schedule="linear"), "needs a discrete chain"),
+        (lambda: make("vlb", prediction="score"), "'score' does not go with config.training.objective='vlb'"),
     ],
 )
 def test_refusals(call, message):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modes.experiment import Experiment
-from tests.conftest import ROOT
+from tests.conftest import FAST_COMPILATION, ROOT
 from training.checkpoint import Checkpoints
 
 STEPS = 60
@@ -43,7 +43,7 @@ def arguments(workdir, *more):
 
 
 def environment(devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"--xla_force_host_platform_device_count={devices} {FAST_COMPILATION}"
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
 

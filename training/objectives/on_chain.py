@@ -6,14 +6,15 @@ import jax
 import jax.numpy as jnp
 
 from sde_lib.base import normal_per_example
-from sde_lib.chain import VARIANCES, chain_of
+from sde_lib.chain import PREDICTIONS, VARIANCES, chain_of
 from sde_lib.variational import step_bits
 from training.objectives.base import Objective
 from training.timestep_samplers import get_timestep_sampler
 
 
 class ChainObjective(Objective):
-    """Subclasses give `loss`. ValueError for a process without a discrete chain, or an unknown variance.
+    """Subclasses give `loss`. ValueError for a process without a discrete chain, and for a prediction or a variance
+    that the chain does not know.
 
     Training steps run over all steps of the chain; the mean and the variance of the reverse steps are those of
     config.model.prediction and config.model.variance.
@@ -26,6 +27,11 @@ class ChainObjective(Objective):
         self.chain = chain_of(self.sde)
         self.timesteps = get_timestep_sampler(config.training.timestep_sampler, self.chain.n)
         self.prediction, self.variance = eps_net.prediction, eps_net.variance
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(
+                f"config.model.prediction={self.prediction!r} does not go with config.training.objective="
+                f"{config.training.objective!r}; use one of {', '.join(PREDICTIONS)}, or the objective dsm"
+            )
         if self.variance not in VARIANCES:
             raise ValueError(f"config.model.variance {self.variance!r} is unknown; use one of {', '.join(VARIANCES)}")
 

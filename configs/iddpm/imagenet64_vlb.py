@@ -1,0 +1,15 @@
+"""Improved DDPM on ImageNet at 64 pixels, unconditional, L_vlb with importance sampling (arXiv:2102.09672, table 1).
+
+python main.py --config=configs/iddpm/imagenet64_vlb.py --mode=train --workdir=runs/iddpm_imagenet64_vlb
+python main.py --config=configs/iddpm/imagenet64_vlb.py --mode=check --workdir=runs/iddpm_imagenet64_vlb
+
+100 M parameters; the published checkpoint has 1,500,000 steps.
+"""
+
+from configs.iddpm.imagenet64_hybrid import get_config as hybrid
+
+
+def get_config():
+    config = hybrid()
+    config.training.update(objective="vlb", timestep_sampler="loss_second_moment")
+    return config
