@@ -23,8 +23,11 @@ class DirectoryFiles:
 
     @cached_property
     def names(self) -> list[str]:
-        found = (Path(folder, file).relative_to(self.path).as_posix()
-                 for folder, _, files in os.walk(self.path, followlinks=True) for file in files)
+        found = (
+            Path(folder, file).relative_to(self.path).as_posix()
+            for folder, _, files in os.walk(self.path, followlinks=True)
+            for file in files
+        )
         return sorted(filter(visible, found))
 
     def read(self, name: str) -> bytes:

@@ -26,8 +26,16 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 class FolderSource(Source):
     """Images read from `files` under `names` and prepared by `rule`; a ValueError names an image that is corrupt."""
 
-    def __init__(self, files: DirectoryFiles | ZipFiles, names: list[str], labels: np.ndarray, num_classes: int,
-                 rule: ImageRule, split: str, threads: int):
+    def __init__(
+        self,
+        files: DirectoryFiles | ZipFiles,
+        names: list[str],
+        labels: np.ndarray,
+        num_classes: int,
+        rule: ImageRule,
+        split: str,
+        threads: int,
+    ):
         super().__init__(files.path.stem, split, len(names), rule.shape, num_classes, decode_threads=threads)
         self._files, self._names, self._labels, self._rule = files, names, labels, rule
 
@@ -51,7 +59,7 @@ def find_images(path: Path, split: str) -> tuple[DirectoryFiles | ZipFiles, str,
     """(files, root, names): the images of `split`, and the folder they have in common ("" or ending in "/")."""
     files, names = list_images(path)
     root = common_folder(names)
-    tops = {name[len(root):].split("/")[0] for name in names if "/" in name[len(root):]}
+    tops = {name[len(root) :].split("/")[0] for name in names if "/" in name[len(root) :]}
     if {"train", "test"} <= tops:
         names = [name for name in names if name.startswith(f"{root}{split}/")]
     elif split == "test":
@@ -102,5 +110,6 @@ def open_image(files: DirectoryFiles | ZipFiles, name: str) -> Image.Image:
         image.load()
     except Exception as error:
         raise ValueError(
-            f"cannot decode image {name!r} in {str(files.path)!r}: {error}; replace or remove it") from error
+            f"cannot decode image {name!r} in {str(files.path)!r}: {error}; replace or remove it"
+        ) from error
     return image

@@ -43,7 +43,7 @@ def from_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndar
 
     images: names relative to the folder of dataset.json; listing: its text; where: the path, for errors.
     """
-    problem = f"{where}: dataset.json must hold {{\"labels\": [[file, class], ...]}} with whole numbers as classes"
+    problem = f'{where}: dataset.json must hold {{"labels": [[file, class], ...]}} with whole numbers as classes'
     try:
         content = json.loads(listing)
         entries = content["labels"]

@@ -85,8 +85,17 @@ def as_batch(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Batch
     return {"image": images, "label": labels.astype(np.int32), "index": index.astype(np.int32)}
 
 
-def batches(source: Source, batch_size: int, *, seed: int, start: int = 0, process_index: int = 0,
-            process_count: int = 1, shuffle: bool = True, num_workers: int = 0) -> Iterator[Batch]:
+def batches(
+    source: Source,
+    batch_size: int,
+    *,
+    seed: int,
+    start: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    shuffle: bool = True,
+    num_workers: int = 0,
+) -> Iterator[Batch]:
     """Endless batches for training, from global position `start`.
 
     batch_size: of all processes together. num_workers: decoding processes when the source does not fit in
@@ -94,8 +103,10 @@ def batches(source: Source, batch_size: int, *, seed: int, start: int = 0, proce
     Raises ValueError if the batch does not divide by the processes.
     """
     if batch_size < 1 or batch_size % process_count:
-        raise ValueError(f"a batch of {batch_size} does not divide by {process_count} processes; "
-                         "choose a training.batch_size that is a multiple of their number")
+        raise ValueError(
+            f"a batch of {batch_size} does not divide by {process_count} processes; "
+            "choose a training.batch_size that is a multiple of their number"
+        )
     count = batch_size // process_count
     rows = Rows(start + process_index * count, batch_size, count)
     return read_batches(source, Order(len(source), seed, shuffle), rows, None, num_workers)
@@ -127,8 +138,9 @@ def decode_ahead(decode: Decode, number: int | None, num_workers: int) -> Iterat
     try:
         import grain
     except ImportError as error:
-        raise ImportError(f"{decode.source.name} does not fit in memory, and streaming it needs the package grain: "
-                          "pip install grain") from error
+        raise ImportError(
+            f"{decode.source.name} does not fit in memory, and streaming it needs the package grain: pip install grain"
+        ) from error
     threads = 1 if num_workers else min(os.cpu_count() or 1, 16)
     reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = grain.MapDataset.range(2**62 if number is None else number).map(decode).to_iter_dataset(reading)

@@ -39,8 +39,16 @@ class Source(abc.ABC):
     0 if unlabelled; `dtype` uint8 for images or float32 for points.
     """
 
-    def __init__(self, name: str, split: str, length: int, shape: tuple[int, ...], num_classes: int,
-                 dtype=np.uint8, decode_threads: int = 1):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        length: int,
+        shape: tuple[int, ...],
+        num_classes: int,
+        dtype=np.uint8,
+        decode_threads: int = 1,
+    ):
         self.name, self.split, self.shape, self.num_classes = name, split, tuple(shape), num_classes
         self.dtype = np.dtype(dtype)
         self._length, self._decode_threads, self._arrays = length, decode_threads, None

@@ -61,17 +61,22 @@ def find_builder(data, others: Iterable[str]):
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise ImportError(f"data.dataset={data.dataset!r}{suggestion(base, others)} needs the package "
-                          "tensorflow-datasets: pip install tensorflow-datasets") from error
+        raise ImportError(
+            f"data.dataset={data.dataset!r}{suggestion(base, others)} needs the package "
+            "tensorflow-datasets: pip install tensorflow-datasets"
+        ) from error
     known = tensorflow_datasets.list_builders(with_community_datasets=False)
     if base not in known:
-        raise ValueError(f"{unknown}{suggestion(base, [*others, *known])}; choose {', '.join(others)} or a name "
-                         "that TensorFlow Datasets lists, such as cifar10")
+        raise ValueError(
+            f"{unknown}{suggestion(base, [*others, *known])}; choose {', '.join(others)} or a name "
+            "that TensorFlow Datasets lists, such as cifar10"
+        )
     configurations = tensorflow_datasets.builder_cls(base).builder_configs
     if configuration and configuration.partition(":")[0] not in configurations:
         raise ValueError(f"{unknown}: {base} has no {configuration!r}{suggestion(configuration, configurations)}")
     return tensorflow_datasets.builder(
-        base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record")
+        base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record"
+    )
 
 
 def prepare(builder) -> None:
@@ -83,8 +88,10 @@ def prepare(builder) -> None:
         cure = "prepare it where there is a network and set data.path to that data_dir"
         if "No module named 'tensorflow'" in str(error):
             reason = "TFDS needs TensorFlow to prepare it, though not to read it"
-            cure = (f"once, in any environment with tensorflow, run: tfds build {builder.name} --file_format="
-                    "array_record --data_dir=DIR; then set data.path=DIR, or use data.dataset=folder with a zip")
+            cure = (
+                f"once, in any environment with tensorflow, run: tfds build {builder.name} --file_format="
+                "array_record --data_dir=DIR; then set data.path=DIR, or use data.dataset=folder with a zip"
+            )
         raise RuntimeError(f"{builder.name} could not be prepared in {builder.data_dir} ({reason}); {cure}") from error
 
 

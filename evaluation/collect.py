@@ -18,9 +18,7 @@ class Collected:
     logits: np.ndarray | None
 
 
-def collect(
-    extractor: Extractor, batches: Iterable[np.ndarray], keep: int = 50_000, seed: int = 0
-) -> Collected:
+def collect(extractor: Extractor, batches: Iterable[np.ndarray], keep: int = 50_000, seed: int = 0) -> Collected:
     """Runs `extractor` over uint8 (B, H, W, C) batches.
 
     The kept vectors are a uniform choice without replacement that depends on `seed` and on the order of

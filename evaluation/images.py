@@ -48,9 +48,7 @@ def _from_archives(paths: list[Path]) -> Iterator[tuple[Path, np.ndarray]]:
                 raise ValueError(f"{path}: no array named {' or '.join(KEYS)}, only {', '.join(arrays)}")
             images = arrays[key]
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
-            raise ValueError(
-                f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W, 1, 3 or 4)"
-            )
+            raise ValueError(f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W, 1, 3 or 4)")
         yield path, images
 
 

@@ -57,9 +57,7 @@ class MixedA(nn.Module):
             [
                 _conv(x, "branch1x1", 64),
                 _branch(x, ("branch5x5_1", 48), ("branch5x5_2", 64, (5, 5))),
-                _branch(
-                    x, ("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3))
-                ),
+                _branch(x, ("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3))),
                 _conv(_mean_pool(x), "branch_pool", self.pool_features),
             ],
             axis=-1,
@@ -113,9 +111,7 @@ class MixedD(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        seven = _branch(
-            x, ("branch7x7x3_1", 192), ("branch7x7x3_2", 192, (1, 7)), ("branch7x7x3_3", 192, (7, 1))
-        )
+        seven = _branch(x, ("branch7x7x3_1", 192), ("branch7x7x3_2", 192, (1, 7)), ("branch7x7x3_3", 192, (7, 1)))
         return jnp.concatenate(
             [
                 _conv(_conv(x, "branch3x3_1", 192), "branch3x3_2", 320, (3, 3), 2, "VALID"),

@@ -71,9 +71,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     else:
         tensors = {key: value.numpy() for key, value in _torch_load(path).items()}
     return {
-        key: np.asarray(value, np.float32)
-        for key, value in tensors.items()
-        if not key.endswith("num_batches_tracked")
+        key: np.asarray(value, np.float32) for key, value in tensors.items() if not key.endswith("num_batches_tracked")
     }
 
 

@@ -26,15 +26,16 @@ def create_model(config: ml_collections.ConfigDict) -> nn.Module:
     """
     name = config.model.name
     if name not in MODELS:
-        raise ValueError(f"model.name={name!r} is unknown{_did_you_mean(name, MODELS)}; "
-                         f"valid names: {_listed(MODELS)}")
+        raise ValueError(f"model.name={name!r} is unknown{_did_you_mean(name, MODELS)}; valid names: {_listed(MODELS)}")
     module = MODELS[name]
     fields = {f.name for f in dataclasses.fields(module)} - {"parent", "name"}
     values = {key: value for key, value in config.model.items() if key not in BORDER}
     for key in values:
         if key not in fields:
-            raise ValueError(f"model.{key} means nothing to {name}{_did_you_mean(key, fields)}; "
-                             f"valid keys: {_listed(fields | BORDER)}")
+            raise ValueError(
+                f"model.{key} means nothing to {name}{_did_you_mean(key, fields)}; "
+                f"valid keys: {_listed(fields | BORDER)}"
+            )
     if "centered" in fields and "centered" in config.get("data", {}):
         values.setdefault("centered", config.data.centered)
     tuples = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}

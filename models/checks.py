@@ -18,13 +18,14 @@ def check_images(network: str, x: jax.Array, labels: jax.Array, levels: int) -> 
     multiple = 2 ** (levels - 1)
     height, width = x.shape[1:3]
     if height % multiple or width % multiple:
-        raise ValueError(f"{network}: image size {height}x{width} must be a multiple of {multiple} in both "
-                         f"directions (ch_mult has {levels} levels); resize or crop the images, "
-                         "or shorten ch_mult")
+        raise ValueError(
+            f"{network}: image size {height}x{width} must be a multiple of {multiple} in both "
+            f"directions (ch_mult has {levels} levels); resize or crop the images, "
+            "or shorten ch_mult"
+        )
 
 
 def check_labels(network: str, x: jax.Array, labels: jax.Array) -> None:
     """Raise ValueError unless there is one time label per example."""
     if labels.shape != x.shape[:1]:
-        raise ValueError(f"{network}: expects one time label per example, "
-                         f"shape {x.shape[:1]}, got {labels.shape}")
+        raise ValueError(f"{network}: expects one time label per example, shape {x.shape[:1]}, got {labels.shape}")

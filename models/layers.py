@@ -71,8 +71,9 @@ class Conv(nn.Module):
         elif self.upsampled:
             y = resample.nearest_conv(x, kernel)
         else:
-            y = lax.conv_general_dilated(x, kernel, (self.stride, self.stride), "SAME",
-                                         dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            y = lax.conv_general_dilated(
+                x, kernel, (self.stride, self.stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
         return y + bias.astype(self.dtype)
 
 
@@ -125,8 +126,10 @@ class GroupNorm(nn.Module):
         if not groups or channels % groups:
             groups = min(channels // 4, 32)
         if groups == 0 or channels % groups:
-            raise ValueError(f"GroupNorm: {channels} channels do not split into {groups} equal groups; "
-                             "choose model.nf and ch_mult so that they do (multiples of 32 always do)")
+            raise ValueError(
+                f"GroupNorm: {channels} channels do not split into {groups} equal groups; "
+                "choose model.nf and ch_mult so that they do (multiples of 32 always do)"
+            )
         scale = self.param("scale", nn.initializers.ones_init(), (channels,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
         x = x.astype(jnp.float32)

@@ -1,8 +1,8 @@
 """A residual multilayer perceptron for states that are points instead of images.
 
-    h = dense(u)
-    h = h + dense(dropout(act(dense(act(h)) + dense(act(temb)))))        num_res_blocks times
-    out = dense(act(h))
+h = dense(u)
+h = h + dense(dropout(act(dense(act(h)) + dense(act(temb)))))        num_res_blocks times
+out = dense(act(h))
 """
 
 import flax.linen as nn
@@ -43,8 +43,7 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
         """x (B, D), time_label (B,) -> (B, D) float32; train: False, or one key per example (B,): dropout."""
         if x.ndim != 2:
-            raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; for images use ncsnpp or "
-                             "ddpm")
+            raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; for images use ncsnpp or ddpm")
         check_labels("MLP", x, time_label)
         act = ACTIVATIONS[self.nonlinearity]
         embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)

@@ -190,8 +190,7 @@ class NCSNpp(nn.Module):
     def _resblock(self, features, **resampling):
         block = {"ddpm": ResnetBlockDDPMpp, "biggan": ResnetBlockBigGANpp}[self.resblock_type]
         block = rematerialised(block) if self.remat else block
-        return block(self._act, features, self.dropout, self.skip_rescale, self.init_scale, self.dtype,
-                     **resampling)
+        return block(self._act, features, self.dropout, self.skip_rescale, self.init_scale, self.dtype, **resampling)
 
     @nn.nowrap
     def _attention(self):

@@ -75,8 +75,9 @@ def nearest_conv(x: jax.Array, weight: jax.Array) -> jax.Array:
     phases = [[_phase_taps(w, 1)[s] for s in range(2)] for w in rows]
 
     def phase(r: int, s: int) -> jax.Array:
-        return lax.conv_general_dilated(x, phases[r][s], (1, 1), ((1 - r, r), (1 - s, s)),
-                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return lax.conv_general_dilated(
+            x, phases[r][s], (1, 1), ((1 - r, r), (1 - s, s)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     return _interleave(*(_interleave(phase(r, 0), phase(r, 1), 2) for r in range(2)), 1)
 
@@ -101,7 +102,7 @@ def _pad(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
 def _interleave(even: jax.Array, odd: jax.Array, axis: int) -> jax.Array:
     """Alternate the entries of two equal arrays along `axis`: size n and n -> 2n."""
     shape = even.shape
-    return jnp.stack([even, odd], axis + 1).reshape(*shape[:axis], 2 * shape[axis], *shape[axis + 1:])
+    return jnp.stack([even, odd], axis + 1).reshape(*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
 
 
 def _filter(x: jax.Array, axis: int, taps: Sequence[float], before: int, after: int) -> jax.Array:
@@ -117,10 +118,12 @@ def _halve(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
     pairs = half + (len(taps) - 1) // 2
     padded = _pad(x, axis, before, 2 * pairs - x.shape[axis] - before)
     shape = x.shape
-    split = padded.reshape(*shape[:axis], pairs, 2, *shape[axis + 1:])
+    split = padded.reshape(*shape[:axis], pairs, 2, *shape[axis + 1 :])
     phases = [lax.index_in_dim(split, parity, axis + 1, keepdims=False) for parity in range(2)]
-    return sum(k * lax.slice_in_dim(phases[j % 2], j // 2, j // 2 + half, axis=axis)
-               for j, k in enumerate(_normalised(taps)[::-1]))
+    return sum(
+        k * lax.slice_in_dim(phases[j % 2], j // 2, j // 2 + half, axis=axis)
+        for j, k in enumerate(_normalised(taps)[::-1])
+    )
 
 
 def _double(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
@@ -132,8 +135,9 @@ def _double(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
 
     def phase(parity: int) -> jax.Array:
         starts = {j: reach + (parity + j - reach) // 2 for j in range(n) if (parity + j - reach) % 2 == 0}
-        return sum(2 * flipped[j] * lax.slice_in_dim(padded, start, start + size, axis=axis)
-                   for j, start in starts.items())
+        return sum(
+            2 * flipped[j] * lax.slice_in_dim(padded, start, start + size, axis=axis) for j, start in starts.items()
+        )
 
     return _interleave(phase(0), phase(1), axis)
 

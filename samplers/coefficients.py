@@ -188,10 +188,18 @@ def multistep(
 
 
 def denoising(sde, t):
-    """The last row: one Euler step of length t of the mean of the reverse SDE at time t, u - t F u + t G G^T score."""
-    F, GGt = sde.F(t), sde.GGt(t)
-    psi = blocks.identity(sde.k) - t * F
-    eps = -t * blocks.matmul(GGt, blocks.transpose(blocks.inverse(sde.R(t))))
+    """The last row, at time t: u without the noise that is left in it.
+
+    Where noise vanishes towards t = 0 it is one Euler step of length t of the mean of the reverse SDE, as in score_sde and
+    gDDIM: u - t F u + t G G^T score. A process that keeps noise at t = 0 would stay noisy; it takes E[u_0 | u_t] =
+    Psi(0, t) (u - R eps) instead (Tweedie's formula).
+    """
+    if sde.noise_at_0:
+        psi = sde.Psi(0.0, t)
+        eps = -blocks.matmul(psi, sde.R(t))
+    else:
+        psi = blocks.identity(sde.k) - t * sde.F(t)
+        eps = -t * blocks.matmul(sde.GGt(t), blocks.transpose(blocks.inverse(sde.R(t))))
     return Coefficients(np.array([t]), psi[None], eps[None, None])
 
 

@@ -63,5 +63,3 @@ def test_default_network_keys_are_fields(name):
 
     fields = {f.name for f in dataclasses.fields(MODELS[name])}
     assert set(default.MODEL[name]) - set(default.BORDER) - {"name"} <= fields
-
-

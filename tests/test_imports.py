@@ -47,7 +47,18 @@ def test_only_one_file_of_training_says_pmap():
     assert users == ["parallel.py"]
 
 
-HEAVY = {"tensorflow", "torch", "tensorflow_datasets", "sklearn", "matplotlib", "clu", "grain", "wandb", "tqdm", "diffrax"}
+HEAVY = {
+    "tensorflow",
+    "torch",
+    "tensorflow_datasets",
+    "sklearn",
+    "matplotlib",
+    "clu",
+    "grain",
+    "wandb",
+    "tqdm",
+    "diffrax",
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -10,6 +10,7 @@ def create_optimizer(config) -> optax.GradientTransformation:
         raise ValueError(f"config.optim.optimizer {c.optimizer!r} is unknown; use Adam or AdamW")
     if c.optimizer == "Adam" and c.weight_decay:
         raise ValueError("config.optim.weight_decay is for AdamW: set config.optim.optimizer=AdamW")
-    rate = optax.linear_schedule(0.0, c.lr, c.warmup) if c.warmup > 0 else c.lr
-    adam = optax.adamw(rate, b1=c.beta1, b2=c.beta2, eps=c.eps, weight_decay=c.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(c.grad_clip), adam) if c.grad_clip >= 0 else adam
+    rate = optax.linear_schedule(0.0, c.lr, c.warmup) if c.warmup > 0 else optax.constant_schedule(c.lr)
+    clip = optax.clip_by_global_norm(c.grad_clip) if c.grad_clip >= 0 else optax.identity()
+    # The same structure of state whatever the settings: they may change when a run is resumed.
+    return optax.chain(clip, optax.adamw(rate, b1=c.beta1, b2=c.beta2, eps=c.eps, weight_decay=c.weight_decay))

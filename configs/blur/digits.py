@@ -1,7 +1,7 @@
 """Blurring diffusion on the 8 x 8 digits that scikit-learn ships.
 
-    python main.py --config=configs/blur/digits.py --mode=train --workdir=runs/blur_digits
-    python main.py --config=configs/blur/digits.py --mode=check --workdir=runs/blur_digits
+python main.py --config=configs/blur/digits.py --mode=train --workdir=runs/blur_digits
+python main.py --config=configs/blur/digits.py --mode=check --workdir=runs/blur_digits
 """
 
 from configs.data_sets import digits

@@ -1,7 +1,7 @@
 """Blurring diffusion on MNIST, 28 x 28.
 
-    python main.py --config=configs/blur/mnist.py --mode=train --workdir=runs/blur_mnist
-    python main.py --config=configs/blur/mnist.py --mode=check --workdir=runs/blur_mnist
+python main.py --config=configs/blur/mnist.py --mode=train --workdir=runs/blur_mnist
+python main.py --config=configs/blur/mnist.py --mode=check --workdir=runs/blur_mnist
 """
 
 from configs.data_sets import mnist

@@ -49,20 +49,42 @@ LABEL_CASES = {
     "folders below a common one": ({"all/dog/1.png": 1, "all/cat/2.png": 2}, [2, 1], [0, 1], 2),
     "numbers by value": ({"10/a.png": 1, "2/a.png": 2}, [1, 2], [1, 0], 2),
     "json pairs": (
-        PLAIN | {"dataset.json": listing([["a.png", 4], ["b.png", 0], ["c.png", 2]])}, [10, 20, 30], [4, 0, 2], 5),
+        PLAIN | {"dataset.json": listing([["a.png", 4], ["b.png", 0], ["c.png", 2]])},
+        [10, 20, 30],
+        [4, 0, 2],
+        5,
+    ),
     "json mapping": (
-        PLAIN | {"dataset.json": listing({"a.png": 1, "b.png": 0, "c.png": 1})}, [10, 20, 30], [1, 0, 1], 2),
+        PLAIN | {"dataset.json": listing({"a.png": 1, "b.png": 0, "c.png": 1})},
+        [10, 20, 30],
+        [1, 0, 1],
+        2,
+    ),
     "json over folders": (
         {"x/a.png": 10, "y/b.png": 20, "dataset.json": listing([["x/a.png", 1], ["y/b.png", 0]])},
-        [10, 20], [1, 0], 2),
+        [10, 20],
+        [1, 0],
+        2,
+    ),
     "json in the common folder": (
-        {"x/a.png": 10, "x/b.png": 20, "x/dataset.json": listing([["a.png", 1], ["b.png", 0]])}, [10, 20], [1, 0], 2),
+        {"x/a.png": 10, "x/b.png": 20, "x/dataset.json": listing([["a.png", 1], ["b.png", 0]])},
+        [10, 20],
+        [1, 0],
+        2,
+    ),
     "json above the common folder": (
-        {"x/a.png": 10, "x/b.png": 20, "dataset.json": listing([["x/a.png", 1], ["x/b.png", 0]])}, [10, 20], [1, 0], 2),
+        {"x/a.png": 10, "x/b.png": 20, "dataset.json": listing([["x/a.png", 1], ["x/b.png", 0]])},
+        [10, 20],
+        [1, 0],
+        2,
+    ),
     "json null": (PLAIN | {"dataset.json": listing(None)}, [10, 20, 30], [0, 0, 0], 0),
     "json with class names": (
         PLAIN | {"dataset.json": listing(dict.fromkeys(PLAIN, 0), classes=["p", "q", "r"])},
-        [10, 20, 30], [0, 0, 0], 3),
+        [10, 20, 30],
+        [0, 0, 0],
+        3,
+    ),
 }
 
 
@@ -95,8 +117,15 @@ def test_items_equal_arrays_before_and_after_pickling(tmp_path):
 
 
 def test_jpeg_and_webp_are_read_and_other_files_passed_over(tmp_path):
-    files = {"a.JPG": 50, "b.jpeg": 90, "c.webp": 130, "d.png": 170, ".hidden.png": "", "__MACOSX/._a.png": "",
-             "notes.txt": ""}
+    files = {
+        "a.JPG": 50,
+        "b.jpeg": 90,
+        "c.webp": 130,
+        "d.png": 170,
+        ".hidden.png": "",
+        "__MACOSX/._a.png": "",
+        "notes.txt": "",
+    }
     images, _ = load(write(tmp_path, files)).arrays()
     np.testing.assert_allclose(images[:, 0, 0, 0], [50, 90, 130, 170], atol=2)
 
@@ -150,9 +179,14 @@ def test_a_corrupt_image_is_named(position, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("not json", "dataset.json must hold"), (listing([["a.png", 1]]), "no label for 'b.png'"),
-     ("[]", "dataset.json must hold"), (listing([["a.png", "cat"]]), "whole numbers"),
-     (listing({"a.png": -1, "b.png": 0, "c.png": 0}), "found -1")])
+    [
+        ("not json", "dataset.json must hold"),
+        (listing([["a.png", 1]]), "no label for 'b.png'"),
+        ("[]", "dataset.json must hold"),
+        (listing([["a.png", "cat"]]), "whole numbers"),
+        (listing({"a.png": -1, "b.png": 0, "c.png": 0}), "found -1"),
+    ],
+)
 def test_a_bad_listing_is_explained(content, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         load(write(tmp_path, PLAIN | {"dataset.json": content}))

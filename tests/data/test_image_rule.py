@@ -41,7 +41,7 @@ def reference(pixels, height, width):
     x = levels(np.einsum("pw,hwc->hpc", bicubic_matrix(x.shape[1], w), x))
     x = levels(np.einsum("ph,hwc->pwc", bicubic_matrix(x.shape[0], h), x))
     top, left = (h - height) // 2, (w - width) // 2
-    return x[top:top + height, left:left + width]
+    return x[top : top + height, left : left + width]
 
 
 def picture(height, width, channels=3):
@@ -50,7 +50,8 @@ def picture(height, width, channels=3):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [((40, 60), (8, 16)), ((64, 48), (16, 12)), ((30, 26), (12, 20)), ((9, 7), (18, 21)), ((44, 80), (10, 10))])
+    [((40, 60), (8, 16)), ((64, 48), (16, 12)), ((30, 26), (12, 20)), ((9, 7), (18, 21)), ((44, 80), (10, 10))],
+)
 def test_resizing_agrees_with_the_definition(old, new):
     pixels = picture(*old)
     got = ImageRule(*new, channels=3)(Image.fromarray(pixels)).astype(float)
@@ -97,9 +98,16 @@ def test_exif_orientation_is_applied(tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "settings", "shape"),
-    [("RGB", {}, (10, 6, 3)), ("LA", {}, (10, 6, 4)), ("L", {"num_channels": 0}, (10, 6, 1)),
-     ("L", {"image_size": 4, "num_channels": 3}, (4, 4, 3)), ("RGB", {"image_size": (4, 8)}, (4, 8, 3)),
-     ("RGB", {"crop": 8}, (8, 6, 3)), ("I;16", {"image_size": None}, (10, 6, 1))])
+    [
+        ("RGB", {}, (10, 6, 3)),
+        ("LA", {}, (10, 6, 4)),
+        ("L", {"num_channels": 0}, (10, 6, 1)),
+        ("L", {"image_size": 4, "num_channels": 3}, (4, 4, 3)),
+        ("RGB", {"image_size": (4, 8)}, (4, 8, 3)),
+        ("RGB", {"crop": 8}, (8, 6, 3)),
+        ("I;16", {"image_size": None}, (10, 6, 1)),
+    ],
+)
 def test_what_a_config_leaves_open_is_taken_from_the_first_image(mode, settings, shape):
     image = Image.new(mode, (6, 10))
     rule = rule_for(ConfigDict(settings), image)
@@ -109,8 +117,12 @@ def test_what_a_config_leaves_open_is_taken_from_the_first_image(mode, settings,
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"num_channels": 2}, "num_channels=2"), ({"image_size": -4}, "image_size"),
-     ({"image_size": (4, 4, 3)}, "height")])
+    [
+        ({"num_channels": 2}, "num_channels=2"),
+        ({"image_size": -4}, "image_size"),
+        ({"image_size": (4, 4, 3)}, "height"),
+    ],
+)
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         rule_for(ConfigDict(settings), Image.new("L", (6, 10)))

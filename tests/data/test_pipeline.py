@@ -92,8 +92,10 @@ def test_resuming_at_any_position_continues_the_sequence(numbers, start):
 def test_slices_of_the_processes_make_up_the_global_batch(numbers, process_count):
     single = [take(batches(numbers, 12, seed=1, start=12 * k), 1) for k in range(5)]
     for k, batch in enumerate(single):
-        slices = [take(batches(numbers, 12, seed=1, start=12 * k, process_index=p, process_count=process_count), 1)
-                  for p in range(process_count)]
+        slices = [
+            take(batches(numbers, 12, seed=1, start=12 * k, process_index=p, process_count=process_count), 1)
+            for p in range(process_count)
+        ]
         assert_equal(batch, {key: np.concatenate([s[key] for s in slices]) for key in batch})
 
 

@@ -67,8 +67,13 @@ def test_array_records_are_written_and_read(prepared):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("cifr10", "did you mean 'cifar10'"), ("digit", "did you mean 'digits'"), ("tfds", "such as cifar10"),
-     ("lsun/bedrom", "lsun has no 'bedrom' .did you mean 'bedroom'")])
+    [
+        ("cifr10", "did you mean 'cifar10'"),
+        ("digit", "did you mean 'digits'"),
+        ("tfds", "such as cifar10"),
+        ("lsun/bedrom", "lsun has no 'bedrom' .did you mean 'bedroom'"),
+    ],
+)
 def test_unknown_names_suggest_the_nearest(name, message, tensorflow_datasets):
     with pytest.raises(ValueError, match=message):
         load(name)

@@ -68,5 +68,5 @@ def test_an_example_is_treated_alike_in_any_batch():
         return to_model_range(random_flip(keys, images), dequantize_keys=keys)
 
     whole = treat(keys, images)
-    parts = np.concatenate([treat(keys[i:i + 2], images[i:i + 2]) for i in range(0, 8, 2)])
+    parts = np.concatenate([treat(keys[i : i + 2], images[i : i + 2]) for i in range(0, 8, 2)])
     np.testing.assert_array_equal(whole, parts)

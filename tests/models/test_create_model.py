@@ -18,8 +18,9 @@ def test_a_bare_name_builds_the_defaults(name):
 
 
 def test_fields_are_taken_and_lists_become_tuples():
-    net = create_model(config_of("ncsnpp", nf=16, ch_mult=[1, 2], attn_resolutions=(8,), ema_rate=0.99,
-                                 mixed_score=True))
+    net = create_model(
+        config_of("ncsnpp", nf=16, ch_mult=[1, 2], attn_resolutions=(8,), ema_rate=0.99, mixed_score=True)
+    )
     assert (net.nf, net.ch_mult, net.attn_resolutions) == (16, (1, 2), (8,))
 
 

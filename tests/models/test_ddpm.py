@@ -34,7 +34,7 @@ class NumpyDDPM:
         out = np.zeros((x.shape[0], kernel.shape[3], height, width)) + bias[:, None, None]
         for i in range(3):
             for j in range(3):
-                window = padded[:, :, i:i + stride * height:stride, j:j + stride * width:stride]
+                window = padded[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
                 out += np.einsum("bchw,cd->bdhw", window, kernel[i, j])
         return out
 
@@ -49,8 +49,10 @@ class NumpyDDPM:
         grouped = x.reshape(x.shape[0], 32, -1)
         grouped = grouped - grouped.mean(-1, keepdims=True)
         grouped /= np.sqrt((grouped**2).mean(-1, keepdims=True) + 1e-6)
-        return (grouped.reshape(x.shape) * self.params[f"{name}/scale"][:, None, None]
-                + self.params[f"{name}/bias"][:, None, None])
+        return (
+            grouped.reshape(x.shape) * self.params[f"{name}/scale"][:, None, None]
+            + self.params[f"{name}/bias"][:, None, None]
+        )
 
     def block(self, x, temb):
         name = self.next("ResnetBlockDDPM")
@@ -101,8 +103,9 @@ def random_parameters(net, x, label):
     leaves, tree = jax.tree.flatten(shapes)
     keys = jax.random.split(jax.random.key(2), len(leaves))
     deviations = [max(1, int(np.prod(leaf.shape[:-1]))) ** -0.5 if leaf.ndim > 1 else 0.3 for leaf in leaves]
-    return tree.unflatten([d * jax.random.normal(k, leaf.shape)
-                           for d, k, leaf in zip(deviations, keys, leaves, strict=True)])
+    return tree.unflatten(
+        [d * jax.random.normal(k, leaf.shape) for d, k, leaf in zip(deviations, keys, leaves, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("resamp_with_conv", [True, False])
@@ -118,8 +121,10 @@ def test_forward_equals_numpy(resamp_with_conv):
 
 def test_remat_keeps_the_parameter_names():
     x, label = jnp.zeros((1, 8, 8, 3)), jnp.zeros(1)
-    names = [jax.tree.structure(jax.eval_shape(net.init, jax.random.key(0), x, label))
-             for net in (NET, dataclasses.replace(NET, remat=True))]
+    names = [
+        jax.tree.structure(jax.eval_shape(net.init, jax.random.key(0), x, label))
+        for net in (NET, dataclasses.replace(NET, remat=True))
+    ]
     assert names[0] == names[1]
 
 

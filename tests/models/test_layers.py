@@ -23,8 +23,9 @@ def numpy_group_norm(x, scale, bias, groups):
     return ((grouped - mean) / np.sqrt(variance + 1e-6)).reshape(x.shape) * scale + bias
 
 
-@pytest.mark.parametrize(("channels", "preferred", "groups"),
-                         [(8, None, 2), (64, None, 16), (256, None, 32), (64, 32, 32), (40, 32, 10)])
+@pytest.mark.parametrize(
+    ("channels", "preferred", "groups"), [(8, None, 2), (64, None, 16), (256, None, 32), (64, 32, 32), (40, 32, 10)]
+)
 def test_group_norm_equals_numpy(channels, preferred, groups):
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 4, 6, channels))
     layer = layers.GroupNorm(preferred)

@@ -49,8 +49,9 @@ def test_examples_do_not_see_each_other(built):
 
 def test_bfloat16_is_close_and_returns_float32(built):
     params, x, label = built
-    out, low = (MLP(nf=16, num_res_blocks=2, dtype=d).apply({"params": params}, x, label)
-                for d in ("float32", "bfloat16"))
+    out, low = (
+        MLP(nf=16, num_res_blocks=2, dtype=d).apply({"params": params}, x, label) for d in ("float32", "bfloat16")
+    )
     assert low.dtype == jnp.float32
     assert 1e-4 < float(jnp.linalg.norm(low - out) / jnp.linalg.norm(out)) < 0.05  # 8 bits through ten layers
 

@@ -14,8 +14,9 @@ from models import create_model
 from models.ncsnpp import NCSNpp
 
 TINY = NCSNpp(nf=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), init_scale=1.0)
-RICH = dataclasses.replace(TINY, fir=True, progressive="residual", progressive_input="residual",
-                           embedding_type="fourier")
+RICH = dataclasses.replace(
+    TINY, fir=True, progressive="residual", progressive_input="residual", embedding_type="fourier"
+)
 
 
 def leaves_of(params):
@@ -100,15 +101,26 @@ def test_golden_forward(published):
 
 
 @pytest.mark.parametrize("progressive", ["none", "output_skip", "residual"])
-@pytest.mark.parametrize(("progressive_input", "combine"), [("none", "sum"), ("input_skip", "sum"),
-                                                            ("input_skip", "cat"), ("residual", "sum")])
+@pytest.mark.parametrize(
+    ("progressive_input", "combine"),
+    [("none", "sum"), ("input_skip", "sum"), ("input_skip", "cat"), ("residual", "sum")],
+)
 @pytest.mark.parametrize("resblock", ["ddpm", "biggan"])
 @pytest.mark.parametrize("fir", [False, True])
 def test_every_combination_has_the_published_modules(progressive, progressive_input, combine, resblock, fir):
     """Counts of the modules that own parameters, from the published layout for two levels of one block."""
-    net = NCSNpp(nf=8, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resblock_type=resblock, fir=fir,
-                 progressive=progressive, progressive_input=progressive_input, progressive_combine=combine,
-                 embedding_type="fourier")
+    net = NCSNpp(
+        nf=8,
+        ch_mult=(1, 1),
+        num_res_blocks=1,
+        attn_resolutions=(),
+        resblock_type=resblock,
+        fir=fir,
+        progressive=progressive,
+        progressive_input=progressive_input,
+        progressive_combine=combine,
+        embedding_type="fourier",
+    )
     x, label = inputs()
     out, variables = jax.eval_shape(net.init_with_output, jax.random.key(1), x, label)
     params = variables["params"]
@@ -220,8 +232,18 @@ def test_fresh_network_with_init_scale_zero_returns_almost_nothing():
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("field", ["resblock_type", "progressive", "progressive_input", "progressive_combine",
-                                   "embedding_type", "nonlinearity", "dtype"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "resblock_type",
+        "progressive",
+        "progressive_input",
+        "progressive_combine",
+        "embedding_type",
+        "nonlinearity",
+        "dtype",
+    ],
+)
 def test_unknown_options_are_refused_at_construction(field):
     with pytest.raises(ValueError, match=f"NCSNpp: {field}='unheard' is unknown; choose one of '"):
         NCSNpp(**{field: "unheard"})

@@ -20,8 +20,7 @@ def plain(x, taps, *, up=1, down=1, before=0, after=0):
     z = z.reshape(batch, up * height, up * width, channels)
     w = jnp.tile(jnp.asarray(kernel[::-1, ::-1, None, None], x.dtype), (1, 1, 1, channels))
     padding = ((before, after), (before, after))
-    y = lax.conv_general_dilated(z, w, (1, 1), padding, dimension_numbers=LAYOUT,
-                                 feature_group_count=channels)
+    y = lax.conv_general_dilated(z, w, (1, 1), padding, dimension_numbers=LAYOUT, feature_group_count=channels)
     return y[:, ::down, ::down]
 
 
@@ -37,8 +36,9 @@ def plain_downsample(x, taps):
 
 def plain_upsample_conv(x, w, taps):
     p = len(taps) - 4
-    y = lax.conv_transpose(x, w[::-1, ::-1].swapaxes(2, 3), (2, 2), "VALID", dimension_numbers=LAYOUT,
-                           transpose_kernel=True)
+    y = lax.conv_transpose(
+        x, w[::-1, ::-1].swapaxes(2, 3), (2, 2), "VALID", dimension_numbers=LAYOUT, transpose_kernel=True
+    )
     return 4 * plain(y, taps, before=(p + 1) // 2 + 1, after=p // 2 + 1)
 
 
@@ -96,10 +96,12 @@ def test_filters_equal_the_plain_formulation(x, taps):
 
 @pytest.mark.parametrize("taps", TAPS, ids=str)
 def test_fused_convolutions_equal_the_plain_formulation(x, weight, taps):
-    assert_same_with_gradients(lambda x, w: resample.upsample_conv(x, w, taps),
-                               lambda x, w: plain_upsample_conv(x, w, taps), x, weight)
-    assert_same_with_gradients(lambda x, w: resample.conv_downsample(x, w, taps),
-                               lambda x, w: plain_conv_downsample(x, w, taps), x, weight)
+    assert_same_with_gradients(
+        lambda x, w: resample.upsample_conv(x, w, taps), lambda x, w: plain_upsample_conv(x, w, taps), x, weight
+    )
+    assert_same_with_gradients(
+        lambda x, w: resample.conv_downsample(x, w, taps), lambda x, w: plain_conv_downsample(x, w, taps), x, weight
+    )
 
 
 def test_box_taps_are_the_mean_and_the_repeat(x):
