@@ -38,11 +38,15 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.WARNING)
     enable_compilation_cache()
+    from training import parallel
+
+    parallel.initialize()
     check_devices()
     if FLAGS.config.sampling.method == "list":
         import samplers
 
-        return print(samplers.table())
+        print(samplers.table())
+        return
     from modes.experiment import Experiment
 
     overrides = config_flags.get_override_values(FLAGS["config"])

@@ -96,16 +96,22 @@ def comparability_warning(n: int) -> str:
 
 
 def summary(report: Mapping) -> str:
-    """One line: the metrics, the plain fields of the caller, the reference, the warning."""
+    """One line: the metrics, the plain fields of the caller, protocol, n, source of the reference, the warning."""
     computed = ("metrics", "n", "extractor", "reference", "warning")
     metrics = " ".join(f"{name}={value:.4g}" for name, value in report["metrics"].items())
     plain = {key: value for key, value in report.items() if key not in computed and _is_short(value)}
     fields = " ".join(f"{key}={value}" for key, value in plain.items())
-    reference = report["reference"]
+    protocol = f"n={report['n']} by {report['extractor']['name']} ({report['extractor']['preprocessing']})"
+    parts = (metrics, fields, protocol, _origin(report["reference"]), report["warning"])
+    return " | ".join(part for part in parts if part)
+
+
+def _origin(reference: Mapping) -> str:
+    """What a report's reference is: data set, file, n, image rule, and whether its extractor is known to be ours."""
     named = " ".join(part for part in (reference["dataset"], reference["split"]) if part)
-    known_n = reference["n"] or "unknown"
-    origin = f"against {named or reference['source']} (n={known_n}, {reference['extractor']})"
-    return " | ".join(part for part in (metrics, fields, origin, report["warning"]) if part)
+    origin = " from ".join(part for part in (named, reference["source"]) if part)
+    details = (f"n={reference['n'] or 'unknown'}", reference["image_rule"], reference["extractor"])
+    return f"against {origin} ({', '.join(part for part in details if part)})"
 
 
 def _is_short(value: object) -> bool:

@@ -29,8 +29,8 @@ from models.layers import (
     Downsample,
     GroupNorm,
     Upsample,
-    residual_sum,
     dropout_keys,
+    residual_sum,
 )
 
 OPTIONS = {

@@ -19,7 +19,8 @@ def run(experiment):
     print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")
     print(f"activations of a step of {batch} images per device: about {activations(experiment, batch) / 2**20:.0f} MiB")
     if experiment.ckpt is not None:
-        print(interop.report(experiment.ckpt, experiment.config, shape=experiment.shape, k=experiment.sde.k))
+        config = experiment.config
+        print(interop.report(experiment.ckpt, config, config.eval.params, shape=experiment.shape, k=experiment.sde.k))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 

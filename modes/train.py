@@ -18,7 +18,6 @@ from training.step import make_eval_step, make_train_step
 
 def run(experiment, use_wandb=False):
     """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/."""
-    parallel.initialize()
     config, training = experiment.config, experiment.config.training
     parallel.check_batch(training.batch_size, parts=training.grad_accum)
     parallel.check_batch(training.snapshot_sampling_batch, "config.training.snapshot_sampling_batch")

@@ -190,8 +190,8 @@ def multistep(
 def denoising(sde, t):
     """The last row, at time t: u without the noise that is left in it.
 
-    Where noise vanishes towards t = 0 it is one Euler step of length t of the mean of the reverse SDE, as in score_sde and
-    gDDIM: u - t F u + t G G^T score. A process that keeps noise at t = 0 would stay noisy; it takes E[u_0 | u_t] =
+    Where noise vanishes towards t = 0 it is one Euler step of length t of the mean of the reverse SDE, as in score_sde
+    and gDDIM: u - t F u + t G G^T score. A process that keeps noise at t = 0 would stay noisy; it takes E[u_0 | u_t] =
     Psi(0, t) (u - R eps) instead (Tweedie's formula).
     """
     if sde.noise_at_0:

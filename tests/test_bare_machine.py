@@ -11,7 +11,18 @@ from PIL import Image
 
 from tests.conftest import FAST_COMPILATION, ROOT
 
-ABSENT = "matplotlib sklearn grain tensorflow_datasets clu wandb tqdm diffrax tensorflow torch".split()
+ABSENT = [
+    "matplotlib",
+    "sklearn",
+    "grain",
+    "tensorflow_datasets",
+    "clu",
+    "wandb",
+    "tqdm",
+    "diffrax",
+    "tensorflow",
+    "torch",
+]
 RUN = f"""
 import runpy, sys
 for name in {ABSENT}:

@@ -78,8 +78,8 @@ class Window:
         if len(bad):
             norm = np.concatenate([m["grad_norm"] for m in window])[max(bad[0] - 1, 0)]
             raise NonFiniteLoss(
-                f"the loss became {losses[bad[0]]} at step {self.start + int(bad[0]) + 1} (gradient norm {norm:.3g} just "
-                f"before); the last good checkpoint is at step {saved}: lower config.optim.lr or "
+                f"the loss became {losses[bad[0]]} at step {self.start + int(bad[0]) + 1} (gradient norm {norm:.3g} "
+                f"just before); the last good checkpoint is at step {saved}: lower config.optim.lr or "
                 "config.optim.grad_clip, or set config.model.dtype=float32, and run the same command again"
             )
         return window

@@ -1,4 +1,4 @@
-"""The DDPM network and its discrete chain of 1000 states on CIFAR-10 (DDPM: FID 3.17 with 1000-step ancestral sampling).
+"""DDPM on CIFAR-10: its network and its discrete chain of 1000 states (its authors report FID 3.17 at 1000 steps).
 
 python main.py --config=configs/vp/cifar10_ddpm.py --mode=train --workdir=runs/vp_cifar10_ddpm
 python main.py --config=configs/vp/cifar10_ddpm.py --mode=check --workdir=runs/vp_cifar10_ddpm

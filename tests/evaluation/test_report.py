@@ -81,13 +81,16 @@ def test_summary_is_one_line_with_the_essentials(digits_report):
     essentials = (
         "frechet_n900=",
         "nfe=50 seed=8 ema_rate=0.9999",
-        "against digits train (n=897, verified)",
+        "n=900 by digits (8x8 grey (RGB by ITU-R 601 luma); x / 127.5 - 1)",
+        "against digits train (n=897, round, verified)",
         "n=900 < 50000: not comparable with numbers in papers",
     )
     assert [part for part in essentials if part not in line] == []
-    assert "stats.npz (n=unknown, unverified)" in summary(
-        build_report(gaussian_samples(50_000), reference(), inception(), {})
-    )
+    line = summary(build_report(gaussian_samples(50_000), reference(), inception(), {}))
+    assert "n=50000 by inception (resize) | against stats.npz (n=unknown, unverified)" in line
+    report = digits_report[0]
+    line = summary(report | {"reference": report["reference"] | {"source": "mine.npz"}})
+    assert "against digits train from mine.npz (n=897, round, verified)" in line
 
 
 def test_report_json_round_trip(digits_report, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -109,6 +110,24 @@ def test_devices_may_change_between_one_and_two(undisturbed, tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
 
 
+def test_two_processes_are_two_devices(undisturbed, tmp_path):
+    """Joined by environment variables; each feeds its own rows of the batch."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    processes = [
+        subprocess.Popen(
+            arguments(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment() | {"LINNET_COORDINATOR": address, "LINNET_PROCESSES": "2", "LINNET_PROCESS_ID": str(i)},
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
+
+
 def test_gradient_accumulation_is_the_whole_batch(undisturbed, tmp_path):
     run(tmp_path, "--config.training.grad_accum=4")
     for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
@@ -132,7 +151,7 @@ def test_sigkill_at_random_moments_changes_nothing(undisturbed, tmp_path):
 
 def test_sigterm_saves_and_exits(tmp_path):
     process = subprocess.Popen(
-        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=500000"),
+        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=100000"),
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     for line in process.stdout:

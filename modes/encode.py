@@ -1,0 +1,53 @@
+"""--mode=encode: images -> latents -> images along the probability flow, what is lost on the way, and a grid."""
+
+import json
+import os
+
+import numpy as np
+
+from data import transforms
+from evaluation.atomic import atomic_write
+from modes.generate import save_picture
+from modes.latents import Latents, as_pictures, first_images
+
+N = 32
+
+
+def run(experiment):
+    """Writes latents.npz, encode.json and encode.png (pairs: image, reconstruction) to the folder of the mode."""
+    config, folder = experiment.config, experiment.mode_folder("encode")
+    images = first_images(experiment, N)
+    latents = Latents(experiment)
+    u_T, nfe_encode = latents.encode(images)
+    x, nfe_decode = latents.decode(u_T)
+    errors = reconstruction_errors(images, x, config) | {
+        "n": len(images),
+        "split": config.eval.image_split,
+        "latent_std": latent_std(u_T, experiment.sde),
+        "nfe_encode": nfe_encode,
+        "nfe_decode": nfe_decode,
+        "tolerance": config.eval.flow_tolerance,
+        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
+    }
+    with atomic_write(os.path.join(folder, "latents.npz")) as file:
+        np.savez_compressed(file, u_T=u_T, images=images)
+    with atomic_write(os.path.join(folder, "encode.json")) as file:
+        file.write(json.dumps(errors, indent=2).encode())
+    pairs = np.stack([images, as_pictures(x, config)], axis=1).reshape(-1, *images.shape[1:])
+    save_picture(pairs, os.path.join(folder, "encode.png"))
+    print(" ".join(f"{key}={value}" for key, value in errors.items()) + f" | everything in {folder}")
+
+
+def reconstruction_errors(images, x, config):
+    """Root mean square and largest error in the range of the model; of images, pixels that changed grey level."""
+    gap = x - np.asarray(transforms.to_model_range(images, centered=config.data.centered))
+    errors = {"rms_error": float(np.sqrt((gap**2).mean())), "max_error": float(np.abs(gap).max())}
+    if images.ndim == 4:
+        errors["changed_pixels"] = float((as_pictures(x, config) != images).mean())
+    return errors
+
+
+def latent_std(u_T, sde):
+    """Root mean square of each of the k components of latents over that of the prior: 1 where they match."""
+    parts = np.split(u_T, sde.k, axis=-1)
+    return [round(float(np.sqrt((p**2).mean()) / std), 4) for p, std in zip(parts, sde.prior_std(), strict=True)]

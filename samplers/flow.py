@@ -1,0 +1,67 @@
+"""The probability flow du/dt = F u - 1/2 G G^T score, score = -R^-T eps, followed adaptively (diffrax) on the device.
+
+It runs in either direction of time, so that it maps states at t_min to latents at T and back (arXiv:2011.13456, eq. 13).
+Every image takes its own Dormand-Prince steps, so that it does not depend on its batch; the network sees the whole batch
+at each step all the same, until the slowest image has arrived.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from sde_lib import blocks
+
+STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
+MAX_STEPS = 100_000
+FIRST_STEP = 0.01
+
+
+def load_diffrax():
+    """The package diffrax. ImportError where it is not installed."""
+    try:
+        import diffrax
+    except ImportError as error:
+        raise ImportError("the adaptive probability flow needs the package diffrax: pip install diffrax") from error
+    return diffrax
+
+
+def velocity(sde, eps_fn, t, u):
+    """du/dt of one image u (without batch axis) at time t, the shape of u: (linear part F u, part of the score)."""
+    e = eps_fn(u[None], t[None])[0]
+    pull = blocks.apply(sde.GGt(t), sde.score(e[None], t))[0]
+    return blocks.apply(sde.F(t), u[None])[0], -0.5 * pull
+
+
+def solve(rate, state, times, rtol, atol):
+    """The solution of d state/dt = rate(t, state) for one image from times[0], and the number of evaluations of rate.
+
+    times: (N + 1,) host, monotone. Returns the tree of states at times[1:], stacked along a new first axis; they are NaN
+    where 100,000 steps were not enough.
+    """
+    diffrax = load_diffrax()
+    begin, *later = (float(t) for t in times)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, state, _: rate(t, state)),
+        diffrax.Dopri5(),
+        begin,
+        later[-1],
+        math.copysign(FIRST_STEP, later[-1] - begin),
+        state,
+        saveat=diffrax.SaveAt(ts=jnp.asarray(later)),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        max_steps=MAX_STEPS,
+        throw=False,
+    )
+    arrived = solution.result == diffrax.RESULTS.successful
+    states = jax.tree.map(lambda values: jnp.where(arrived, values, jnp.nan), solution.ys)
+    return states, 1 + STAGES * solution.stats["num_steps"]
+
+
+def follow(sde, eps_fn, u, times, rtol, atol):
+    """States u (B, ...) carried along the flow from times[0]: (states at times[1:] (N, B, ...), evaluations (B,))."""
+
+    def one(u):
+        return solve(lambda t, u: sum(velocity(sde, eps_fn, t, u)), u, times, rtol, atol)
+
+    return jax.vmap(one, out_axes=(1, 0))(u)
