@@ -9,6 +9,9 @@ Modes
     fid        score the images in --result_folder against reference statistics
     check      sample, then fid
     fid_stats  make reference statistics of the data set, into the file --result_folder
+    eval       training loss by time, and bits per dimension by the probability flow, of eval.image_split
+    encode     images -> latents -> images along the probability flow, with the error of the reconstruction
+    interpolate  a grid of images between pairs of images
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
 
@@ -21,7 +24,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "sample", "fid", "check", "fid_stats", "export")
+MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "export")
 FLAGS = flags.FLAGS
 
 config_flags.DEFINE_config_file("config", None, "Experiment file; --config.group.key=value changes a key.")

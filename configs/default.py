@@ -209,6 +209,8 @@ def sampling():
     return {
         "method": "gddim",  # --mode=sample --config.sampling.method=list shows them all
         "nfe": 50,  # network evaluations per image
+        "labels": "",  # class-conditional networks: classes like 3,5; "": all of them in turn
+        "guidance": 1.0,  # scale of classifier-free guidance; 1: none
         "grid": placeholder(str),  # times: power | uniform | log_snr | rho
         "ts_order": placeholder(float),  # exponent of the grids power and rho
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
@@ -216,6 +218,10 @@ def sampling():
         "deis_order": placeholder(int),  # gddim and relatives: 0 to 3
         "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
         "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
+        "respacing": placeholder(str),  # ddpm, ddim: steps kept, see sde_lib.respacing: 250 | 10,15,20 | ddim50 ...
+        "variance": placeholder(str),  # ddpm: in place of model.variance
+        "eta": placeholder(float),  # ddim: 0 is deterministic, 1 is ddpm with the small variance
+        "clip_denoised": placeholder(bool),  # ddpm, ddim: predicted images to [-1, 1] at every step
         "lambda_coef": placeholder(float),  # stochastic methods: 0 is the ODE, 1 the usual reverse SDE
         "rk_method": placeholder(str),  # rho_rk: 1euler | 2heun | 3kutta | 4rk
         "atol": placeholder(float),  # ode: absolute tolerance
@@ -242,4 +248,9 @@ def evaluation():
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
         "split": "train",  # which images the statistics are of
         "held_out": False,  # also report the distance of the test images to the statistics
+        "image_split": "test",  # modes eval, encode and interpolate: which images
+        "num_images": 0,  # mode eval: the first of them; 0: all
+        "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)
+        "bpd_repeats": 1,  # draws of dequantisation, probe and velocity per image
+        "flow_tolerance": 1e-5,  # relative and absolute, of the steps along the probability flow in these modes
     }

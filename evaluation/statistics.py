@@ -143,10 +143,16 @@ READERS: tuple[tuple[tuple[str, ...], Reader], ...] = (
 def check_compatible(statistics: Statistics, extractor: Extractor) -> str:
     """Returns "verified" if hash and preprocessing agree, "unverified" if the file does not say.
 
-    Raises ValueError when they differ, and for a file that does not say unless the extractor is Inception.
+    Raises ValueError when they differ, and for a file that does not say unless the extractor is Inception and the
+    means could be its.
     """
     source = statistics.source or "these statistics"
     if not statistics.extractor_hash:
+        if extractor.name == "inception" and statistics.mu.min() < 0:
+            raise ValueError(
+                f"{source}: mean {statistics.mu.min():.3g} of a feature, where Inception's pooled features are never "
+                "negative: made by another network or layer; use other statistics or --mode=fid_stats"
+            )
         if extractor.name == "inception":
             return "unverified"
         raise ValueError(

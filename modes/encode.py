@@ -11,6 +11,7 @@ from modes.generate import save_picture
 from modes.latents import Latents, as_pictures, first_images
 
 N = 32
+PAIRS_IN_ROW = 4
 
 
 def run(experiment):
@@ -34,7 +35,7 @@ def run(experiment):
     with atomic_write(os.path.join(folder, "encode.json")) as file:
         file.write(json.dumps(errors, indent=2).encode())
     pairs = np.stack([images, as_pictures(x, config)], axis=1).reshape(-1, *images.shape[1:])
-    save_picture(pairs, os.path.join(folder, "encode.png"))
+    save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     print(" ".join(f"{key}={value}" for key, value in errors.items()) + f" | everything in {folder}")
 
 

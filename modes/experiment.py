@@ -13,6 +13,7 @@ from models import create_model
 from models.eps_net import create_eps_net
 from sde_lib import get_sde
 from training.checkpoint import Checkpoints
+from training.objectives import get_objective
 from training.optimizer import create_optimizer
 from training.state import TrainState, ema_rates
 
@@ -26,7 +27,7 @@ class Experiment:
         method = config.sampling.method
         for key in overrides:
             group, _, name = key.partition(".")
-            if group == "sampling" and name not in ("method", *samplers.keys(method)):
+            if group == "sampling" and name not in ("method", "labels", "guidance", *samplers.keys(method)):
                 raise ValueError(
                     f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}"
                 )
@@ -66,7 +67,8 @@ class Experiment:
     def create_state(self):
         """The TrainState before training: initialised parameters, optimiser and averages."""
         params = self.eps_net.init(jax.random.key(self.config.seed), self.shape)
-        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config))
+        kept = get_objective(self.config, self.eps_net).init()
+        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config), kept)
 
     def checkpoints(self):
         """The checkpoints of the workdir."""
@@ -100,6 +102,14 @@ class Experiment:
         if self.workdir is not None:
             return self.path("check", os.path.basename(os.path.normpath(self.checkpoint)), name)
         return os.path.join(f"{self.checkpoint}_check", name)
+
+    def mode_folder(self, mode):
+        """--result_folder, or a folder of the mode beside the checkpoint, named after it."""
+        if self._result_folder is not None:
+            return self._result_folder
+        if self.workdir is not None:
+            return self.path(mode, os.path.basename(os.path.normpath(self.checkpoint)))
+        return f"{self.checkpoint}_{mode}"
 
     def file_or_default(self, default):
         """--result_folder as the path of a file, or `default`."""

@@ -18,7 +18,7 @@ def run(experiment):
     config = experiment.config
     latents = Latents(experiment)
     u_T, _ = latents.encode(first_images(experiment, 2 * PAIRS))
-    between = interpolate(u_T, experiment.sde)
+    between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde)
     x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]))
     path = os.path.join(experiment.mode_folder("interpolate"), "interpolate.png")
     save_picture(as_pictures(x, config), path, columns=STEPS)

@@ -14,8 +14,7 @@ def first_images(experiment, n):
     """The first n examples of config.eval.image_split, (n, ...), as the data set delivers them."""
     source = experiment.dataset(experiment.config.eval.image_split)
     n = min(n, len(source))
-    images = next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))["image"]
-    return images[: n - n % jax.device_count()]
+    return next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))["image"]
 
 
 def flow_begin(experiment):
@@ -24,15 +23,26 @@ def flow_begin(experiment):
     return max(experiment.config.training.t_min, experiment.sde.chain_time(0, chain) if chain else 0.0)
 
 
+def check_unconditional(config):
+    """ValueError for networks that are told a class or a small image: these modes have none to give."""
+    if config.model.get("num_classes", 0) or config.model.get("super_resolution", False):
+        raise ValueError(
+            "modes eval, encode and interpolate are for unconditional networks: config.model.num_classes=0 and "
+            "config.model.super_resolution=False"
+        )
+
+
 class Latents:
     """encode: images (n, ...) -> latents u_T (n, ..., k*C); decode: latents -> images in the range of the model.
 
     Images are states at `flow_begin`, and both directions follow the same curves. Components beside x are drawn from
-    their law at t = 0, image i always the same. n must divide by the devices. RuntimeError where the flow did not arrive.
+    their law at t = 0, for image i always the same.
+    RuntimeError where the flow failed.
     """
 
     def __init__(self, experiment):
         config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
+        check_unconditional(config)
         t_min, tolerance, seed = flow_begin(experiment), config.eval.flow_tolerance, config.seed
         self.params = parallel.replicate(experiment.trained)
 
@@ -50,12 +60,18 @@ class Latents:
 
     def encode(self, images):
         """(latents, evaluations of the slowest image)."""
-        index = np.arange(len(images), dtype=np.int32)
-        return arrived(*self._encode(self.params, parallel.shard(images), parallel.shard(index)))
+        return self._run(self._encode, images, np.arange(len(images), dtype=np.int32))
 
     def decode(self, u_T):
         """(images in the range of the model, evaluations of the slowest image)."""
-        return arrived(*self._decode(self.params, parallel.shard(u_T)))
+        return self._run(self._decode, u_T)
+
+    def _run(self, function, *arrays):
+        """`function` of arrays (n, ...), filled up to a multiple of the devices."""
+        n, devices = len(arrays[0]), jax.device_count()
+        rows = np.arange(-(-n // devices) * devices) % n
+        values, nfe = arrived(*function(self.params, *(parallel.shard(a[rows]) for a in arrays)))
+        return values[:n], nfe
 
 
 def arrived(values, nfe):
@@ -83,6 +99,6 @@ def slerp(a, b, fraction):
     cosine = jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
     angle = jnp.arccos(jnp.clip(cosine, -1, 1))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
-    near = jnp.sin(angle) < 1e-4
-    start, end = (jnp.where(near, line, w / jnp.sin(angle)) for w, line in zip(weights, (1 - fraction, fraction)))
+    lines, near = (1 - fraction, fraction), jnp.sin(angle) < 1e-4
+    start, end = (jnp.where(near, line, w / jnp.sin(angle)) for w, line in zip(weights, lines, strict=True))
     return start * a + end * b

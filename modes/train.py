@@ -9,6 +9,7 @@ from data import pipeline
 from evaluation.atomic import atomic_write
 from modes.generate import Generator, save_picture
 from training import metrics, parallel
+from training.conditions import make_conditions
 from training.loop import Preempted, Schedule, train
 from training.objectives import get_objective
 from training.optimizer import create_optimizer
@@ -45,7 +46,7 @@ def run(experiment, use_wandb=False):
     )
     stride = 1 if jax.default_backend() == "cpu" else training.n_jitted_steps
     sizes = chunk_sizes(int(state.step), training.n_iters, stride)
-    chunks = pipeline.prefetch(([next(batches)["image"] for _ in range(n)] for n in sizes), place)
+    chunks = pipeline.prefetch(([pick(next(batches)) for _ in range(n)] for n in sizes), parallel.shard_steps)
     begin = int(state.step)
 
     def save(state):
@@ -107,8 +108,9 @@ def chunk_sizes(step, n_iters, stride):
     return (min(stride, n_iters - begin) for begin in range(step, n_iters, stride))
 
 
-def place(images):
-    return {"image": parallel.shard_steps(images)}
+def pick(batch):
+    """What training steps read of a batch."""
+    return {key: batch[key] for key in ("image", "label")}
 
 
 def schedule(training, stride):
@@ -134,6 +136,7 @@ def train_step(experiment):
             seed=config.seed,
             data=config.data,
             grad_accum=config.training.grad_accum,
+            conditions=make_conditions(config),
         )
     )
 
@@ -169,7 +172,12 @@ def make_evaluate(experiment):
     """evaluate(state) -> {"eval_loss": ...}: EMA parameters, one test batch, always the same noise."""
     config = experiment.config
     step = parallel.parallel(
-        make_eval_step(get_objective(config, experiment.eps_net), seed=config.seed, data=config.data)
+        make_eval_step(
+            get_objective(config, experiment.eps_net),
+            seed=config.seed,
+            data=config.data,
+            conditions=make_conditions(config),
+        )
     )
     batch = None
 
@@ -177,8 +185,14 @@ def make_evaluate(experiment):
         nonlocal batch
         if batch is None:
             held_out = experiment.dataset("test")
-            batches = pipeline.batches(held_out, config.training.batch_size, seed=config.seed)
-            batch = parallel.shard({"image": next(batches)["image"]})
+            batches = pipeline.batches(
+                held_out,
+                config.training.batch_size,
+                seed=config.seed,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+            batch = parallel.shard(pick(next(batches)))
         number = parallel.replicate(jax.numpy.zeros((), jax.numpy.int32))
         return {"eval_loss": float(parallel.first(step(state.ema[0], number, batch)))}
 

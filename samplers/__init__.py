@@ -2,6 +2,7 @@
 
 import inspect
 
+from samplers.ancestral import DDIM, Ancestral
 from samplers.base import Sampler
 from samplers.base import Samples as Samples
 from samplers.deis import IPNDM, RhoAB, RhoRK
@@ -34,6 +35,8 @@ SAMPLERS = {
     "sscs": SSCS,
     "pc": PredictorCorrector,
     "ode": ODE,
+    "ddpm": Ancestral,
+    "ddim": DDIM,
 }
 
 

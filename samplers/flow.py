@@ -1,8 +1,8 @@
 """The probability flow du/dt = F u - 1/2 G G^T score, score = -R^-T eps, followed adaptively (diffrax) on the device.
 
-It runs in either direction of time, so that it maps states at t_min to latents at T and back (arXiv:2011.13456, eq. 13).
-Every image takes its own Dormand-Prince steps, so that it does not depend on its batch; the network sees the whole batch
-at each step all the same, until the slowest image has arrived.
+It runs in either direction of time: it maps states at t_min to latents at T and back (arXiv:2011.13456, eq. 13). Every
+image takes its own Dormand-Prince steps, so that it does not depend on its batch; the network sees the whole batch at
+each step all the same, until the slowest image has arrived.
 """
 
 import math
@@ -36,8 +36,8 @@ def velocity(sde, eps_fn, t, u):
 def solve(rate, state, times, rtol, atol):
     """The solution of d state/dt = rate(t, state) for one image from times[0], and the number of evaluations of rate.
 
-    times: (N + 1,) host, monotone. Returns the tree of states at times[1:], stacked along a new first axis; they are NaN
-    where 100,000 steps were not enough.
+    times: (N + 1,) host, monotone. Returns the tree of states at times[1:], stacked along a new first axis; they are
+    NaN where 100,000 steps were not enough.
     """
     diffrax = load_diffrax()
     begin, *later = (float(t) for t in times)

@@ -12,9 +12,9 @@ A process with added components v (CLD) has no density of x alone that could be 
 
     log p(x) = log E_q[p(x, v) / q(v)] >= E_q[log p(x, v) - log q(v)] = E_q[log p(x, v)] + H(q)
 
-with q = N(0, Sigma(0)_vv), the law of v at t = 0; for CLD a variance of vv_gamma / m_inv + eps (arXiv:2112.07068). The gap is
-KL(q(v) || p(v | x)). One draw of log p(x, v) - log q(v) varies far less than log p(x, v) does, since p(v | x) is close
-to q.
+with q = N(0, Sigma(0)_vv), the law of v at t = 0, whose variance is vv_gamma / m_inv + eps for CLD (arXiv:2112.07068).
+The gap is KL(q(v) || p(v | x)). One draw of log p(x, v) - log q(v) varies far less than log p(x, v) does, since
+p(v | x) is close to q.
 """
 
 from typing import NamedTuple
@@ -113,7 +113,7 @@ def complete(sde, key, x):
 def bits_per_dim(logp, dimensions, bin_width=1.0):
     """-log2 of the probability of a bin, per dimension: logp in nats is the log density of `dimensions` numbers.
 
-    bin_width: of one grey level in the range of the model, 2 / 256 for [-1, 1] and 8 bits; with x uniform in its bin the
-    mean is a bound on the bits of the discrete image (uniform dequantisation, arXiv:1511.01844). 1: of the density.
+    bin_width: of one grey level in the range of the model, 2 / 256 for [-1, 1] and 8 bits; with x uniform in its bin
+    the mean bounds the bits of the discrete image (uniform dequantisation, arXiv:1511.01844). 1: of the density.
     """
     return -logp / (dimensions * np.log(2)) - np.log2(bin_width)

@@ -113,8 +113,9 @@ def train(state, step_fn, batches, schedule, *, save, snapshot, evaluate, consol
                 for writer in writers:
                     writer.write(step, scalars)
             if schedule.due(schedule.evaluate, step, before):
+                scalars = evaluate(state)
                 for writer in writers:
-                    writer.write(step, evaluate(state))
+                    writer.write(step, scalars)
                 console.mark(step)
             if schedule.due(schedule.preemption, step, before) or interruption.arrived:
                 if window.metrics:

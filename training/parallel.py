@@ -64,9 +64,8 @@ def shard_steps(batches):
 
 
 def unshard(array):
-    """(devices, n, ...) -> NumPy (devices * n, ...)."""
-    array = np.asarray(array)
-    return array.reshape(-1, *array.shape[2:])
+    """(devices, n, ...) -> NumPy (local devices * n, ...): what this process holds, in the order of its devices."""
+    return np.concatenate([np.asarray(shard.data)[0] for shard in array.addressable_shards])
 
 
 def check_batch(batch_size, name="config.training.batch_size", parts=1):

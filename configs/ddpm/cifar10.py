@@ -11,4 +11,5 @@ def get_config():
     config = default("vp", "ddpm")
     config.sde.schedule = "discrete"
     config.training.update(objective="simple", n_iters=800_001)
+    config.sampling.update(method="ddpm", nfe=1000)
     return config

@@ -13,4 +13,5 @@ def get_config():
     config.sde.schedule = "discrete"
     config.model.prediction = "eps"
     config.training.objective = "simple"
+    config.sampling.update(method="ddpm", nfe=1000)
     return config

@@ -17,4 +17,5 @@ def get_config():
     config.data.random_flip = False
     config.training.update(objective="hybrid", n_iters=500_001)
     config.optim.update(optimizer="AdamW", lr=1e-4, warmup=0, grad_clip=-1.0)
+    config.sampling.update(method="ddpm", nfe=250)
     return config

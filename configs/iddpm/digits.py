@@ -19,4 +19,5 @@ def get_config():
     config.training.update(snapshot_freq=3000, snapshot_freq_for_preemption=1000)
     config.optim.update(lr=1e-3, warmup=200)
     config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
+    config.sampling.update(method="ddpm", nfe=250)
     return config

@@ -17,4 +17,5 @@ def get_config():
     config.model.update(learn_sigma=True, variance="learned_range")
     config.training.update(objective="hybrid", vlb_weight=1 / 1000, n_iters=1_200_001)
     config.optim.update(optimizer="AdamW", lr=1e-4, warmup=0, grad_clip=-1.0)
+    config.sampling.update(method="ddpm", nfe=250)
     return config

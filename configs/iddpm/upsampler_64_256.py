@@ -17,4 +17,5 @@ def get_config():
     config.model.update(learn_sigma=True, variance="learned_range")
     config.training.update(objective="hybrid", vlb_weight=1 / 4000, batch_size=256, n_iters=500_001)
     config.optim.update(optimizer="AdamW", lr=3e-4, warmup=0, grad_clip=-1.0)
+    config.sampling.update(method="ddpm", nfe=250)
     return config

@@ -75,7 +75,7 @@ def test_pytorch_fid_golden(golden):
 
 
 def test_score_sde_pool_3(tmp_path):
-    features = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
+    features = np.random.default_rng(1).exponential(size=(40, 6)).astype(np.float32)
     np.savez_compressed(tmp_path / "cifar10_stats.npz", pool_3=features[:, None, None, :])
     loaded = load_statistics(tmp_path / "cifar10_stats.npz")
     np.testing.assert_allclose(loaded.mu, features.astype(np.float64).mean(axis=0), atol=1e-12)
@@ -101,10 +101,12 @@ def test_adm_reference_batch_with_and_without_moments(tmp_path, images, pixels):
 
 def test_incompatible_statistics_are_refused_in_one_line(ours):
     unknown = Statistics(mu=np.zeros(2), sigma=np.eye(2), source="fid_stats.npz")
+    negative = Statistics(mu=np.array([0.3, -0.1]), sigma=np.eye(2), source="clip.npz")
     other_words = fake_inception(hash=ours.extractor_hash, preprocessing="PIL bicubic")
     cases = [
         (ours, fake_inception(), "made by 'pixels' .* not by 'inception' .*fid_stats"),
         (ours, other_words, "preprocessed as 'x / 255, flattened', now as 'PIL bicubic'"),
+        (negative, fake_inception(), "clip.npz: mean -0.1 of a feature, .* made by another network"),
         (unknown, get_extractor("pixels"), "fid_stats.npz: does not say which network made it"),
     ]
     for statistics, extractor, message in cases:

@@ -1,6 +1,6 @@
 """Features, logits, FID, KID and IS against torch-fidelity itself, on the same weights and images.
 
-Opt-in: pip install torch "torch-fidelity>=0.4". The weights are random with the published names and shapes.
+Opt-in: pip install torch torchvision torch-fidelity. The weights are random, with the published names and shapes.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from evaluation.frechet import frechet_distance
 from evaluation.inception_score import inception_score
 from evaluation.kid import kid
 
-torch = pytest.importorskip("torch", reason="pip install torch torch-fidelity")
-pytest.importorskip("torch_fidelity", reason="pip install torch torch-fidelity")
+torch = pytest.importorskip("torch", reason="pip install torch torchvision torch-fidelity")
+pytest.importorskip("torch_fidelity", reason="pip install torch torchvision torch-fidelity")
 
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric  # noqa: E402
@@ -23,6 +23,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric  # noqa: E402
 
 TAPS = ("2048", "logits_unbiased")
 N, SUBSET = 48, 24
+FC_GAIN = 9  # logits far enough apart that classes differ from image to image
 
 
 def images(seed):
@@ -37,14 +38,18 @@ def random_weights(network):
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, value in network.state_dict().items():
-        noise = torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
-        if name.endswith(("conv.weight", "fc.weight")):
+        noise = torch.randn(value.shape, generator=generator)
+        if name.endswith("conv.weight"):
             noise *= (2.5 / value[0].numel()) ** 0.5
-        elif name.endswith(("bn.weight", "running_var")):
+        elif name == "fc.weight":
+            noise *= (FC_GAIN / value.shape[1]) ** 0.5
+        elif name.endswith("running_var"):
             noise = 1 + 0.1 * noise.abs()
-        elif value.is_floating_point():
+        elif name.endswith("bn.weight"):
+            noise = 1 + 0.1 * noise
+        else:
             noise *= 0.1
-        state[name] = noise
+        state[name] = noise.to(value.dtype)
     return state
 
 
@@ -92,7 +97,7 @@ def test_features_and_logits(ours, theirs, record_property):
         for tap, array in (("2048", found.features), ("logits_unbiased", found.logits)):
             wanted = expected[tap].numpy()
             error = np.abs(array - wanted).max() / np.abs(wanted).max()
-            record_property(tap, error)
+            record_property(tap, float(error))
             assert error < 5e-5  # float32 through 48 layers, summed in another order
 
 

@@ -151,7 +151,7 @@ def test_sigkill_at_random_moments_changes_nothing(undisturbed, tmp_path):
 
 def test_sigterm_saves_and_exits(tmp_path):
     process = subprocess.Popen(
-        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=100000"),
+        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=9999"),
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     for line in process.stdout:
