@@ -34,7 +34,7 @@ class Generator:
     def batch(self, params, first):
         """batch_size images from number `first` on."""
         images, nfe = self._draw(params, parallel.shard(np.arange(first, first + self.batch_size, dtype=np.int32)))
-        self.nfe = int(max(np.max(shard.data) for shard in nfe.addressable_shards))
+        self.nfe = max(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards)
         return parallel.unshard(images)
 
 
