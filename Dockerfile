@@ -2,7 +2,7 @@
 #
 #   docker build -t linnet .                                          CPU
 #   docker build -t linnet --build-arg ACCELERATOR=cuda .             NVIDIA GPUs (run with --gpus all)
-#   docker run --rm -v $PWD/runs:/runs linnet --config=configs/cld/digits.py --mode=train --workdir=/runs/digits
+#   docker run --rm -v "$PWD/runs:/runs" linnet --config=configs/cld/digits.py --mode=train --workdir=/runs/digits
 #
 # BASE may be any Debian-like image with Python 3.11 or newer; no CUDA base image is needed, the wheels bring CUDA.
 ARG BASE=docker.io/library/python:3.12-slim

@@ -150,6 +150,7 @@ def get_config(process="cld", network="ncsnpp") -> ConfigDict:
 
 
 def data():
+    """Keys of the data set and of what is done to its images."""
     return {
         "dataset": "cifar10",  # digits | points | folder | a TFDS name
         "path": "",  # folder: directory or zip of images; TFDS: data_dir
@@ -167,6 +168,7 @@ def data():
 
 
 def training():
+    """Keys of the training loop and its objective."""
     return {
         "objective": "dsm",  # denoising score matching (CLD: hybrid); discrete chains: simple | hybrid | vlb
         "loss": "mse",  # simple: mse | l1 | huber
@@ -192,6 +194,7 @@ def training():
 
 
 def optim():
+    """Keys of the optimiser."""
     return {
         "optimizer": "Adam",  # Adam | AdamW (weight decay is decoupled in both; Adam requires it to be 0)
         "lr": 2e-4,
@@ -239,6 +242,7 @@ def sampling():
 
 
 def evaluation():
+    """Keys of sampling from a checkpoint and of measuring what comes out."""
     return {
         "num_samples": 50_000,
         "batch_size": 1024,  # images sampled at a time, over all devices

@@ -73,7 +73,7 @@ class Experiment:
     def checkpoints(self):
         """The checkpoints of the workdir."""
         training = self.config.training
-        return Checkpoints(self.path("checkpoints"), training.keep_checkpoints, training.snapshot_freq)
+        return Checkpoints(self.path("checkpoints"), training.keep_checkpoints, training.snapshot_freq or None)
 
     @functools.cached_property
     def checkpoint(self):

@@ -25,10 +25,10 @@ buildah build --quiet "${shown[@]}" --build-arg BASE=localhost/linnet-base --bui
 
 container=$(buildah from "$image")
 trap 'buildah rm "$container" >/dev/null' EXIT
-linnet=(buildah run "$container" -- /venv/bin/python main.py --config=configs/cld/digits.py --workdir=/tmp/digits)
+linnet=(buildah run "$container" -- /venv/bin/python main.py --config=configs/cld/digits.py --workdir=/runs/digits)
 "${linnet[@]}" --mode=train --config.training.n_iters=5 --config.training.snapshot_sampling=False
 "${linnet[@]}" --mode=check --config.eval.num_samples=32 --config.eval.batch_size=32
-if buildah run --env JAX_PLATFORMS=cuda "$container" -- /venv/bin/python main.py --config=configs/cld/digits.py --mode=check --workdir=/tmp/digits; then
+if buildah run --env JAX_PLATFORMS=cuda "$container" -- /venv/bin/python main.py --config=configs/cld/digits.py --mode=check --workdir=/runs/digits; then
   echo "docker-check: asked for CUDA without a GPU, and the program did not fail" >&2
   exit 1
 fi

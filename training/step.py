@@ -83,7 +83,7 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         sums, counts = by_quartile(losses, t, objective)
         metrics = {
             "loss": jax.lax.pmean((losses * weights).mean(), AXIS),
-            "grad_norm": optax.global_norm(grads),
+            "grad_norm": optax.tree.norm(grads),
             "quartile_sum": sums,
             "quartile_count": counts,
         }
