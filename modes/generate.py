@@ -9,9 +9,9 @@ from training import parallel
 
 
 class Generator:
-    """generate(params, first, n) -> images first .. first + n - 1 of config.seed, in batches of fixed size.
+    """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: of the last batch.
 
-    params: replicated parameters. Images are uint8 (n, H, W, C); points float32 (n, D).
+    params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
     """
 
     def __init__(self, experiment, batch_size):

@@ -55,21 +55,21 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         losses = objective.losses(params, x, keys, t, condition=condition)
         return (losses * weights).mean(), losses
 
-    def part(params, carry, inputs):
+    def gradient_of_part(params, inputs):
         (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
-        return jax.tree.map(jnp.add, carry, grads), losses
+        return grads, losses
 
     def gradient(params, inputs):
         if grad_accum == 1:
-            (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
-            return grads, losses
+            return gradient_of_part(params, inputs)
+
+        def add(total, part):
+            grads, losses = gradient_of_part(params, part)
+            return jax.tree.map(jnp.add, total, grads), losses
+
         parts = jax.tree.map(lambda a: a.reshape(grad_accum, -1, *a.shape[1:]), inputs)
-        grads, losses = jax.lax.scan(
-            lambda carry, inputs: part(params, carry, inputs),
-            jax.tree.map(jnp.zeros_like, params),
-            parts,
-            unroll=jax.default_backend() == "cpu",
-        )
+        zero = jax.tree.map(jnp.zeros_like, params)
+        grads, losses = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
         return jax.tree.map(lambda g: g / grad_accum, grads), losses.reshape(-1)
 
     def step(state, batch):
