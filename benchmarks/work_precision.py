@@ -2,14 +2,20 @@
 
     python -m benchmarks.work_precision --out docs/results            table on the screen, JSON and PNG in that folder
 
-The data are a mixture of 32 Gaussians of standard deviation 0.1 around scikit-learn's first digits: 8 x 8 pixels, 64
-dimensions. Two errors of what a sampler gives at t_min, without denoising step, in float64:
+The data are a mixture of 32 Gaussians of standard deviation 0.1 around scikit-learn's first digits (or, with --seed,
+digits drawn at random): 8 x 8 pixels, 64 dimensions. The errors of what a sampler gives at t_min, without denoising
+step, in float64, are distances to where a fine integration (gddim of order 3, 2,000 steps) takes the same start
+(deterministic samplers only), and to exact samples:
 
-    rms   to where a fine integration (gddim of order 3, 2,000 steps) takes the same start; deterministic samplers only
-    sw    sliced Wasserstein distance to exact samples of the data, 128 directions
+    rms      root mean square over starts and pixels
+    median   median over starts of the root mean square over pixels
+    moved    share of starts that end nearest to another component than the fine trajectory: each of them adds the
+             distance of two digits, and together they are most of the rms (see docs/results/README.md)
+    sw       sliced Wasserstein distance to exact samples of the data, 128 directions
 
-If the Python at --peer_python has diffusers and torch, its DEIS, DPM-Solver++ and UniPC schedulers run on VP in the
-same run: same eps, start, schedule (DDPM's 1,000 betas) and end (their sigma_min), with both of their spacings.
+Euler, on the probability flow, runs on the grid that the process has for all samplers and on equal steps. If the Python
+at --peer_python has diffusers and torch, its DEIS, DPM-Solver++ and UniPC schedulers run on VP in the same run: same
+eps, start, schedule (DDPM's 1,000 betas) and end (their sigma_min), with both of their spacings.
 """
 
 import argparse
@@ -26,26 +32,67 @@ from ml_collections import ConfigDict
 
 import samplers
 from samplers.exponential import Recursion, advance
-from sde_lib import SDES, exact
+from sde_lib import SDES, blocks
 from sde_lib.base import example_keys
+from sde_lib.exact import data_covariance
 
 FINE_STEPS = 2000
+QUANTITIES = ("rms", "median", "moved", "sw")
 ENTRIES = {  # label -> (method, keys); the others of SAMPLERS run with their defaults
     "euler": ("em", {"lambda_coef": 0.0}),
+    "euler uniform": ("em", {"lambda_coef": 0.0, "grid": "uniform"}),
     "gddim order 1": ("gddim", {"deis_order": 1}),
     "gddim order 3": ("gddim", {"deis_order": 3}),
     "sdeis order 1": ("sdeis", {"deis_order": 1}),
     "rho_rk 4rk": ("rho_rk", {"rk_method": "4rk"}),
     "heun churn": ("heun", {"s_churn": 5.0}),
 }
-SKIP = ("deis", "mldeis", "ode")  # aliases, and a budget that is a tolerance
+EULER = ("euler", "euler uniform")
+CURVES = {  # of the picture: title -> (samplers, style)
+    "Euler": (EULER, {"color": "black", "ls": "--", "lw": 1.5, "marker": "s", "ms": 3}),
+    "gddim (default)": (("gddim",), {"color": "#0050d0", "lw": 3, "marker": "o", "ms": 5, "zorder": 3}),
+    "gddim_pec": (("gddim_pec",), {"color": "#5aa0ff", "lw": 1.5, "marker": "o", "ms": 3}),
+    "dpmpp_2m": (("dpmpp_2m",), {"color": "#2a9d6a", "lw": 1.5, "marker": "^", "ms": 3}),
+    "unipc": (("unipc",), {"color": "#a6d8a0", "lw": 1.5, "marker": "v", "ms": 3}),
+} | {
+    f"diffusers {name}": (
+        (f"diffusers {name} linspace", f"diffusers {name} karras"),
+        {"color": color, "ls": "--", "lw": 1.5, "marker": "x", "ms": 4},
+    )
+    for name, color in (("DEIS", "#c1121f"), ("DPM++2M", "#f77f00"), ("UniPC", "#b5179e"))
+}
+LIMITS = {"rms": (1e-5, 10), "median": (1e-6, 10)}
+SKIP = ("deis", "mldeis", "ode", "fixed_point")  # aliases; a budget that is a tolerance; another kind of network
 
 
-def mixture():
-    """Means (32, 8, 8, 1) in [-1, 1] and variances (32,)."""
+def mixture(seed=None):
+    """Means (32, 8, 8, 1) in [-1, 1] and the variance of every component; seed draws the digits, None is the first."""
     from sklearn.datasets import load_digits
 
-    return load_digits().images[:32, :, :, None] / 8 - 1, np.full(32, 0.01)
+    digits = load_digits().images
+    chosen = np.arange(32) if seed is None else np.random.default_rng(seed).choice(len(digits), 32, replace=False)
+    return digits[chosen][..., None] / 8 - 1, 0.01
+
+
+def mixture_eps(sde, means, variance):
+    """eps_fn(u, t) of an equal mixture with one variance, all rows of u at the time t[0]: two matrix products.
+
+    The same function as sde_lib.exact.mixture_eps, which takes a variance for each component and is 100 times slower.
+    """
+    lifted = sde.lift(jnp.asarray(means))
+
+    def eps_fn(u, t):
+        t = t[0]
+        Psi, R = sde.Psi(t, t * 0), sde.R(t)
+        C = jnp.asarray(data_covariance(sde, variance), u.dtype)
+        inverse = blocks.inverse(blocks.matmul(blocks.matmul(Psi, C), blocks.transpose(Psi)) + sde.Sigma(t))
+        centres = blocks.apply(Psi, lifted.astype(u.dtype))
+        pull, pulls = blocks.apply(inverse, u), blocks.apply(inverse, centres).reshape(len(means), -1)
+        logits = u.reshape(len(u), -1) @ pulls.T - 0.5 * (centres.reshape(pulls.shape) * pulls).sum(1)
+        mean_pull = (jax.nn.softmax(logits) @ pulls).reshape(u.shape)
+        return blocks.apply(blocks.transpose(R), pull - mean_pull)
+
+    return eps_fn
 
 
 def processes():
@@ -58,7 +105,7 @@ def run(sampler, eps_fn, step, key, u):
     """Final states; tables of coefficients go row by row through the compiled `step`, others through jit."""
     if not isinstance(sampler, Recursion):
         return jax.jit(lambda u: sampler(eps_fn, key, u).u)(u)
-    rows = jax.tree.map(jnp.asarray, sampler.rows)
+    rows = sampler.rows
     past = jnp.zeros((rows.eps.shape[1] - 1, *u.shape), u.dtype)
     keys = None if rows.noise is None else example_keys(key, len(u))
     for i in range(len(rows.times)):
@@ -73,24 +120,29 @@ def sliced_wasserstein(x, y, directions=128):
     return float(np.sqrt(((np.sort(x @ theta, 0) - np.sort(y @ theta, 0)) ** 2).mean()))
 
 
-def exact_samples(n):
+def exact_samples(means, variance, n):
     """n draws of the data, (n, 64)."""
-    means, variances = mixture()
     rng = np.random.default_rng(1)
     which = rng.integers(len(means), size=n)
-    return means.reshape(len(means), -1)[which] + np.sqrt(variances[which])[:, None] * rng.normal(size=(n, 64))
+    return means.reshape(len(means), -1)[which] + np.sqrt(variance) * rng.normal(size=(n, 64))
+
+
+def nearest(x, means):
+    """Index of the component nearest to each row of x (n, 64)."""
+    means = means.reshape(len(means), -1)
+    return (0.5 * (means**2).sum(1) - x @ means.T).argmin(1)
 
 
 class Bench:
     """One process: its exact eps, one start for all samplers, the fine trajectory from it and exact samples."""
 
-    def __init__(self, name, sde, batch):
-        self.name, self.sde = name, sde
-        self.eps_fn = exact.mixture_eps(sde, *mixture())
+    def __init__(self, name, sde, data, batch, fine_steps=FINE_STEPS):
+        self.name, self.sde, self.data = name, sde, data
+        self.eps_fn = mixture_eps(sde, *data)
         self.u_T = sde.prior(jax.random.key(0), (batch, 8, 8, 1)).astype(jnp.float64)
         self.step = jax.jit(lambda u, past, row, keys, i: advance(self.eps_fn, u, past, row, keys, i))
-        self.fine = self.flat(self.samples("gddim", FINE_STEPS, {"deis_order": 3}))
-        self.exact = exact_samples(batch)
+        self.fine = self.flat(self.samples("gddim", fine_steps, {"deis_order": 3}))
+        self.exact = exact_samples(*data, batch)
 
     def sampler(self, method, nfe, keys):
         config = {"method": method, "nfe": nfe, "noise_removal": False, **keys}
@@ -103,10 +155,16 @@ class Bench:
         return np.asarray(self.sde.project(u)).reshape(len(u), -1)
 
     def errors(self, x, stochastic):
-        rms = None if stochastic else float(np.sqrt(((x - self.fine) ** 2).mean()))
         if not np.isfinite(x).all():  # a peer that broke down
-            return {"rms": None, "sw": None}
-        return {"rms": rms, "sw": sliced_wasserstein(x, self.exact)}
+            return dict.fromkeys(QUANTITIES)
+        distance = {"sw": sliced_wasserstein(x, self.exact)}
+        if stochastic:
+            return dict.fromkeys(QUANTITIES) | distance
+        each = np.sqrt(((x - self.fine) ** 2).mean(1))
+        means = self.data[0]
+        moved = float((nearest(x, means) != nearest(self.fine, means)).mean())
+        rms, median = float(np.sqrt((each**2).mean())), float(np.median(each))
+        return {"rms": rms, "median": median, "moved": moved} | distance
 
     def entries(self):
         """(label, method, keys) of all samplers that suit the process."""
@@ -116,7 +174,7 @@ class Bench:
                 yield label, method, keys
 
     def results(self, budgets):
-        """Rows {process, sampler, nfe, rms, sw}."""
+        """Rows {process, sampler, nfe} with the errors."""
         for label, method, keys in self.entries():
             for budget in budgets:
                 try:
@@ -131,10 +189,13 @@ class Bench:
 def peer_results(bench, budgets, python):
     """Rows of diffusers' schedulers on VP; none, with a word on the screen, where it is not installed."""
     script = Path(__file__).with_name("diffusers_peer.py")
-    means, variances = mixture()
+    means, variance = bench.data
+    variances = np.full(len(means), variance)
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
-        np.savez(given, x_T=bench.flat(bench.u_T), means=means.reshape(32, -1), variances=variances, budgets=budgets)
+        np.savez(
+            given, x_T=bench.flat(bench.u_T), means=means.reshape(len(means), -1), variances=variances, budgets=budgets
+        )
         done = subprocess.run([python, script, given, made], capture_output=True, text=True)
         if done.returncode:
             print(f"no peers: {python} could not run diffusers ({(done.stderr.strip() or '?').splitlines()[-1]})")
@@ -156,26 +217,56 @@ def print_table(rows, quantity):
         print(f"{' '.join(name):<34}" + "".join(f"{'' if v is None else format(v, '.2e'):>10}" for v in values))
 
 
+def print_goal(rows, nfe=20):
+    """The default against the better Euler of the two grids, at `nfe` evaluations."""
+    at = {(row["process"], row["sampler"]): row for row in rows if row["nfe"] == nfe}
+    for process in dict.fromkeys(name for name, _ in at):
+        cells = []
+        for quantity in ("rms", "median"):
+            ours = at[process, "gddim"][quantity]
+            euler = min(at[process, label][quantity] for label in EULER)
+            cells.append(f"{quantity} {ours:.2e}, Euler {euler:.2e}, {euler / ours:.1f} x")
+        print(f"{process} at {nfe}: " + "; ".join(cells))
+
+
+def curve(rows, labels, quantity):
+    """(evaluations, smallest `quantity` of the samplers `labels`) of the rows of one process."""
+    best = {}
+    for row in rows:
+        if row["sampler"] in labels and row[quantity]:
+            best[row["nfe"]] = min(row[quantity], best.get(row["nfe"], np.inf))
+    return list(best), list(best.values())
+
+
 def save_picture(rows, path):
-    """RMS against NFE, one panel a process."""
+    """RMS and median against evaluations, one column a process; of two grids or spacings the better at each budget."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(row["process"] for row in rows))
-    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.5), sharey=True)
-    for ax, name in zip(np.atleast_1d(axes), names, strict=True):
-        mine = [row for row in rows if row["process"] == name and row["rms"] is not None]
-        for i, label in enumerate(dict.fromkeys(row["sampler"] for row in mine)):
-            points = [(row["nfe"], row["rms"]) for row in mine if row["sampler"] == label]
-            style = "--" if label.startswith("diffusers") else "-"
-            ax.loglog(*zip(*points, strict=True), style, color=plt.cm.tab20(i % 20), marker="o", ms=3, label=label)
-        ax.set(title=name, xlabel="network evaluations")
-        ax.set_ylim(5e-6, 3)
-        ax.legend(fontsize=5, loc="lower left")
-    np.atleast_1d(axes)[0].set_ylabel("RMS distance to the fine trajectory")
-    figure.tight_layout()
+    figure, axes = plt.subplots(
+        2, len(names), figsize=(3.4 * len(names), 6.4), sharex=True, sharey="row", squeeze=False
+    )
+    for i, quantity in enumerate(("rms", "median")):
+        for ax, name in zip(axes[i], names, strict=True):
+            mine = [row for row in rows if row["process"] == name]
+            for title, (labels, style) in CURVES.items():
+                ax.loglog(*curve(mine, labels, quantity), label=title, **style)
+            nfe, euler = curve(mine, EULER, quantity)
+            ax.loglog(nfe, np.array(euler) / 10, ":", color="0.35", lw=1, label="a tenth of Euler")
+            ax.grid(alpha=0.3)
+            ax.set_xticks(nfe, [str(n) for n in nfe])
+            ax.minorticks_off()
+        axes[i][0].set_ylabel(f"{quantity} distance to the fine trajectory")
+        axes[i][0].set_ylim(*LIMITS[quantity])
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name)
+    for ax in axes[1]:
+        ax.set_xlabel("network evaluations")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=5, frameon=False)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.savefig(path, dpi=110)
 
 
@@ -183,18 +274,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="docs/results", help="folder of work_precision.json and .png")
     parser.add_argument("--nfe", type=int, nargs="+", default=[5, 10, 20, 50, 100])
-    parser.add_argument("--batch", type=int, default=256, help="starts, and exact samples for sw")
+    parser.add_argument("--batch", type=int, default=2048, help="starts, and exact samples for sw")
+    parser.add_argument("--seed", type=int, help="draws the digits of the mixture; without it the first 32")
     parser.add_argument("--peer_python", default=sys.executable, help="a Python with diffusers and torch")
     args = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     rows = []
     for name, sde in processes().items():
-        bench = Bench(name, sde, args.batch)
+        bench = Bench(name, sde, mixture(args.seed), args.batch)
         rows += bench.results(args.nfe)
         if name == "vp":
             rows += peer_results(bench, args.nfe, args.peer_python)
-    for quantity in ("rms", "sw"):
+    for quantity in QUANTITIES:
         print_table(rows, quantity)
+    print_goal(rows)
     Path(args.out).mkdir(parents=True, exist_ok=True)
     Path(args.out, "work_precision.json").write_text(json.dumps(rows, indent=1))
     save_picture(rows, Path(args.out, "work_precision.png"))

@@ -18,11 +18,14 @@ from samplers.coefficients import Coefficients
 from samplers.exponential import Recursion
 from sde_lib import blocks
 
+MAX_GAIN = 0.5  # of a correction on an error of the prediction
+
 
 class GDDIM(Recursion):
     """nfe evaluations in all; with noise_removal the last one is the denoising step.
 
-    deis_order: 0..3. grid, ts_order: see grids; None is the grid of the process (`LinearSDE.grid`).
+    deis_order: 0..3; 3 follows an exact eps more closely than 2, but with 20 evaluations of CLD and blur it amplifies
+    errors of eps of one percent to other images. grid, ts_order: see grids; None is the grid of the process.
     """
 
     order = "deis_order + 1"
@@ -70,7 +73,10 @@ class HybridGDDIM(GDDIM):
 class PredictorCorrector(Recursion):
     """Predict with order q = deis_order, evaluate, and correct with order q + 1; parameters as in GDDIM.
 
-    On CLD and blur the correction of eps needs many steps to be stable; that of UniPC, on data predictions, does not.
+    A correction of eps multiplies an error of the prediction by C_0 R^-1, C_0 the weight of the new evaluation (exactly
+    so for data on one point), which grows with the ratio of noise to signal before and after the step. With 20
+    evaluations it reaches 3 on CLD and 8 on blur (50 with 10), and the samples would diverge; so steps, and frequencies
+    of a step, with a gain above MAX_GAIN keep their prediction. The data predictions that UniPC corrects have no gain.
     """
 
     order = "deis_order + 2"
@@ -82,37 +88,61 @@ class PredictorCorrector(Recursion):
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def _steps(self, times, past):
-        """(predictor rows, correction (N, q + 2, ...) of what they added by y_{i+1}, y_i, ..., y_{i-q})."""
+        """(predictor rows, correction (N, q + 2, ...) of what they added by y_{i+1}, y_i, ..., y_{i-q}, stable).
+
+        stable (N,) + spatial: whether the step is corrected there; elsewhere the correction is 0.
+        """
         q = self.deis_order
         predict = coefficients.multistep(self.sde, times, q, past=past, **self.form)
         correct = coefficients.multistep(self.sde, times, q + 1, past=past, implicit=True, **self.form).eps
         correct[:, 1:] -= predict.eps
-        return predict, correct
+        stable = self._stable(np.asarray(times)[1:], correct[:, 0])
+        return predict, correct * stable[:, None, ..., None, None], stable
+
+    def _stable(self, ends, weight):
+        """Whether the gain of weight (N, ...) on y at times `ends` is small enough: (N,) + spatial."""
+        if self.form["prediction"] == "data":
+            return np.ones(weight.shape[:-2], bool)
+        gain = blocks.matmul(weight, blocks.inverse(self.sde.R(ends)))
+        return np.abs(np.linalg.eigvals(gain)).max(-1) <= MAX_GAIN
 
 
 class PECE(PredictorCorrector):
-    """PredictorCorrector with two evaluations a step, the second at the corrected point."""
+    """PredictorCorrector with two evaluations a step, the second at the corrected point.
+
+    A step that cannot be corrected in all its elements spends them on two predictions, with a node in its middle.
+    """
 
     nfe_per_step = 2
 
     def table(self, times, past=()):
-        predict, correct = self._steps(times, past)
-        N, q1 = predict.eps.shape[:2]
-        eps = np.zeros((N, 2, 2 * q1) + predict.eps.shape[2:])
-        eps[:, 0, 0::2] = predict.eps  # looks back at e_i, e_{i-1}, ... past the predicted points between them
-        eps[:, 1, 0] = correct[:, 0]
-        eps[:, 1, 1::2] = correct[:, 1:]
-        psi = np.stack([predict.psi, np.zeros_like(predict.psi) + blocks.identity(self.sde.k)], 1)
-        times = np.asarray(times, np.float64)
-        nodes = np.stack([times[:-1], times[1:]], 1)
-        return Coefficients(nodes.ravel(), psi.reshape(-1, *psi.shape[2:]), eps.reshape(-1, *eps.shape[2:]))
+        times, q = np.asarray(times, np.float64), self.deis_order
+        whole = self._steps(times, past)[2].all((1, 2))
+        middle = (times[:-1][~whole] ** 0.5 + times[1:][~whole] ** 0.5) ** 2 / 4
+        times, both = np.sort(np.concatenate([times, middle]))[::-1], np.repeat(whole, np.where(whole, 1, 2))
+        predict, correct, _ = self._steps(times, past)
+        # The evaluation at the start of step i is number at[i + q]; before the first step they are two apart.
+        at = np.concatenate([np.arange(-2 * q, 0, 2), np.cumsum(np.append(0, 1 + both))])
+        N = at[-1]
+        rows = Coefficients(
+            np.zeros(N),
+            np.zeros((N, *predict.psi.shape[1:])) + blocks.identity(self.sde.k),
+            np.zeros((N, 2 * q + 2, *predict.psi.shape[1:])),
+        )
+        for i, corrected in enumerate(both):
+            start, known = at[i + q], at[i + q] - at[i + q - np.arange(q + 1)]
+            rows.times[start], rows.psi[start], rows.eps[start, known] = times[i], predict.psi[i], predict.eps[i]
+            if corrected:
+                rows.times[start + 1], rows.eps[start + 1, 0] = times[i + 1], correct[i, 0]
+                rows.eps[start + 1, 1 + known] = correct[i, 1:]
+        return rows
 
 
 class PEC(PredictorCorrector):
     """PredictorCorrector with one evaluation a step: row i corrects step i - 1 and predicts step i."""
 
     def table(self, times, past=()):
-        predict, correct = self._steps(times, past)
+        predict, correct, _ = self._steps(times, past)
         width = ((0, 0), (0, 1)) + ((0, 0),) * (predict.psi.ndim - 1)
         eps = np.pad(predict.eps, width)
         eps[1:] += blocks.matmul(predict.psi[1:, None], correct[:-1])
