@@ -2,10 +2,13 @@
 
 Understood: one .npz or a folder of samples_*.npz with the key `samples` (ours and score_sde's) or `arr_0`
 (ADM's), and a folder tree of png, jpg, jpeg or webp files. A folder that has samples_*.npz is read from those
-alone, so previews beside them do not count as samples. Names are read in sorted order.
+alone, so previews beside them do not count as samples; and from its batches samples_<k>.npz alone where it has some,
+so that ADM's samples_<N>x<H>x<W>x<C>.npz, which holds the same images, does not count twice. Names are read in sorted
+order.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from evaluation.npz import open_npz
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 KEYS = ("samples", "arr_0")
+CLASSES = "arr_1"
+BATCH_NAME = re.compile(r"samples_\d+\.npz")
 
 
 def iterate_images(path: str | os.PathLike, batch_size: int = 256) -> Iterator[np.ndarray]:
@@ -28,6 +33,7 @@ def iterate_images(path: str | os.PathLike, batch_size: int = 256) -> Iterator[n
         archives = [path]
     elif path.is_dir():
         archives = sorted(path.glob("samples_*.npz"))
+        archives = [archive for archive in archives if BATCH_NAME.fullmatch(archive.name)] or archives
     else:
         raise FileNotFoundError(f"no images at {path}: expected a folder or an .npz file")
     parts = _from_archives(archives) if archives else _from_files(path, batch_size)
@@ -40,16 +46,21 @@ def iterate_images(path: str | os.PathLike, batch_size: int = 256) -> Iterator[n
             yield part[start : start + batch_size]
 
 
+def read_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """(uint8 images (N, H, W, C), classes (N,) or None) of one .npz. ValueError naming a file that has none."""
+    with open_npz(path) as arrays:
+        key = next((key for key in KEYS if key in arrays), None)
+        if key is None:
+            raise ValueError(f"{path}: no array named {' or '.join(KEYS)}, only {', '.join(arrays)}")
+        images, classes = arrays[key], arrays.get(CLASSES)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
+        raise ValueError(f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W, 1, 3 or 4)")
+    return images, classes
+
+
 def _from_archives(paths: list[Path]) -> Iterator[tuple[Path, np.ndarray]]:
     for path in paths:
-        with open_npz(path) as arrays:
-            key = next((key for key in KEYS if key in arrays), None)
-            if key is None:
-                raise ValueError(f"{path}: no array named {' or '.join(KEYS)}, only {', '.join(arrays)}")
-            images = arrays[key]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
-            raise ValueError(f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W, 1, 3 or 4)")
-        yield path, images
+        yield path, read_archive(path)[0]
 
 
 def _from_files(folder: Path, batch_size: int) -> Iterator[tuple[Path, np.ndarray]]:

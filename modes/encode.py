@@ -7,8 +7,9 @@ import numpy as np
 
 from data import transforms
 from evaluation.atomic import atomic_write
-from modes.generate import save_picture
-from modes.latents import Latents, as_pictures, first_images
+from modes.batches import first_images
+from modes.generate import as_stored, save_picture
+from modes.latents import Latents
 
 N = 32
 PAIRS_IN_ROW = 4
@@ -17,10 +18,10 @@ PAIRS_IN_ROW = 4
 def run(experiment):
     """Writes latents.npz, encode.json and encode.png (pairs: image, reconstruction) to the folder of the mode."""
     config, folder = experiment.config, experiment.mode_folder("encode")
-    images = first_images(experiment, N)
-    latents = Latents(experiment)
-    u_T, nfe_encode = latents.encode(images)
-    x, nfe_decode = latents.decode(u_T)
+    batch = first_images(experiment, N)
+    images, latents = batch["image"], Latents(experiment)
+    u_T, nfe_encode = latents.encode(batch)
+    x, nfe_decode = latents.decode(u_T, batch)
     errors = reconstruction_errors(images, x, config) | {
         "n": len(images),
         "split": config.eval.image_split,
@@ -34,7 +35,7 @@ def run(experiment):
         np.savez_compressed(file, u_T=u_T, images=images)
     with atomic_write(os.path.join(folder, "encode.json")) as file:
         file.write(json.dumps(errors, indent=2).encode())
-    pairs = np.stack([images, as_pictures(x, config)], axis=1).reshape(-1, *images.shape[1:])
+    pairs = np.stack([images, as_stored(x, config)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     print(" ".join(f"{key}={value}" for key, value in errors.items()) + f" | everything in {folder}")
 
@@ -44,7 +45,7 @@ def reconstruction_errors(images, x, config):
     gap = x - np.asarray(transforms.to_model_range(images, centered=config.data.centered))
     errors = {"rms_error": float(np.sqrt((gap**2).mean())), "max_error": float(np.abs(gap).max())}
     if images.ndim == 4:
-        errors["changed_pixels"] = float((as_pictures(x, config) != images).mean())
+        errors["changed_pixels"] = float((as_stored(x, config) != images).mean())
     return errors
 
 

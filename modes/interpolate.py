@@ -1,4 +1,7 @@
-"""--mode=interpolate: a grid of images between pairs of images, by spherical interpolation of their latents."""
+"""--mode=interpolate: a grid of images between pairs of images, by spherical interpolation of their latents.
+
+Networks of classes and of low-resolution images are told those of the first image of a pair on the way back.
+"""
 
 import os
 
@@ -6,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modes.generate import save_picture
-from modes.latents import Latents, as_pictures, first_images, slerp
+from modes.batches import first_images
+from modes.generate import as_stored, save_picture
+from modes.latents import Latents, slerp
 
 PAIRS = 8
 STEPS = 10
@@ -15,13 +19,14 @@ STEPS = 10
 
 def run(experiment):
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
-    config = experiment.config
-    latents = Latents(experiment)
-    u_T, _ = latents.encode(first_images(experiment, 2 * PAIRS))
+    config, latents = experiment.config, Latents(experiment)
+    batch = first_images(experiment, 2 * PAIRS)
+    u_T, _ = latents.encode(batch)
     between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde)
-    x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]))
+    first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
+    x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
     path = os.path.join(experiment.mode_folder("interpolate"), "interpolate.png")
-    save_picture(as_pictures(x, config), path, columns=STEPS)
+    save_picture(as_stored(x, config), path, columns=STEPS)
     print(f"{len(between)} pairs of {config.eval.image_split} images, {STEPS} steps, nfe {nfe}: {path}")
 
 

@@ -4,73 +4,69 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data import pipeline, transforms
+from data import transforms
 from samplers import flow
 from samplers.likelihood import complete
 from training import parallel
+from training.conditions import make_conditions
 
-
-def first_images(experiment, n):
-    """The first n examples of config.eval.image_split, (n, ...), as the data set delivers them."""
-    source = experiment.dataset(experiment.config.eval.image_split)
-    n = min(n, len(source))
-    return next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))["image"]
+ON_CHAIN = ("simple", "hybrid", "vlb")
+"""Objectives of the discrete chain."""
 
 
 def flow_begin(experiment):
     """Where the flow of images begins: the smallest time that the network was trained at, and not 0."""
-    chain = experiment.eps_net.chain
-    return max(experiment.config.training.t_min, experiment.sde.chain_time(0, chain) if chain else 0.0)
-
-
-def check_unconditional(config):
-    """ValueError for networks that are told a class or a small image: these modes have none to give."""
-    if config.model.get("num_classes", 0) or config.model.get("super_resolution", False):
-        raise ValueError(
-            "modes eval, encode and interpolate are for unconditional networks: config.model.num_classes=0 and "
-            "config.model.super_resolution=False"
-        )
+    training, chain = experiment.config.training, experiment.eps_net.chain
+    on_chain = chain or training.objective in ON_CHAIN
+    return max(training.t_min, float(experiment.sde.chain_time(0, chain)) if on_chain else 0.0)
 
 
 class Latents:
-    """encode: images (n, ...) -> latents u_T (n, ..., k*C); decode: latents -> images in the range of the model.
+    """encode: examples -> latents u_T (n, ..., k*C); decode: latents -> images in the range of the model.
 
     Images are states at `flow_begin`, and both directions follow the same curves. Components beside x are drawn from
-    their law at t = 0, for image i always the same.
+    their law at t = 0, for image i always the same. A batch is {"image" (n, ...), "label" (n,), "index" (n,)}: networks
+    of classes and of low-resolution images are told those of its images, in both directions.
     RuntimeError where the flow failed.
     """
 
     def __init__(self, experiment):
         config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
-        check_unconditional(config)
         t_min, tolerance, seed = flow_begin(experiment), config.eval.flow_tolerance, config.seed
+        conditions = make_conditions(config)
         self.params = parallel.replicate(experiment.trained)
 
-        def encode(params, images, index):
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
-            u, _ = complete(sde, keys, transforms.to_model_range(images, centered=config.data.centered))
-            states, nfe = flow.follow(sde, eps_net.bind(params), u, (t_min, sde.T), tolerance, tolerance)
+        def told(params, batch):
+            x = transforms.to_model_range(batch["image"], centered=config.data.centered)
+            return x, eps_net.bind(params, conditions(batch, x, None))
+
+        def encode(params, batch):
+            x, eps_fn = told(params, batch)
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch["index"])
+            u, _ = complete(sde, keys, x)
+            states, nfe = flow.follow(sde, eps_fn, u, (t_min, sde.T), tolerance, tolerance)
             return states[-1], nfe
 
-        def decode(params, u_T):
-            states, nfe = flow.follow(sde, eps_net.bind(params), u_T, (sde.T, t_min), tolerance, tolerance)
+        def decode(params, batch, u_T):
+            states, nfe = flow.follow(sde, told(params, batch)[1], u_T, (sde.T, t_min), tolerance, tolerance)
             return sde.project(states[-1]), nfe
 
         self._encode, self._decode = parallel.parallel(encode), parallel.parallel(decode)
 
-    def encode(self, images):
+    def encode(self, batch):
         """(latents, evaluations of the slowest image)."""
-        return self._run(self._encode, images, np.arange(len(images), dtype=np.int32))
+        return self._run(self._encode, batch)
 
-    def decode(self, u_T):
+    def decode(self, u_T, batch):
         """(images in the range of the model, evaluations of the slowest image)."""
-        return self._run(self._decode, u_T)
+        return self._run(self._decode, batch, u_T)
 
-    def _run(self, function, *arrays):
+    def _run(self, function, batch, *latents):
         """`function` of arrays (n, ...), filled up to a multiple of the devices."""
-        n, devices = len(arrays[0]), jax.device_count()
+        n, devices = len(batch["image"]), jax.device_count()
         rows = np.arange(-(-n // devices) * devices) % n
-        values, nfe = arrived(*function(self.params, *(parallel.shard(a[rows]) for a in arrays)))
+        filled = jax.tree.map(lambda a: parallel.shard(a[rows]), (batch, *latents))
+        values, nfe = arrived(*function(self.params, *filled))
         return values[:n], nfe
 
 
@@ -84,11 +80,6 @@ def arrived(values, nfe):
             "raise config.eval.flow_tolerance"
         )
     return values, int(np.asarray(nfe).max())
-
-
-def as_pictures(x, config):
-    """x in the range of the model -> uint8 images; points as they are."""
-    return transforms.to_uint8(np.asarray(x), config.data.centered) if x.ndim == 4 else x
 
 
 def slerp(a, b, fraction):

@@ -1,4 +1,7 @@
-"""--mode=sample: images of a checkpoint as samples_<k>.npz, going on after those that exist, and a grid."""
+"""--mode=sample: images of a checkpoint as samples_<k>.npz, going on after those that exist, and pictures.
+
+Of images there is also one samples_<N>x<H>x<W>x<C>.npz for ADM's evaluation (see evaluation.archive).
+"""
 
 import json
 import os
@@ -6,7 +9,9 @@ import os
 import numpy as np
 
 from data.transforms import ROUNDING_RULE
+from evaluation.archive import write_archive
 from evaluation.atomic import atomic_write
+from modes import pictures
 from modes.generate import Generator, save_picture
 from training import parallel
 from training.checkpoint import versions
@@ -20,39 +25,65 @@ def run(experiment):
     config, folder = experiment.config, experiment.result_folder
     n, batch_size = config.eval.num_samples, config.eval.batch_size
     params = experiment.trained
-    generator = Generator(experiment, batch_size)
+    generator = Generator(experiment, batch_size, experiment.sampler_with(trajectory=False))
     fields = describe(experiment)
     claim(folder, fields)
-    replicated, first = parallel.replicate(params), None
+    replicated, files = parallel.replicate(params), {}
     for k in progress(range(-(-n // batch_size)), f"sampling {n} images"):
-        path = os.path.join(folder, f"samples_{k:05d}.npz")
-        if not os.path.exists(path):
-            images = generator.batch(replicated, k * batch_size)[: n - k * batch_size]
+        path, rows = os.path.join(folder, f"samples_{k:05d}.npz"), min(batch_size, n - k * batch_size)
+        if not os.path.exists(path) or len(load(path)) < rows:
+            images = generator.batch(replicated, k * batch_size)[:rows]
             with atomic_write(path) as file:
                 np.savez_compressed(file, samples=images)
-        if k == 0:
-            with np.load(path) as saved:
-                first = saved["samples"]
-    picture = os.path.join(folder, "grid.png")
-    save_picture(first[:GRID] if first.ndim == 4 else first, picture)
+        files[path] = rows
+    written = save_pictures(experiment, generator, replicated, load(next(iter(files))), folder)
     fields["nfe"] = generator.nfe or recorded_nfe(folder, generator, replicated)
     write_fields(folder, fields)
-    print(f"{n} samples in {folder}, picture {picture}")
+    if len(experiment.shape) == 3:
+        shape = (n, *experiment.shape)
+        written.append(f"samples_{'x'.join(map(str, shape))}.npz")
+        classes = generator.conditions.labels(np.arange(n)) if generator.conditions.classes else None
+        batches = (load(path)[:rows] for path, rows in files.items())
+        write_archive(os.path.join(folder, written[-1]), batches, shape, classes)
+    print(f"{n} samples in {folder}: {', '.join(written)}")
     return fields
+
+
+def load(path):
+    """The images of a samples_<k>.npz."""
+    with np.load(path) as saved:
+        return saved["samples"]
+
+
+def save_pictures(experiment, generator, params, first, folder):
+    """Writes grid.png of the `first` images and the others that were asked for; returns their names."""
+    config, names = experiment.config, ["grid.png"]
+    save_picture(first[:GRID] if first.ndim == 4 else first, os.path.join(folder, names[0]))
+    if config.sampling.trajectory:
+        pictures.save_trajectories(experiment, generator.conditions, params, folder)
+        names += ["denoise.png", "progressive.png"]
+    low_res = generator.conditions(np.arange(min(len(first), pictures.PAIRS))).get("low_res")
+    if low_res is not None:
+        names.append("pairs.png")
+        pictures.save_pairs(low_res, first[: len(low_res)], os.path.join(folder, names[-1]), config.data.centered)
+    return names
 
 
 def describe(experiment):
     """What decides the samples, for the record."""
     config = experiment.config
+    data, super_resolution = config.data, config.model.get("super_resolution", False)
+    low_res = {"low_res": data.low_res_path or f"{data.dataset} {config.eval.image_split}"} if super_resolution else {}
     rate = {"ema_rate": ema_rates(config)[0]} if config.eval.params == "ema" else {}
     return {
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
         "seed": config.seed,
         "params": config.eval.params,
         **rate,
-        "sampling": config.sampling.to_dict(),
+        "sampling": {key: value for key, value in config.sampling.to_dict().items() if key != "trajectory"},
         "sde": config.sde.to_dict(),
         "model": config.model.to_dict(),
+        **low_res,
         "batch_size": config.eval.batch_size,
         "rounding": ROUNDING_RULE,
         "versions": versions(),
@@ -91,10 +122,10 @@ def recorded_nfe(folder, generator, params):
     return nfe or generator.nfe
 
 
-def progress(items, text):
+def progress(items, text, total=None):
     """`items` with a bar on a terminal, where tqdm is installed."""
     try:
         from tqdm import tqdm
     except ImportError:
         return items
-    return tqdm(items, desc=text, unit="batch", disable=None)
+    return tqdm(items, desc=text, total=total, unit="batch", disable=None)

@@ -33,6 +33,11 @@ def velocity(sde, eps_fn, t, u):
     return blocks.apply(sde.F(t), u[None])[0], -0.5 * pull
 
 
+def of_image(eps_fn, i):
+    """eps_fn of image i alone: of what a network is told of a batch, its own part (see models.guidance.Bound)."""
+    return eps_fn.of_image(i) if hasattr(eps_fn, "of_image") else eps_fn
+
+
 def solve(rate, state, times, rtol, atol):
     """The solution of d state/dt = rate(t, state) for one image from times[0], and the number of evaluations of rate.
 
@@ -61,7 +66,8 @@ def solve(rate, state, times, rtol, atol):
 def follow(sde, eps_fn, u, times, rtol, atol):
     """States u (B, ...) carried along the flow from times[0]: (states at times[1:] (N, B, ...), evaluations (B,))."""
 
-    def one(u):
-        return solve(lambda t, u: sum(velocity(sde, eps_fn, t, u)), u, times, rtol, atol)
+    def one(i, u):
+        own = of_image(eps_fn, i)
+        return solve(lambda t, u: sum(velocity(sde, own, t, u)), u, times, rtol, atol)
 
-    return jax.vmap(one, out_axes=(1, 0))(u)
+    return jax.vmap(one, out_axes=(1, 0))(jnp.arange(len(u)), u)

@@ -94,7 +94,8 @@ class Likelihood:
 
     def __call__(self, eps_fn, key, u_0):
         keys = example_keys(key, len(u_0))
-        latent, change, nfe = jax.vmap(lambda key, u: self._solve(eps_fn, key, u))(keys, u_0)
+        solve = jax.vmap(lambda i, key, u: self._solve(flow.of_image(eps_fn, i), key, u))
+        latent, change, nfe = solve(jnp.arange(len(u_0)), keys, u_0)
         return Density(latent, self.sde.prior_logp(latent) + change, nfe)
 
 

@@ -1,0 +1,45 @@
+"""The images of config.eval.image_split for modes eval, encode and interpolate: in batches of one size, with keys."""
+
+import jax
+import numpy as np
+
+from data import pipeline
+from training import parallel
+
+
+def first_images(experiment, n):
+    """The first n examples of the split: {"image" (n, ...) as the data set delivers them, "label" (n,), "index"}."""
+    source = experiment.dataset(experiment.config.eval.image_split)
+    n = min(n, len(source))
+    return next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))
+
+
+def number_of_images(experiment):
+    """config.eval.num_images, where 0 and more than there are stand for the whole split."""
+    available = len(experiment.dataset(experiment.config.eval.image_split))
+    return min(experiment.config.eval.num_images or available, available)
+
+
+def batch_size(experiment):
+    """config.eval.batch_size, or less where there are fewer images. ValueError if devices cannot share it."""
+    config, devices = experiment.config, jax.device_count()
+    parallel.check_batch(config.eval.batch_size, "config.eval.batch_size")
+    return min(config.eval.batch_size, -(-number_of_images(experiment) // devices) * devices)
+
+
+def fixed_batches(experiment):
+    """(batch as in `first_images`, how many rows count) for all images: the last is filled up with images it holds."""
+    config, total, size = experiment.config, number_of_images(experiment), batch_size(experiment)
+    source = experiment.dataset(config.eval.image_split)
+    for k, batch in enumerate(pipeline.one_pass(source, size, num_workers=config.data.num_workers)):
+        kept = min(size, total - k * size)
+        if kept <= 0:
+            return
+        rows = np.arange(size) % kept
+        yield {key: values[rows] for key, values in batch.items()}, kept
+
+
+def keys_of(seed, index, repeat):
+    """Three keys for each image (B, 3): image and repeat decide them, not the batch."""
+    key = jax.random.fold_in(jax.random.key(seed), repeat)
+    return jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), 3))(index)

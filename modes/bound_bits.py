@@ -1,0 +1,112 @@
+"""Bits per dimension by the variational bound of the discrete chain, for --mode=eval (see sde_lib.variational).
+
+The reverse steps are those of sampling.method=ddpm: the network's own prediction and variance, config.sampling's
+respacing, variance and clip_denoised in their place where they are set. All steps of the chain count, whatever
+sampling.nfe is. It is the evaluation of improved DDPM (arXiv:2102.09672).
+"""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data import transforms
+from evaluation.atomic import atomic_write
+from evaluation.curves import save_curves
+from modes.batches import keys_of
+from samplers.ancestral import Ancestral
+from sde_lib.variational import bound
+from training import parallel
+from training.conditions import make_conditions
+
+CURVES = {"bits": "L_i, bits/dim", "x_0_mse": "mean square error of x_0", "eps_mse": "mean square error of eps"}
+
+
+class BoundBits:
+    """add: counts the images of a batch. finish: writes bound.npz and bound.png. ValueError where there is no bound.
+
+    bound.npz: total and prior (images,) in bits/dim; step (n,), the kept steps of the chain, with means over the images
+    of bits (the terms L_i in bits/dim), x_0_mse and eps_mse, (n,) each.
+    """
+
+    def __init__(self, experiment):
+        self.config = config = experiment.config
+        check(experiment)
+        sampling = config.sampling
+        self.respacing, self.variance = sampling.respacing or "", sampling.variance or experiment.eps_net.variance
+        self.clip = sampling.clip_denoised is None or sampling.clip_denoised
+        self.sampler = Ancestral(experiment.sde, respacing=self.respacing)
+        self.total, self.prior, self.sums = [], [], 0.0
+        self._terms = parallel.parallel(self.terms_function(experiment.eps_net))
+
+    def terms_function(self, eps_net):
+        """(params, batch) -> (Terms of every step (B, n), prior term (B,))."""
+        config, chain, conditions = self.config, self.sampler.chain, make_conditions(self.config)
+
+        def terms(params, batch):
+            x_0 = transforms.to_model_range(batch["image"])
+            eps_fn = eps_net.bind(params, conditions(batch, x_0, None))
+
+            def reverse(x, i):
+                output, meaning = self.sampler.prediction(eps_fn, x, i)
+                return chain.reverse(output, x, i, meaning, self.variance, self.clip)
+
+            found, prior = bound(chain, reverse, keys_of(config.seed, batch["index"], 0)[:, 0], x_0)
+            return jax.tree.map(jnp.transpose, found), prior
+
+        return terms
+
+    def add(self, params, batch, kept):
+        """Counts the first `kept` images of a sharded batch."""
+        terms, prior = jax.tree.map(lambda a: parallel.unshard(a)[:kept].astype(float), self._terms(params, batch))
+        self.total.append(terms.bits.sum(1) + prior)
+        self.prior.append(prior)
+        self.sums = self.sums + np.stack(terms).sum(1)
+
+    def finish(self, folder):
+        """Fields of the report."""
+        total, prior = np.concatenate(self.total), np.concatenate(self.prior)
+        step, means = self.sampler.chain.timestep_map, dict(zip(CURVES, self.sums / len(total), strict=True))
+        with atomic_write(os.path.join(folder, "bound.npz")) as file:
+            np.savez_compressed(file, total=total, prior=prior, step=step, **means)
+        panels = {title: means[key] for key, title in CURVES.items()}
+        save_curves(os.path.join(folder, "bound.png"), step, panels, "step of the chain")
+        return {
+            "bits_per_dim": float(total.mean()),
+            "standard_error": float(total.std() / np.sqrt(len(total))),
+            "quantity": "variational bound on the bits of 8-bit images",
+            "decoder": float(means["bits"][0]),
+            "divergences": float(means["bits"][1:].sum()),
+            "prior": float(prior.mean()),
+            "x_0_mse": float(means["x_0_mse"].mean()),
+            "eps_mse": float(means["eps_mse"].mean()),
+            "nfe": len(step),
+            "respacing": self.respacing,
+            "variance": self.variance,
+            "clip_denoised": self.clip,
+            "warning": "",
+        }
+
+    def summary(self, report):
+        """The bits with what they are, for people."""
+        parts = ", ".join(f"{key} {report[key]:.4f}" for key in ("decoder", "divergences", "prior"))
+        return (
+            f"{report['bits_per_dim']:.4f} +- {report['standard_error']:.4f} bits/dim ({report['quantity']}: {parts}), "
+            f"{report['variance']} variance, nfe {report['nfe']}"
+        )
+
+
+def check(experiment):
+    """ValueError for what has no such bound."""
+    config = experiment.config
+    if not Ancestral.processes.accept(experiment.sde):
+        raise ValueError(
+            f"config.eval.likelihood='bound' is for processes with {Ancestral.processes.name}, which "
+            f"config.sde.name={config.sde.name!r} does not have; use config.eval.likelihood=flow"
+        )
+    if len(experiment.shape) != 3 or not config.data.centered:
+        raise ValueError(
+            "config.eval.likelihood='bound' is for 8-bit images with config.data.centered=True; "
+            "use config.eval.likelihood=flow"
+        )

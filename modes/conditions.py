@@ -1,0 +1,92 @@
+"""What a conditional network is told of each image that is sampled: its class and its low-resolution image.
+
+Low-resolution images come from config.data.low_res_path, or are block means of the images of config.eval.image_split;
+sample i is made from image i, over again from the first where there are more samples. An .npz is read as ADM writes
+samples (arr_0 and, with classes, arr_1), so that the samples of one network are what the next one enlarges.
+Classes are those that config.sampling.labels names, "3,5" or "" for all of them, in turn; for super-resolution ""
+stands for the classes of the low-resolution images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data import transforms
+from data.folder import folder_source
+from data.source import ArraySource
+from evaluation.images import read_archive
+from training.conditions import block_means
+
+
+class Conditions:
+    """conditions(index (B,)) -> {"label" (B,) int32, "low_res" (B, h, w, C) float32}: what the network takes of them.
+
+    Host arrays; index are the numbers of the samples. ValueError for labels that the network does not know or needs
+    and for low-resolution images that do not fit.
+    """
+
+    def __init__(self, experiment):
+        config = experiment.config
+        self.classes, self.centered = config.model.get("num_classes", 0), config.data.centered
+        super_resolution = config.model.get("super_resolution", False)
+        if config.data.low_res_path and not super_resolution:
+            raise ValueError("config.data.low_res_path is for networks with config.model.super_resolution=True")
+        self.source = low_res_source(experiment) if super_resolution else None
+        self.shrink = 0 if config.data.low_res_path else config.data.low_res_size
+        self.chosen = self._chosen(config.sampling.labels)
+
+    def __call__(self, index):
+        told = {"label": self.labels(index)} if self.classes else {}
+        if self.source is not None:
+            images = np.stack([self.source[int(i % len(self.source))]["image"] for i in index])
+            x = np.asarray(transforms.to_model_range(images, centered=self.centered))
+            told["low_res"] = block_means(x, self.shrink) if self.shrink else x
+        return told
+
+    def labels(self, index):
+        """The classes (B,) int32; for a network of classes."""
+        if self.chosen is None:
+            return np.array([self.source[int(i % len(self.source))]["label"] for i in index], np.int32)
+        return self.chosen[index % len(self.chosen)]
+
+    def _chosen(self, text):
+        """The classes to take in turn (n,) int32; None for those of the low-resolution images."""
+        if not text and self.source is not None and self.classes:
+            if self.source.num_classes != self.classes:
+                raise ValueError(
+                    f"{self.source.name} has {self.source.num_classes} classes and the network {self.classes}: name "
+                    "those of the low-resolution images by config.sampling.labels"
+                )
+            return None
+        if text and not self.classes:
+            raise ValueError("config.sampling.labels needs a class-conditional network: config.model.num_classes")
+        try:
+            chosen = np.array([int(part) for part in text.split(",")] if text else range(self.classes), np.int32)
+        except ValueError as error:
+            raise ValueError(f"config.sampling.labels={text!r} must be class numbers like 3,5") from error
+        if not ((chosen >= 0) & (chosen < self.classes)).all():
+            raise ValueError(f"config.sampling.labels={text!r} must lie in 0 to {self.classes - 1}")
+        return chosen
+
+
+def low_res_source(experiment):
+    """The images of config.data.low_res_path at low resolution, or those of config.eval.image_split at full size."""
+    data = experiment.config.data
+    if not data.low_res_path:
+        return experiment.dataset(experiment.config.eval.image_split)
+    height, width, channels = experiment.shape
+    wanted = data.low_res_size, data.low_res_size * width // height, channels
+    if not data.low_res_path.endswith(".npz"):
+        read = {"path": data.low_res_path, "image_size": wanted[:2], "num_channels": channels}
+        return folder_source(ConfigDict(read), "train")
+    images, labels = read_archive(Path(data.low_res_path).expanduser())
+    if images.shape[1:] != wanted:
+        raise ValueError(
+            f"config.data.low_res_path={data.low_res_path!r} holds images of {images.shape[1:]}, the network takes "
+            f"{wanted} (config.data.low_res_size)"
+        )
+    if labels is None:
+        return ArraySource(data.low_res_path, "train", images, np.zeros(len(images)), 0)
+    classes = max(experiment.config.model.get("num_classes", 0), int(labels.max()) + 1)
+    return ArraySource(data.low_res_path, "train", images, labels, classes)

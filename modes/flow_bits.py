@@ -1,0 +1,121 @@
+"""Bits per dimension by the probability flow, for --mode=eval.
+
+Images are dequantised as score_sde does: grey level v of 256 is x = (v + U(0, 1)) / 256, scaled to the range of the
+model, so that -log2 of the width of a level (2 / 256 or 1 / 256) is added to the bits of the density of x. In the mean
+this bounds the bits of the discrete images; for CLD the draw of v makes it a bound as well (see samplers.likelihood).
+Points are not quantised: their bits are those of the density.
+
+Of K > 1 draws the mean of log w_k, w_k = p(x + u_k, v_k) / q(u_k, v_k), is the usual bound, and log (1/K) sum_k w_k one
+that is never looser and approaches the bits of the discrete images (arXiv:1509.00519): the difference is what
+dequantisation costs. All draws of an image share the probe of the trace, whose error is then common to them: noise of
+its own in each term would pass for likelihood.
+"""
+
+import os
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import logsumexp
+
+from data import transforms
+from evaluation.atomic import atomic_write
+from modes.batches import keys_of
+from modes.latents import arrived, flow_begin
+from samplers.likelihood import Likelihood, bits_per_dim, complete
+from training import parallel
+from training.conditions import make_conditions
+
+GREY_LEVELS = 256
+
+
+class FlowBits:
+    """add: counts the images of a batch. finish: writes bits_per_dim.npy (images, repeats)."""
+
+    def __init__(self, experiment):
+        self.experiment, self.bits, self.nfe = experiment, [], 0
+        self.size, self.width = int(np.prod(experiment.shape)), level_width(experiment)
+        self._bits = self._mapped()
+
+    def _mapped(self):
+        """(params, batch, repeat) -> (bits per dimension, evaluations) of each image."""
+        experiment, config, sde = self.experiment, self.experiment.config, self.experiment.sde
+        likelihood = Likelihood(
+            sde,
+            t_min=flow_begin(experiment),
+            estimator=config.eval.bpd_estimator,
+            tolerance=config.eval.flow_tolerance,
+        )
+        conditions, centered = make_conditions(config), config.data.centered
+
+        def bits(params, batch, repeat):
+            dequantize, add, _ = jnp.moveaxis(keys_of(config.seed, batch["index"], repeat), 1, 0)
+            probe = keys_of(config.seed, batch["index"], 0)[:, 2]
+            told = conditions(batch, transforms.to_model_range(batch["image"], centered=centered), None)
+            x = transforms.to_model_range(batch["image"], centered=centered, dequantize_keys=dequantize)
+            u_0, log_q = complete(sde, add, x)
+            density = likelihood(experiment.eps_net.bind(params, told), probe, u_0)
+            return bits_per_dim(density.logp - log_q, self.size, self.width), density.nfe
+
+        return parallel.parallel(bits)
+
+    def add(self, params, batch, kept):
+        """Counts the first `kept` images of a sharded batch."""
+        repeats = []
+        for repeat in range(self.experiment.config.eval.bpd_repeats):
+            values, nfe = arrived(*self._bits(params, batch, parallel.replicate(np.int32(repeat))))
+            repeats.append(values[:kept])
+            self.nfe = max(self.nfe, nfe)
+        self.bits.append(np.stack(repeats, axis=1))
+
+    def finish(self, folder):
+        """Fields of the report."""
+        config, bits = self.experiment.config, np.concatenate(self.bits)
+        with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
+            np.save(file, bits)
+        repeats = config.eval.bpd_repeats
+        tighter = {"bits_per_dim_importance": float(importance(bits, self.size).mean())} if repeats > 1 else {}
+        return {
+            "bits_per_dim": float(bits.mean()),
+            **tighter,
+            "standard_error": float(bits.mean(1).std() / np.sqrt(len(bits))),
+            "std_of_repeats": float(bits.mean(0).std()),
+            "quantity": self.quantity(),
+            "offset": float(-np.log2(self.width)),
+            "estimator": config.eval.bpd_estimator,
+            "repeats": repeats,
+            "nfe": self.nfe,
+            "t_min": flow_begin(self.experiment),
+            "tolerance": config.eval.flow_tolerance,
+            "warning": warning(config, len(self.experiment.shape)),
+        }
+
+    def quantity(self):
+        """What the bits are of."""
+        words = ["log density of points" if len(self.experiment.shape) == 1 else "uniformly dequantised images"]
+        return ", ".join(words + ["bound on x by log p(x, v) - log q(v)"] * (self.experiment.sde.k > 1))
+
+    def summary(self, report):
+        """The bits with what they are, for people."""
+        text = f"{report['bits_per_dim']:.4f} +- {report['standard_error']:.4f} bits/dim ({report['quantity']}), "
+        if report["repeats"] > 1:
+            text += f"{report['bits_per_dim_importance']:.4f} by importance weighting of K={report['repeats']} draws, "
+        return text + f"{report['estimator']} trace, nfe {report['nfe']}"
+
+
+def importance(bits, dimensions):
+    """Bits per dimension (images, K) of K draws -> those of the mean of their weights (images,)."""
+    nats = dimensions * np.log(2)
+    return -(logsumexp(-bits.astype(np.float64) * nats, axis=1) - np.log(bits.shape[1])) / nats
+
+
+def level_width(experiment):
+    """Width of a grey level in the range of the model; 1 for points, which are not quantised."""
+    span = 2 if experiment.config.data.centered else 1
+    return span / GREY_LEVELS if len(experiment.shape) == 3 else 1.0
+
+
+def warning(config, axes):
+    """Empty for points, and for networks that were trained on what is evaluated."""
+    if axes == 1 or config.data.uniform_dequantization:
+        return ""
+    return "trained without data.uniform_dequantization: the density at the dequantised images is not what was learned"
