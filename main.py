@@ -9,7 +9,7 @@ Modes
     fid        score the images in --result_folder against reference statistics
     check      sample, then fid
     fid_stats  make reference statistics of the data set, into the file --result_folder
-    eval       training loss by time, and bits per dimension by the probability flow, of eval.image_split
+    eval       loss by time and bits per dimension (probability flow or variational bound) of eval.image_split
     encode     images -> latents -> images along the probability flow, with the error of the reconstruction
     interpolate  a grid of images between pairs of images
     export     write the parameters of a checkpoint as safetensors, into --result_folder

@@ -23,10 +23,10 @@ SPACINGS = {"linspace": {}, "karras": {"use_karras_sigmas": True}}
 def mixture_eps(x, alpha_bar, means, variances):
     """eps of the mixture at noise level alpha_bar: sqrt(1 - alpha_bar) sum_m p(m | x) (x - a mean_m) / P_m."""
     P = alpha_bar * variances + 1 - alpha_bar
-    gap = x[:, None] - alpha_bar**0.5 * means
-    logits = -0.5 * (gap**2).sum(-1) / P - 0.5 * x.shape[1] * torch.log(P)
-    pull = torch.softmax(logits, 1)[..., None] * gap / P[:, None]
-    return (1 - alpha_bar) ** 0.5 * pull.sum(1)
+    centres = alpha_bar**0.5 * means
+    square = (x**2).sum(1, keepdim=True) - 2 * x @ centres.T + (centres**2).sum(1)
+    pull = torch.softmax(-0.5 * square / P - 0.5 * x.shape[1] * torch.log(P), 1) / P
+    return (1 - alpha_bar) ** 0.5 * (x * pull.sum(1, keepdim=True) - pull @ centres)
 
 
 def level(scheduler, index):

@@ -44,12 +44,14 @@ SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
     # What the network's output means: eps | score (score_sde's VE) | x_0 | v | previous (mean of the step before, on a
-    # discrete chain) | edm | velocity (CLD-SGM).
+    # discrete chain) | edm | velocity (CLD-SGM) | direct (DDDM).
     "prediction": "eps",
     # Variance of the reverse steps of a discrete chain: fixed_small | fixed_large | learned_range | learned (the latter
     # two need a network with learn_sigma).
     "variance": "fixed_large",
     "rescale_timesteps": False,  # discrete chain: labels from 0 to 1000 whatever sde.num_steps
+    "num_scales": 1000,  # states of the discrete chain (training.continuous = False, or prediction = direct)
+    "context_noise": 0.0,  # direct: share of noise in what the network is told of the earlier estimate, 0 to 1
     "sigma_data": 0.5,  # edm: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
 }
@@ -69,7 +71,6 @@ CONVOLUTIONAL = NETWORK | {
     "scale_by_sigma": False,  # divide the output by sigma (VE)
     "sigma_min": 0.01,  # with num_scales: noise levels of integer labels, where scale_by_sigma needs them
     "sigma_max": 50.0,
-    "num_scales": 1000,  # states of the discrete chain (training.continuous = False)
 }
 EMBEDDING = {
     "embedding_type": "positional",  # positional | fourier (of the logarithm of the label)
@@ -115,11 +116,12 @@ MODEL = {
         "num_classes": 0,  # 0: not conditioned on a class
         "learn_sigma": False,  # twice the output channels, for variance = learned_range or learned
         "super_resolution": False,  # conditioned on a low-resolution image
-        "cross_attention": False,  # attention blocks see a second image
+        "cross_attention": False,  # attention blocks see a second image (DDDM: the earlier estimate)
+        "concat": False,  # the second image is stacked onto the input
         "dtype": "float32",  # of convolutions and products: float32 | bfloat16
         "remat": False,  # recompute activations in the backward pass
     },
-    "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "dropout": 0.0},
+    "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "dropout": 0.0, "concat": False},
 }
 
 
@@ -163,6 +165,7 @@ def data():
         "centered": True,  # images in [-1, 1]; False: [0, 1], and the network maps them to [-1, 1]
         "uniform_dequantization": False,  # add U(0, 1) / 256 to the grey levels in training
         "low_res_size": 0,  # height of the low-resolution images for super-resolution; 0: none
+        "low_res_path": "",  # sampling: folder, zip or npz of them; "": made from the images of eval.image_split
         "num_workers": 4,  # processes that decode images which do not fit into memory
     }
 
@@ -170,8 +173,14 @@ def data():
 def training():
     """Keys of the training loop and its objective."""
     return {
-        "objective": "dsm",  # denoising score matching (CLD: hybrid); discrete chains: simple | hybrid | vlb
-        "loss": "mse",  # simple: mse | l1 | huber
+        "objective": "dsm",  # denoising score matching (CLD: hybrid); discrete chains: simple | hybrid | vlb; dddm
+        "loss": "mse",  # simple: mse | l1 | huber; dddm: mse | pseudo_huber | adaptive_pseudo_huber | pseudo_lpips
+        "loss_c": 1.4e-4,  # dddm: c of the pseudo losses
+        "lpips_net": "vgg",  # pseudo_lpips: vgg | alex
+        "lpips_path": "",  # folder of its weights; "": environment variable, cache or download
+        "memory": "auto",  # dddm, where the estimates of the images are kept: device | host | auto (by size)
+        "memory_dtype": "float16",  # float16 | bfloat16 | float32
+        "guide_floor": 0.0,  # dddm: the weight of the images themselves does not fall below this
         "vlb_weight": 1e-3,  # hybrid: weight of the variational bound in bits/dim
         "timestep_sampler": "uniform",  # simple, hybrid, vlb: uniform | loss_second_moment
         "label_dropout": 0.0,  # share of images trained on without their class, for guidance
@@ -190,6 +199,8 @@ def training():
         "keep_checkpoints": 2,  # how many of the latter are kept
         "snapshot_sampling": True,
         "snapshot_sampling_batch": 64,  # images of the grid
+        "snapshot_nfe": (),  # numbers of evaluations, each with its grid; (): sampling.nfe
+        "snapshot_fid": 0,  # images of a distance at every snapshot, in the features of eval.extractor; 0: none
     }
 
 
@@ -224,7 +235,7 @@ def sampling():
         "respacing": placeholder(str),  # ddpm, ddim: steps kept, see sde_lib.respacing: 250 | 10,15,20 | ddim50 ...
         "variance": placeholder(str),  # ddpm: in place of model.variance
         "eta": placeholder(float),  # ddim: 0 is deterministic, 1 is ddpm with the small variance
-        "clip_denoised": placeholder(bool),  # ddpm, ddim: predicted images to [-1, 1] at every step
+        "clip_denoised": placeholder(bool),  # ddpm, ddim, fixed_point: images to [-1, 1] at every step
         "lambda_coef": placeholder(float),  # stochastic methods: 0 is the ODE, 1 the usual reverse SDE
         "rk_method": placeholder(str),  # rho_rk: 1euler | 2heun | 3kutta | 4rk
         "atol": placeholder(float),  # ode: absolute tolerance
@@ -254,7 +265,8 @@ def evaluation():
         "held_out": False,  # also report the distance of the test images to the statistics
         "image_split": "test",  # modes eval, encode and interpolate: which images
         "num_images": 0,  # mode eval: the first of them; 0: all
+        "likelihood": "",  # mode eval: flow | bound (of the discrete chain); "": bound for objectives of the chain
         "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)
-        "bpd_repeats": 1,  # draws of dequantisation, probe and velocity per image
+        "bpd_repeats": 1,  # flow: draws of dequantisation and velocity per image
         "flow_tolerance": 1e-5,  # relative and absolute, of the steps along the probability flow in these modes
     }

@@ -76,13 +76,15 @@ class Decode:
     rows: Rows
 
     def __call__(self, k: int) -> Batch:
-        index = self.order(self.rows(k))
+        n = self.rows(k)
+        index = self.order(n)
         images, labels = zip(*(self.source.read(int(i)) for i in index), strict=True)
-        return as_batch(np.stack(images), np.array(labels), index)
+        return as_batch(np.stack(images), np.array(labels), index, n // self.order.length)
 
 
-def as_batch(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Batch:
-    return {"image": images, "label": labels.astype(np.int32), "index": index.astype(np.int32)}
+def as_batch(images: np.ndarray, labels: np.ndarray, index: np.ndarray, epoch: np.ndarray) -> Batch:
+    numbers = {"label": labels, "index": index, "epoch": epoch}
+    return {"image": images} | {name: values.astype(np.int32) for name, values in numbers.items()}
 
 
 def batches(
@@ -99,7 +101,8 @@ def batches(
     """Endless batches for training, from global position `start`.
 
     batch_size: of all processes together. num_workers: decoding processes when the source does not fit in
-    memory; 0 decodes in threads. Yields {"image": (b, *shape), "label": (b,) int32, "index": (b,) int32}.
+    memory; 0 decodes in threads. Yields {"image": (b, *shape), "label": (b,) int32, "index": (b,) int32,
+    "epoch": (b,) int32}.
     Raises ValueError if the batch does not divide by the processes.
     """
     if batch_size < 1 or batch_size % process_count:
@@ -128,8 +131,9 @@ def read_batches(source: Source, order: Order, rows: Rows, number: int | None, n
     images, labels = arrays
     k = 0
     while number is None or k < number:
-        index = order(rows(k))
-        yield as_batch(images[index], labels[index], index)
+        n = rows(k)
+        index = order(n)
+        yield as_batch(images[index], labels[index], index, n // order.length)
         k += 1
 
 

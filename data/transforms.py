@@ -15,10 +15,14 @@ ROUNDING_RULE = "clip to the range, scale to [0, 255], round to nearest (ties to
 """The rule of `to_uint8` in words, for reports. Truncating 2 (v / 255) - 1 instead would shift 63 of 256 levels."""
 
 
-def random_flip(keys: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirror each image left to right with probability 1/2. keys (B,) typed; images (B, H, W, C), any dtype."""
-    flip = jax.vmap(jax.random.bernoulli)(keys)
-    return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
+def draw_flips(keys: jax.Array) -> jax.Array:
+    """Which images are mirrored, (B,) bool, each with probability 1/2. keys (B,) typed."""
+    return jax.vmap(jax.random.bernoulli)(keys)
+
+
+def flip(images: jax.Array, flips: jax.Array) -> jax.Array:
+    """Images (B, H, W, C) of any dtype, mirrored left to right where flips (B,); its own inverse."""
+    return jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
 
 
 def to_model_range(images: jax.Array, centered: bool = True, dequantize_keys: jax.Array | None = None) -> jax.Array:

@@ -1,6 +1,7 @@
 """Checkpoints of other projects, and our own, as parameters for our networks.
 
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
+    estimates(path) -> what a file of DDDM remembers of its training images
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
 file contains is executed. The parameters must fit the config exactly: every name, every shape.
@@ -56,6 +57,11 @@ def report(path, config, params="ema", *, shape=None, k=None) -> str:
     if not mismatch:
         return f"{first}; all names and shapes fit the config"
     return "\n".join([first, f"does not fit the config: {mismatch.summary()}", *mismatch.lines()])
+
+
+def estimates(path) -> np.ndarray | None:
+    """What a file of DDDM remembers of its training images, (N, H, W, C) in their order; None for other files."""
+    return improved_diffusion.estimates(Path(path)) if FORMATS[detect(path)] is improved_diffusion else None
 
 
 def detect(path) -> str:

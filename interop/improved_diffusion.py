@@ -1,8 +1,8 @@
 """Files of improved-diffusion, guided-diffusion and DDDM (.pt): the parameters of one U-Net by name, nothing else.
 
 Raw parameters (model*.pt) and averages (ema_<rate>_*.pt) are separate files of the same format, so the file decides
-which of them is read. DDDM's files also hold the running estimates of its training images, `x_bar` (images, C, H, W);
-they are no parameters and are left out.
+which of them is read. DDDM's files also hold the running estimates of its training images, `x_bar` (images, C, H, W):
+`estimates` reads them, for training to go on with; they are no parameters.
 """
 
 from pathlib import Path
@@ -28,3 +28,11 @@ def read(path: Path, config, params: str) -> Published:
     """The parameters; `params` makes no difference (see above)."""
     state = {name: tensor for name, tensor in torch_files.read(path).items() if name != ESTIMATES}
     return Published(unet_names.rename(torch_files.arrays(path, state)))
+
+
+def estimates(path: Path):
+    """x_bar as (images, H, W, C) float32, or None where the file has none."""
+    state = torch_files.read(path)
+    if ESTIMATES not in state:
+        return None
+    return torch_files.arrays(path, {ESTIMATES: state[ESTIMATES]})[ESTIMATES].transpose(0, 2, 3, 1)

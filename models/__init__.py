@@ -14,22 +14,34 @@ from models.unet import UNet
 
 MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "unet": UNet, "mlp": MLP}
 
-BORDER = frozenset({"name", "ema_rate", "mixed_score", "prediction", "sigma_data", "variance", "rescale_timesteps"})
-"""Keys of config.model that are not the network's own: name, averaging of weights, meaning of the output."""
+BORDER = frozenset(
+    {
+        "name",
+        "ema_rate",
+        "mixed_score",
+        "prediction",
+        "sigma_data",
+        "variance",
+        "rescale_timesteps",
+        "num_scales",
+        "context_noise",
+    }
+)
+"""Keys of config.model that a network need not have: name, averaging of weights, meaning of the output, its chain."""
 
 
 def create_model(config: ml_collections.ConfigDict) -> nn.Module:
     """The network of config.model: `name` picks it from MODELS, every other key is one of its fields.
 
-    Keys in BORDER are skipped, absent fields keep their defaults, lists become tuples, and `centered` comes
-    from config.data.centered if the network has that field. ValueError for an unknown name or key.
+    Keys in BORDER that it has no field for are skipped, absent fields keep their defaults, lists become tuples, and
+    `centered` comes from config.data.centered if the network has that field. ValueError for an unknown name or key.
     """
     name = config.model.name
     if name not in MODELS:
         raise ValueError(f"model.name={name!r} is unknown{_did_you_mean(name, MODELS)}; valid names: {_listed(MODELS)}")
     module = MODELS[name]
     fields = {f.name for f in dataclasses.fields(module)} - {"parent", "name"}
-    values = {key: value for key, value in config.model.items() if key not in BORDER}
+    values = {key: value for key, value in config.model.items() if key in fields or key not in BORDER}
     for key in values:
         if key not in fields:
             raise ValueError(

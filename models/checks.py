@@ -29,3 +29,10 @@ def check_labels(network: str, x: jax.Array, labels: jax.Array) -> None:
     """Raise ValueError unless there is one time label per example."""
     if labels.shape != x.shape[:1]:
         raise ValueError(f"{network}: expects one time label per example, shape {x.shape[:1]}, got {labels.shape}")
+
+
+def present(network: str, name: str, value: jax.Array | None, x: jax.Array, initializing: bool) -> jax.Array:
+    """The condition `value`; x in its place when parameters are made without one. ValueError where it is missing."""
+    if value is None and not initializing:
+        raise ValueError(f"{network}: {name} is missing: this network is conditioned on an image")
+    return x if value is None else value

@@ -8,6 +8,7 @@
     prediction "previous"  f is the mean of the step before on the discrete chain (see sde_lib.chain)
     prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
     prediction "velocity"   eps from the velocity half of f, see below          (CLD-SGM's networks, arXiv:2112.07068)
+    prediction "direct"  no eps: f, told an earlier estimate of x_0 as well, makes another, see `estimate`   (DDDM)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
@@ -31,6 +32,7 @@ import numpy as np
 
 from models.guidance import Bound
 from sde_lib import LinearSDE, blocks
+from sde_lib.base import normal_per_example
 from sde_lib.chain import chain_of, split_output
 
 
@@ -39,6 +41,7 @@ class EpsNet:
     """A module and a process joined. chain: 0 for labels of continuous time, else the number of states N.
 
     label_scale: factor of the labels. variance: of the chain's reverse steps, one of sde_lib.chain.VARIANCES.
+    context_noise: see `told`.
     ValueError for an unknown prediction, or one that the process does not allow.
     """
 
@@ -50,6 +53,7 @@ class EpsNet:
     chain: int = 0
     label_scale: float = 1.0
     variance: str = "fixed_large"
+    context_noise: float = 0.0
 
     def __post_init__(self):
         if self.prediction not in PREDICTIONS:
@@ -74,12 +78,39 @@ class EpsNet:
         keys (B,): one per example, for dropout; None: no dropout. condition: further keyword arguments of the network,
         each (B, ...).
         """
-        label = self.sde.chain_label(t, self.chain) if self.chain else self.sde.label(t)
         train = False if keys is None else keys
-        f = self.module.apply(
-            {"params": params}, self.sde.to_image(u), self.label_scale * label, train=train, **(condition or {})
-        )
+        f = self.module.apply({"params": params}, self.sde.to_image(u), self.label(t), train=train, **(condition or {}))
         return self.sde.from_image(f)
+
+    def label(self, t):
+        """What the network is told at times t (B,), the same shape."""
+        if self.prediction == "direct":
+            first, second = self.sde.chain_time(np.arange(2.0), self.chain)
+            return self.label_scale * jnp.round((t - first) / (second - first))
+        return self.label_scale * (self.sde.chain_label(t, self.chain) if self.chain else self.sde.label(t))
+
+    @property
+    def steps(self):
+        """Number of states of the chain."""
+        return self.chain if self.sde.betas is None else len(self.sde.betas)
+
+    def told(self, x_hat, fraction, keys):
+        """What a DDDM network is told of the estimates x_hat (B, ...): sqrt(1 - s^2) x_hat + s z, z ~ N(0, I).
+
+        s = context_noise * fraction, fraction (B,) in [0, 1]; keys (B,): of z. The paper's method has s = 0.
+        """
+        if not self.context_noise:
+            return x_hat
+        s = (self.context_noise * fraction).reshape(-1, *(1,) * (x_hat.ndim - 1))
+        return jnp.sqrt(1 - s**2) * x_hat + s * normal_per_example(keys, x_hat.shape)
+
+    def estimate(self, output, u, t):
+        """DDDM's map from u at times t (B,) to its image (arXiv:2405.13540), the shape of u: x - F or k x + (1 - k) F.
+
+        output: F, what the network makes of (u, t) with what it is `told` as its `context`.
+        """
+        skip, out = self.sde.direct(t)
+        return blocks.apply(skip, u) + blocks.apply(out, output)
 
     def to_eps(self, f, u, t):
         """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""
@@ -103,6 +134,12 @@ class EpsNet:
     def _previous(self, f, u, t):
         step = jnp.round(self.sde.label(t)).astype(int)
         return self._x_0(lambda u: chain_of(self.sde).predicted_x_0("previous", f(u), u, step), u, t)
+
+    def _direct(self, f, u, t):
+        raise ValueError(
+            "a network with config.model.prediction='direct' gives no eps: train it with "
+            "config.training.objective=dddm and sample from it with config.sampling.method=fixed_point"
+        )
 
     def _edm(self, f, u, t):
         skip, out, scale = self.preconditioning(t)
@@ -151,6 +188,7 @@ PREDICTIONS = {
     "x_0": EpsNet._x_0,
     "v": EpsNet._v,
     "previous": EpsNet._previous,
+    "direct": EpsNet._direct,
     "edm": EpsNet._edm,
     "velocity": EpsNet._velocity,
 }
@@ -158,14 +196,16 @@ PREDICTIONS = {
 
 
 def create_eps_net(config, module, sde) -> EpsNet:
-    """The EpsNet that config.model and config.training describe."""
+    """The EpsNet that config.model and config.training describe. Networks of DDDM always know the discrete chain."""
+    continuous = config.training.continuous and config.model.prediction != "direct"
     return EpsNet(
         module,
         sde,
         prediction=config.model.prediction,
         mixed_score=config.model.mixed_score,
         sigma_data=config.model.sigma_data,
-        chain=0 if config.training.continuous else config.model.get("num_scales", 1000),
+        chain=0 if continuous else config.model.get("num_scales", 1000),
         label_scale=1000 / chain_of(sde).n if config.model.get("rescale_timesteps", False) else 1.0,
         variance=config.model.get("variance", "fixed_large"),
+        context_noise=config.model.get("context_noise", 0.0),
     )

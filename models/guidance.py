@@ -43,6 +43,19 @@ class Bound:
         f, base = with_class[..., :channels], without[..., :channels]
         return jnp.concatenate([base + self.guidance * (f - base), with_class[..., channels:]], axis=-1)
 
+    def of_image(self, i):
+        """The same with the conditions of image i of the batch, for a batch of one."""
+        return dataclasses.replace(self, condition=jax.tree.map(lambda a: a[i][None], self.condition))
+
+    def told(self, x_hat, fraction, keys):
+        """What the network is told of the estimates x_hat (B, ...): see EpsNet.told."""
+        return self.net.told(x_hat, fraction, keys)
+
+    def estimate(self, told, u, t):
+        """The next estimate of the image of u, by a network that is `told` about the last one: see EpsNet.estimate."""
+        bound = dataclasses.replace(self, condition=self.condition | {"context": told})
+        return self.net.estimate(bound.output(u, t), u, t)
+
     @property
     def prediction(self):
         return self.net.prediction

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from models.checks import check_labels, check_option
+from models.checks import check_labels, check_option, present
 from models.embeddings import EMBEDDINGS, embed_labels, time_mlp
 from models.layers import ACTIVATIONS, DTYPES, Dropout, default_init, dropout_keys
 
@@ -23,6 +23,7 @@ class MLP(nn.Module):
       nf: width of the hidden layers; num_res_blocks: number of residual blocks.
       embedding_type: "fourier" embeds log(label) with frequencies of deviation `fourier_scale`,
         "positional" the label.
+      concat: whether a second point, `context`, is stacked onto the input.
       dtype: dtype of the matrix products; parameters and output are float32.
     """
 
@@ -32,6 +33,7 @@ class MLP(nn.Module):
     fourier_scale: float = 16.0
     dropout: float = 0.0
     nonlinearity: str = "swish"
+    concat: bool = False
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -40,15 +42,21 @@ class MLP(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
-        """x (B, D), time_label (B,) -> (B, D) float32; train: False, or one key per example (B,): dropout."""
+    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False, context=None) -> jax.Array:
+        """x (B, D), time_label (B,) -> (B, D) float32; train: False, or one key per example (B,): dropout.
+
+        context (B, D'): for networks with `concat`.
+        """
         if x.ndim != 2:
             raise ValueError(f"MLP: expects points of shape (B, D), got {x.shape}; for images use ncsnpp or ddpm")
         check_labels("MLP", x, time_label)
         act = ACTIVATIONS[self.nonlinearity]
         embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)
         temb = act(time_mlp(embedding, self.nf, act, self.dtype))
-        h = self._dense(self.nf)(x)
+        seen = x
+        if self.concat:
+            seen = jnp.concatenate([x, present("MLP", "context", context, x, self.is_initializing())], axis=-1)
+        h = self._dense(self.nf)(seen)
         for _ in range(self.num_res_blocks):
             branch = act(self._dense(self.nf)(act(h)) + self._dense(self.nf)(temb))
             branch = Dropout(self.dropout)(branch, dropout_keys(train, self.dropout))

@@ -6,7 +6,8 @@
 Options are the flags of those projects under their names (https://github.com/openai/improved-diffusion,
 https://github.com/openai/guided-diffusion); interop.unet_names maps their parameters. Besides a class it can be given
 a low-resolution image (super-resolution: upsampled and stacked onto the input) and a context image (DDDM,
-arXiv:2405.13540: every attention block becomes a transformer block that also attends to the context).
+arXiv:2405.13540: every attention block becomes a transformer block that also attends to the context, or the context is
+stacked onto the input).
 """
 
 import math
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from models.blocks import rematerialised
-from models.checks import check_labels, check_option
+from models.checks import check_labels, check_option, present
 from models.layers import DTYPES, dropout_keys
 from models.spatial_transformer import SpatialTransformer
 from models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
@@ -48,7 +49,8 @@ class UNet(nn.Module):
     channel_mult: channels of each level in units of num_channels; (): CHANNEL_MULT of the image height.
     attention_resolutions: heights of the feature maps at which attention acts.
     num_head_channels: channels of a head; -1: num_heads heads. num_heads_upsample: heads on the way back; -1: as many.
-    num_classes: 0 for none. super_resolution: low_res must be given. cross_attention: context must be given.
+    num_classes: 0 for none. super_resolution: low_res must be given. cross_attention, concat: context must be given,
+    which attention looks at, or which is stacked onto the input.
     """
 
     num_channels: int = 128
@@ -67,6 +69,7 @@ class UNet(nn.Module):
     learn_sigma: bool = False
     super_resolution: bool = False
     cross_attention: bool = False
+    concat: bool = False
     dtype: str = "float32"
     remat: bool = False
 
@@ -88,14 +91,20 @@ class UNet(nn.Module):
         """
         check_labels("UNet", x, time_label)
         multipliers = self._multipliers(x)
-        given = {"num_classes": (self.num_classes, label), "super_resolution": (self.super_resolution, low_res)}
-        for field, (takes, value) in (given | {"cross_attention": (self.cross_attention, context)}).items():
+        given = {
+            "num_classes": (self.num_classes, label),
+            "super_resolution": (self.super_resolution, low_res),
+            "cross_attention or concat": (self.cross_attention or self.concat, context),
+        }
+        for field, (takes, value) in given.items():
             if value is not None and not takes:
                 raise ValueError(f"UNet: got a condition that needs {field}, which this network was built without")
         emb = self._embed(time_label, label)
-        channels = x.shape[-1]
+        image, channels = x, x.shape[-1]
         x = jnp.concatenate([x, self._low_res(x, low_res)], axis=-1) if self.super_resolution else x
-        context = self._context(x, context) if self.cross_attention else None
+        if self.concat:
+            x = jnp.concatenate([x, self._present("context", context, image)], axis=-1)
+        context = self._present("context", context, image) if self.cross_attention else None
         h = Conv(int(multipliers[0] * self.num_channels), dtype=self.dtype)(x)
         keys = dropout_keys(train, self.dropout)
         h, skips = self._encode(h, emb, keys, context, multipliers)
@@ -169,15 +178,9 @@ class UNet(nn.Module):
         low_res = self._present("low_res", low_res, x)
         return jax.image.resize(low_res, (*x.shape[:-1], low_res.shape[-1]), "linear")
 
-    def _context(self, x, context):
-        return self._present("context", context, x)
-
     @nn.nowrap
     def _present(self, name, value, x):
-        """`value`; for initialisation without one, an image like x."""
-        if value is None and not self.is_initializing():
-            raise ValueError(f"UNet: {name} is missing: this network is conditioned on an image")
-        return x if value is None else value
+        return present("UNet", name, value, x, self.is_initializing())
 
     @nn.nowrap
     def _multipliers(self, x):

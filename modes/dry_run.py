@@ -3,6 +3,7 @@
 import jax
 
 import interop
+from training.conditions import make_conditions
 
 
 def run(experiment):
@@ -25,11 +26,17 @@ def run(experiment):
 
 
 def activations(experiment, batch):
-    """Bytes of the values that the backward pass of the network keeps: an upper estimate, before XLA's fusion."""
-    net = experiment.eps_net
-    params = jax.eval_shape(lambda: net.init(jax.random.key(0), experiment.shape))
-    u = jax.ShapeDtypeStruct((batch, *experiment.shape[:-1], net.sde.k * experiment.shape[-1]), "float32")
+    """Bytes of the values that the backward pass of the loss keeps: an upper estimate, before XLA's fusion."""
+    conditions, objective = make_conditions(experiment.config), experiment.objective
+    params = jax.eval_shape(lambda: experiment.eps_net.init(jax.random.key(0), experiment.shape))
+    x = jax.ShapeDtypeStruct((batch, *experiment.shape), "float32")
     t = jax.ShapeDtypeStruct((batch,), "float32")
-    _, pullback = jax.eval_shape(lambda p, u, t: jax.vjp(lambda p: net(p, u, t), p), params, u, t)
+
+    def losses(params, x, t):
+        keys = jax.random.split(jax.random.key(0), batch)
+        condition = conditions({"label": jax.numpy.zeros(batch, int)}, x, None)
+        return jax.vjp(lambda params: objective.losses(params, x, keys, t, condition=condition), params)
+
+    _, pullback = jax.eval_shape(losses, params, x, t)
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
     return max(kept - sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)), 0)

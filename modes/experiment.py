@@ -1,5 +1,6 @@
 """What a config describes, built piece by piece when it is first asked for."""
 
+import copy
 import functools
 import hashlib
 import os
@@ -47,8 +48,18 @@ class Experiment:
         return create_eps_net(self.config, create_model(self.config), self.sde)
 
     @functools.cached_property
+    def objective(self):
+        return get_objective(self.config, self.eps_net)
+
+    @functools.cached_property
     def sampler(self):
-        return samplers.get_sampler(self.config, self.sde)
+        return self.sampler_with()
+
+    def sampler_with(self, **changes):
+        """The sampler of the config with other values of some keys of config.sampling."""
+        config = copy.deepcopy(self.config)
+        config.sampling.update(changes)
+        return samplers.get_sampler(config, self.sde)
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once."""
@@ -67,8 +78,11 @@ class Experiment:
     def create_state(self):
         """The TrainState before training: initialised parameters, optimiser and averages."""
         params = self.eps_net.init(jax.random.key(self.config.seed), self.shape)
-        kept = get_objective(self.config, self.eps_net).init()
-        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config), kept)
+        return self.state_of(params)
+
+    def state_of(self, params):
+        """The TrainState that begins with these parameters."""
+        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config), self.objective.init())
 
     def checkpoints(self):
         """The checkpoints of the workdir."""
@@ -90,6 +104,10 @@ class Experiment:
     def trained(self):
         """The parameters that config.eval.params ("ema" or "raw") asks for, of any format that interop reads."""
         return interop.load(self.checkpoint, self.config, self.config.eval.params, shape=self.shape, k=self.sde.k)
+
+    def published_estimates(self):
+        """What --ckpt remembers of its training images (N, H, W, C), or None: see interop.estimates."""
+        return interop.estimates(self.checkpoint)
 
     @property
     def result_folder(self):

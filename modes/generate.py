@@ -4,42 +4,57 @@ import jax
 import numpy as np
 
 from data import transforms
-from modes.classes import make_condition
+from modes.conditions import Conditions
 from training import parallel
+
+
+def make_draw(experiment, sampler):
+    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of Conditions."""
+    config, sde, eps_net, shape = experiment.config, experiment.sde, experiment.eps_net, experiment.shape
+
+    def draw(params, index, told):
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), index)
+        prior, noise = jax.numpy.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        u_T = sde.prior(prior, (len(index), *shape))
+        return sampler(eps_net.bind(params, told, config.sampling.guidance), noise, u_T)
+
+    return draw
+
+
+def as_stored(x, config):
+    """x in the range of the model -> uint8 images; points (B, D) as they are."""
+    return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x
 
 
 class Generator:
     """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: of the last batch.
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
+    sampler: in place of the experiment's. conditions: the Conditions of the images.
     """
 
-    def __init__(self, experiment, batch_size):
-        config, sde, sampler = experiment.config, experiment.sde, experiment.sampler
+    def __init__(self, experiment, batch_size, sampler=None):
         parallel.check_batch(batch_size, "config.eval.batch_size")
-        self.batch_size, self.nfe = batch_size, None
-        shape, eps_net, seed = experiment.shape, experiment.eps_net, config.seed
-        condition, guidance = make_condition(config), config.sampling.guidance
+        self.batch_size, self.nfe, self.conditions = batch_size, None, Conditions(experiment)
+        draw = make_draw(experiment, sampler or experiment.sampler)
 
-        def draw(params, index):
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
-            prior, noise = jax.numpy.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-            u_T = sde.prior(prior, (len(index), *shape))
-            samples = sampler(eps_net.bind(params, condition(index), guidance), noise, u_T)
-            x = sde.project(samples.u)
-            return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x, jax.numpy.asarray(samples.nfe)
+        def images(params, index, told):
+            samples = draw(params, index, told)
+            x = as_stored(experiment.sde.project(samples.u), experiment.config)
+            return x, jax.numpy.asarray(samples.nfe)
 
-        self._draw = parallel.parallel(draw)
+        self._images = parallel.parallel(images)
 
     def batch(self, params, first):
         """batch_size images from number `first` on."""
-        images, nfe = self._draw(params, parallel.shard(np.arange(first, first + self.batch_size, dtype=np.int32)))
+        index = np.arange(first, first + self.batch_size, dtype=np.int32)
+        images, nfe = self._images(params, *parallel.shard((index, self.conditions(index))))
         self.nfe = max(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards)
         return parallel.unshard(images)
 
 
 def save_picture(images, path, columns=None):
-    """A grid of images with as many columns (None: as rows), or a scatter plot of 2-D points, as PNG."""
+    """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG."""
     if images.ndim == 4:
         from evaluation.grid import save_grid
 

@@ -7,11 +7,11 @@ import jax
 
 from data import pipeline
 from evaluation.atomic import atomic_write
-from modes.generate import Generator, save_picture
+from modes.estimates import make_estimates
+from modes.snapshot import make_snapshot
 from training import metrics, parallel
 from training.conditions import make_conditions
 from training.loop import Preempted, Schedule, train
-from training.objectives import get_objective
 from training.optimizer import create_optimizer
 from training.state import ema_rates
 from training.step import make_eval_step, make_train_step
@@ -21,12 +21,12 @@ def run(experiment, use_wandb=False):
     """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/."""
     config, training = experiment.config, experiment.config.training
     parallel.check_batch(training.batch_size, parts=training.grad_accum)
-    parallel.check_batch(training.snapshot_sampling_batch, "config.training.snapshot_sampling_batch")
     dataset = experiment.dataset()
     with config.ignore_type():
         config.data.image_size = tuple(experiment.shape[:2]) if len(experiment.shape) == 3 else 0
         config.data.num_channels = experiment.shape[-1]
     state, position, checkpoints = start(experiment)
+    estimates = make_estimates(experiment, checkpoints)
     console = metrics.Console(training.n_iters, training.batch_size, int(state.step))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     console.say(
@@ -44,20 +44,20 @@ def run(experiment, use_wandb=False):
         process_count=jax.process_count(),
         num_workers=config.data.num_workers,
     )
-    stride = 1 if jax.default_backend() == "cpu" else training.n_jitted_steps
+    stride = estimates.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
     sizes = chunk_sizes(int(state.step), training.n_iters, stride)
-    chunks = pipeline.prefetch(([pick(next(batches)) for _ in range(n)] for n in sizes), parallel.shard_steps)
+    chunks = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), estimates.put)
     begin = int(state.step)
 
     def save(state):
-        host = parallel.to_host(state)
+        host = parallel.to_host(state.replace(memory=()))
         consumed = position + (int(host.step) - begin) * training.batch_size
-        checkpoints.save(host, position=consumed, config=config)
+        checkpoints.save(host, position=consumed, config=config, memory=estimates.rows(state))
 
     try:
         train(
-            parallel.replicate(state),
-            train_step(experiment),
+            estimates.place(state),
+            estimates.wrap(train_step(experiment)),
             lambda n: next(chunks),
             schedule(training, stride),
             save=save,
@@ -76,14 +76,18 @@ def run(experiment, use_wandb=False):
 
 
 def start(experiment):
-    """(state on the host, examples consumed, checkpoints): from the newest checkpoint, or from the beginning."""
+    """(state on the host, examples consumed, checkpoints): from the newest checkpoint of the workdir, else from the
+    parameters of --ckpt, else from the beginning."""
     checkpoints = experiment.checkpoints()
     os.makedirs(experiment.path("samples"), exist_ok=True)
     text = json.dumps(experiment.config.to_dict(), indent=2)
     with atomic_write(experiment.path("config.json")) as file:
         file.write(text.encode())
-    if checkpoints.latest is None:
+    if checkpoints.latest is None and experiment.ckpt is None:
         return experiment.create_state(), 0, checkpoints
+    if checkpoints.latest is None:
+        print(f"starting from the parameters of {experiment.ckpt}", flush=True)
+        return experiment.state_of(experiment.trained), 0, checkpoints
     state, meta = checkpoints.restore(jax.eval_shape(experiment.create_state))
     print(f"resuming {experiment.workdir} at step {int(state.step)}", flush=True)
     for key, (old, new) in changes(meta["config"], json.loads(text)).items():
@@ -108,11 +112,6 @@ def chunk_sizes(step, n_iters, stride):
     return (min(stride, n_iters - begin) for begin in range(step, n_iters, stride))
 
 
-def pick(batch):
-    """What training steps read of a batch."""
-    return {key: batch[key] for key in ("image", "label")}
-
-
 def schedule(training, stride):
     """The Schedule of config.training."""
     return Schedule(
@@ -130,7 +129,7 @@ def train_step(experiment):
     config = experiment.config
     return parallel.parallel_steps(
         make_train_step(
-            get_objective(config, experiment.eps_net),
+            experiment.objective,
             create_optimizer(config),
             ema_rates(config),
             seed=config.seed,
@@ -152,28 +151,12 @@ def open_writers(experiment, console, step, use_wandb):
     return writers + [board] * (board is not None)
 
 
-def make_snapshot(experiment, writers):
-    """snapshot(state, step): grids of EMA and raw parameters from fixed seeds, samples/step_<step>_<kind>.png."""
-    generator = Generator(experiment, experiment.config.training.snapshot_sampling_batch)
-
-    def snapshot(state, step):
-        for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
-            path = experiment.path("samples", f"step_{step:08d}_{kind}.png")
-            images = generator.batch(params, 0)
-            if jax.process_index() == 0:
-                save_picture(images, path)
-            for writer in writers:
-                writer.image(step, kind, path)
-
-    return snapshot
-
-
 def make_evaluate(experiment):
     """evaluate(state) -> {"eval_loss": ...}: EMA parameters, one test batch, always the same noise."""
     config = experiment.config
     step = parallel.parallel(
         make_eval_step(
-            get_objective(config, experiment.eps_net),
+            experiment.objective,
             seed=config.seed,
             data=config.data,
             conditions=make_conditions(config),
@@ -192,7 +175,8 @@ def make_evaluate(experiment):
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )
-            batch = parallel.shard(pick(next(batches)))
+            read = next(batches)
+            batch = parallel.shard({"image": read["image"], "label": read["label"]})
         number = parallel.replicate(jax.numpy.zeros((), jax.numpy.int32))
         return {"eval_loss": float(parallel.first(step(state.ema[0], number, batch)))}
 

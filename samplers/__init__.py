@@ -9,6 +9,7 @@ from samplers.deis import IPNDM, RhoAB, RhoRK
 from samplers.dpm_solver import DPMpp2M, DPMpp3M, DPMppSDE, UniPC
 from samplers.edm import Heun
 from samplers.euler_maruyama import SSCS, EulerMaruyama
+from samplers.fixed_point import FixedPoint
 from samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, Order0
 from samplers.ode import ODE
 from samplers.predictor_corrector import PredictorCorrector
@@ -37,6 +38,7 @@ SAMPLERS = {
     "ode": ODE,
     "ddpm": Ancestral,
     "ddim": DDIM,
+    "fixed_point": FixedPoint,
 }
 
 

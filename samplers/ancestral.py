@@ -50,7 +50,7 @@ class ChainSampler(Sampler):
     def __init__(self, sde, nfe=250, respacing=None, clip_denoised=True, trajectory=False):
         whole = chain_along(sde)
         self.chain = whole.respaced(str(nfe) if respacing is None else respacing)
-        self.times = self.chain.times * sde.T
+        self.times = self.chain.times * (sde.T if sde.betas is None else 1)
         self.clip_denoised, self.trajectory, self.nfe = clip_denoised, trajectory, self.chain.n
 
     def move(self, eps_fn, u, i, z):

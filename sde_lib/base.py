@@ -84,6 +84,10 @@ class LinearSDE(abc.ABC):
         """What networks for the discrete chain of N states are told at times t, the shape of t."""
         return (N - 1) * t
 
+    def direct(self, t):
+        """(c_skip, c_out), blocks at times t, of DDDM's map from a state to its image, c_skip u + c_out F."""
+        raise ValueError(f"config.model.prediction='direct' is for vp, subvp and ve, not for {type(self).__name__}")
+
     def to_image(self, u):
         """The state in the basis that a network sees, same shape; an orthogonal map."""
         return u

@@ -41,6 +41,10 @@ class VE(LinearSDE):
     def R(self, t):
         return blocks.scalar(self.sigma(t))
 
+    def direct(self, t):
+        kappa = blocks.scalar(self.sigma_min / self.sigma(t))
+        return kappa, 1 - kappa
+
     def label(self, t):
         return self.sigma(t)
 

@@ -8,7 +8,9 @@ with beta(t) and B(t, s), both in the array type of t:
     discrete    alpha_bar(i / N) = prod_{j < i} (1 - betas[j]), between the N + 1 points a monotone cubic (PCHIP);
                 betas from beta_min / N to beta_max / N (DDPM), with discrete_cosine those of improved DDPM
 
-The cosine schedule has no signal left at t = 1 (alpha_bar = 0), so its process ends at T = 0.9946.
+The cosine schedule has no signal left at t = 1 (alpha_bar = 0), so its process ends at T = 0.9946, and a discrete one
+at its last state with log(alpha / sigma) >= -5.1: beyond it the predicted eps does not determine an image in float32.
+Its chain has all N states.
 """
 
 import dataclasses
@@ -18,6 +20,8 @@ import numpy as np
 
 from sde_lib import blocks, chain
 from sde_lib.base import LinearSDE
+
+LEAST_LOG_RATIO = -5.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +65,6 @@ class DiscreteBeta:
     Raises ValueError unless betas is a sequence of at least two numbers in (0, 1).
     """
 
-    T = 1.0
-
     def __init__(self, betas):
         from scipy.interpolate import PchipInterpolator
 
@@ -71,6 +73,8 @@ class DiscreteBeta:
             raise ValueError("sde.betas must hold at least two numbers, all above 0 and below 1")
         values = np.concatenate([[0.0], np.cumsum(-np.log1p(-betas))])
         self.N = len(betas)
+        log_ratio = -0.5 * (values[1:] + np.log(-np.expm1(-values[1:])))
+        self.T = (1 + np.flatnonzero(log_ratio >= LEAST_LOG_RATIO)[-1]) / self.N
         self.coefficients = PchipInterpolator(np.arange(self.N + 1), values).c[::-1]  # (4, N), ascending powers
 
     def _piece(self, t):
@@ -137,6 +141,11 @@ class VP(LinearSDE):
 
     def chain_label(self, t, N):
         return super().chain_label(t, N) if self.schedule.N is None else self.label(t)
+
+    def direct(self, t):
+        _, t = blocks.namespace(t)
+        one = blocks.scalar(t * 0 + 1)
+        return one, -one
 
     def F(self, t):
         _, t = blocks.namespace(t)

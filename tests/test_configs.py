@@ -39,7 +39,13 @@ def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experim
     losses = jax.eval_shape(lambda p: objective.losses(p, x, keys, t, condition=condition), params)
     assert losses.shape == (2,) and losses.dtype == jnp.float32
     u_T = jax.eval_shape(lambda: sde.prior(jax.random.key(0), (2, *shape)))
-    u = jax.eval_shape(lambda u: experiment.sampler(lambda u, t: jnp.zeros_like(u), keys, u).u, u_T)
+
+    def sample(params, u):
+        direct = experiment.config.model.prediction == "direct"
+        eps_fn = experiment.eps_net.bind(params, condition) if direct else lambda u, t: jnp.zeros_like(u)
+        return experiment.sampler(eps_fn, keys, u).u
+
+    u = jax.eval_shape(sample, params, u_T)
     assert u.shape == u_T.shape
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
 
 state    parameters, EMA, optimiser state, step and what the objective keeps, as host arrays
+memory   what is kept of every training example (see data.memory), (N, ...), where anything is
 meta     position (examples consumed), the resolved config, versions
 """
 
@@ -28,16 +29,20 @@ class Checkpoints:
         """Step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, state, *, position, config):
-        """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is."""
+    def save(self, state, *, position, config, memory=None):
+        """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is.
+
+        memory: (N, ...) of the examples; it must not change any more.
+        """
         step, ocp = int(state.step), self._ocp
         if step == self.latest:
             return
         tree = jax.tree.map(np.asarray, _plain(state))
         meta = {"position": position, "config": config.to_dict(), "versions": versions()}
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
-        )
+        items = {"state": ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
+        if memory is not None:
+            items["memory"] = ocp.args.StandardSave({"rows": memory})
+        self._manager.save(step, args=ocp.args.Composite(**items))
 
     def restore(self, state, step=None):
         """(state, meta) of `step` (default: the newest) in the structure of `state` (arrays or their shapes).
@@ -48,6 +53,15 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
         saved = self._manager.restore(step, args=args)
         return _rebuild(state, saved["state"], f"checkpoint {step}"), saved["meta"]
+
+    def restore_memory(self):
+        """The memory (N, ...) of the newest step. ValueError where it has none."""
+        ocp, step = self._ocp, self.latest
+        if "memory" not in dict(self._manager.item_metadata(step).items()):
+            raise ValueError(
+                f"checkpoint {step} holds no memory of its examples: it was trained with another objective"
+            )
+        return self._manager.restore(step, args=ocp.args.Composite(memory=ocp.args.StandardRestore()))["memory"]["rows"]
 
     def close(self):
         """Waits until everything is on disk."""

@@ -56,12 +56,8 @@ def summarize(window, rate):
     joined = {k: np.concatenate([m[k] for m in window]) for k in window[0]}
     sums, counts = joined["quartile_sum"].sum(0), joined["quartile_count"].sum(0)
     quartiles = {f"loss_q{i}": float(sums[i] / counts[i]) for i in range(QUARTILES) if counts[i]}
-    return {
-        "loss": float(joined["loss"].mean()),
-        "grad_norm": float(joined["grad_norm"].mean()),
-        "images_per_s": rate,
-        **quartiles,
-    }
+    means = {name: float(values.mean()) for name, values in joined.items() if not name.startswith("quartile")}
+    return means | {"images_per_s": rate} | quartiles
 
 
 class Window:
@@ -88,8 +84,8 @@ class Window:
 def train(state, step_fn, batches, schedule, *, save, snapshot, evaluate, console, writers):
     """Runs `step_fn` until schedule.n_iters and returns the replicated state.
 
-    state: replicated TrainState. batches(n) places the next n batches on the devices. save(state, final) writes a
-    checkpoint and returns its step or None; snapshot(state) makes sample grids; evaluate(state) returns scalars.
+    state: replicated TrainState. batches(n) places the next n batches on the devices. save(state) writes a
+    checkpoint; snapshot(state, step) makes sample grids; it and evaluate(state) return scalars to write.
     Raises NonFiniteLoss, and Preempted after saving on SIGTERM.
     """
     step = saved = int(parallel.first(state.step))
@@ -125,6 +121,8 @@ def train(state, step_fn, batches, schedule, *, save, snapshot, evaluate, consol
             if interruption.arrived:
                 raise Preempted(f"stopped by SIGTERM at step {step}; the state is saved, the same command goes on")
             if schedule.due(schedule.snapshot, step, before):
-                snapshot(state, step)
+                scalars = snapshot(state, step)
+                for writer in writers * bool(scalars):
+                    writer.write(step, scalars)
                 console.mark(step)
     return state

@@ -11,7 +11,8 @@ import optax
 class TrainState(flax.struct.PyTreeNode):
     """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate.
 
-    extra: arrays that the objective keeps from step to step; () where it keeps none.
+    extra: arrays that the objective keeps from step to step; () where it keeps none. memory: this device's rows of what
+    is kept of each training example (see data.memory); () where nothing is, or on the host.
     """
 
     step: jax.Array
@@ -19,6 +20,7 @@ class TrainState(flax.struct.PyTreeNode):
     ema: tuple
     opt_state: optax.OptState
     extra: Any = ()
+    memory: Any = ()
 
     @classmethod
     def create(cls, params, optimizer, ema_rates, extra=()):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from data import transforms
+from data import memory, transforms
 
 AXIS = "batch"
 QUARTILES = 4
@@ -23,10 +23,16 @@ def draw(seed, step, n, objective, extra=()):
     return keys, *objective.draw(extra, shared, position, devices * n)
 
 
+def make_flip(images, keys, data):
+    """The function that mirrors arrays (n, H, W, C) where these images are mirrored, as config.data says."""
+    if not data.random_flip or images.ndim != 4:
+        return lambda array: array
+    flips = transforms.draw_flips(keys[:, 0])
+    return lambda array: transforms.flip(array, flips)
+
+
 def prepare(images, keys, data):
-    """uint8 images (n, H, W, C) -> network range float32, flipped and dequantised as config.data says."""
-    if data.random_flip and images.ndim == 4:
-        images = transforms.random_flip(keys[:, 0], images)
+    """uint8 images (n, H, W, C) -> network range float32, dequantised as config.data says."""
     dequantize = keys[:, 1] if data.uniform_dequantization else None
     return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
 
@@ -43,40 +49,62 @@ def unconditional(batch, x, keys):
     return {}
 
 
-def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional):
-    """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts.
+def recall(state, batch, flip):
+    """What is kept of the examples of the batch and their epochs: from the state's memory, or in the batch itself."""
+    kept = batch["x_hat"] if "x_hat" in batch else memory.recall(state.memory, batch["index"], AXIS)
+    return {"x_hat": flip(kept.astype(jnp.float32)), "epoch": batch["epoch"]}
 
-    conditions: see `training.conditions`; what it needs is in the batch, each (n, ...).
+
+def remember(state, batch, estimate, flip):
+    """(state, metrics) with the estimates kept: in the state's memory, or in the metrics for the host to keep."""
+    index, values = jax.lax.all_gather((batch["index"], flip(estimate)), AXIS, tiled=True)
+    if "x_hat" in batch:
+        return state, {"index": index, "x_hat": values.astype(batch["x_hat"].dtype)}
+    return state.replace(memory=memory.remember(state.memory, index, values, AXIS)), {}
+
+
+def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional):
+    """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts, and the means of
+    what else the objective sees of each example.
+
+    conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that remember need
+    "index" and "epoch" in it, and state.memory or "x_hat".
     The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch. On CPU
     the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
     """
 
-    def mean_loss(params, x, keys, t, weights, condition):
-        losses = objective.losses(params, x, keys, t, condition=condition)
-        return (losses * weights).mean(), losses
+    def mean_loss(params, x, keys, t, weights, condition, recalled):
+        losses, seen = objective.examine(params, x, keys, t, condition=condition, recalled=recalled)
+        return (losses * weights).mean(), (losses, seen)
 
     def gradient_of_part(params, inputs):
-        (_, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
-        return grads, losses
+        (_, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
+        return grads, seen
 
     def gradient(params, inputs):
         if grad_accum == 1:
             return gradient_of_part(params, inputs)
 
         def add(total, part):
-            grads, losses = gradient_of_part(params, part)
-            return jax.tree.map(jnp.add, total, grads), losses
+            grads, seen = gradient_of_part(params, part)
+            return jax.tree.map(jnp.add, total, grads), seen
 
         parts = jax.tree.map(lambda a: a.reshape(grad_accum, -1, *a.shape[1:]), inputs)
         zero = jax.tree.map(jnp.zeros_like, params)
-        grads, losses = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
-        return jax.tree.map(lambda g: g / grad_accum, grads), losses.reshape(-1)
+        grads, seen = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
+        seen = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
+        return jax.tree.map(lambda g: g / grad_accum, grads), seen
 
     def step(state, batch):
         keys, t, weights = draw(seed, state.step, len(batch["image"]), objective, state.extra)
-        x = prepare(batch["image"], keys, data)
+        flip = make_flip(batch["image"], keys, data)
+        x = prepare(flip(batch["image"]), keys, data)
         condition = conditions(batch, x, keys[:, 2])
-        grads, losses = gradient(state.params, (x, keys[:, 2], t, weights, condition))
+        recalled = recall(state, batch, flip) if objective.remembers else None
+        grads, (losses, seen) = gradient(state.params, (x, keys[:, 2], t, weights, condition, recalled))
+        kept = {}
+        if objective.remembers:
+            state, kept = remember(state, batch, seen.pop("estimate"), flip)
         grads = jax.lax.pmean(grads, AXIS)
         everywhere = jax.lax.all_gather((t, losses), AXIS, tiled=True)
         state = state.replace(extra=objective.update(state.extra, *everywhere))
@@ -86,6 +114,8 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
             "grad_norm": optax.tree.norm(grads),
             "quartile_sum": sums,
             "quartile_count": counts,
+            **{name: jax.lax.pmean(values.mean(), AXIS) for name, values in seen.items()},
+            **kept,
         }
         return state.apply_gradients(grads, optimizer, ema_rates), metrics
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data.transforms import random_flip, to_model_range, to_uint8
+from data.transforms import draw_flips, flip, to_model_range, to_uint8
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 
@@ -53,7 +53,7 @@ def test_points_pass_unchanged():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_flips_mirror_about_half_of_the_images(dtype):
     images = np.arange(400 * 2 * 3 * 2).reshape(400, 2, 3, 2).astype(dtype)
-    flipped = np.asarray(random_flip(jax.random.split(jax.random.key(1), 400), images))
+    flipped = np.asarray(flip(images, draw_flips(jax.random.split(jax.random.key(1), 400))))
     mirrored = np.array([np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, images, strict=True)])
     same = np.array([np.array_equal(a, b) for a, b in zip(flipped, images, strict=True)])
     assert np.all(mirrored ^ same)
@@ -65,7 +65,7 @@ def test_an_example_is_treated_alike_in_any_batch():
     keys = jax.random.split(jax.random.key(2), 8)
 
     def treat(keys, images):
-        return to_model_range(random_flip(keys, images), dequantize_keys=keys)
+        return to_model_range(flip(images, draw_flips(keys)), dequantize_keys=keys)
 
     whole = treat(keys, images)
     parts = np.concatenate([treat(keys[i : i + 2], images[i : i + 2]) for i in range(0, 8, 2)])

@@ -2,11 +2,18 @@
 
 import lzma
 
+import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import interop
+from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
+from interop import torch_files
+from modes import train
+from modes.estimates import make_estimates
+from modes.experiment import Experiment
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +53,47 @@ def test_another_config_is_refused_with_the_arrays_that_differ(path, change, nam
 
 def test_arrays_are_turned_and_not_reordered(path):
     """Sums do not change under transposition: every array of the file is found again."""
-    from interop import torch_files
-
     theirs = sorted(float(np.float64(tensor.array()).sum()) for tensor in torch_files.read(path).values())
     leaves = interop.FORMATS[interop.detect(path)].read(path, None, "raw").leaves.values()
     np.testing.assert_allclose(sorted(float(np.float64(leaf).sum()) for leaf in leaves), theirs, rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def dddm(golden, tmp_path_factory):
+    """A checkpoint of DDDM's own code that remembers four images of 8 x 8, its config, and four images."""
+    folder = tmp_path_factory.mktemp("dddm")
+    path = folder / "model0006.pt"
+    path.write_bytes(lzma.decompress(golden.path("torch/dddm_unet_ca/model0006.pt.xz").read_bytes()))
+    for i in range(4):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / f"{i}.png")
+    config = get_cifar10()
+    config.data.update(dataset="folder", path=str(folder), image_size=8)
+    config.model.update(num_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(4,))
+    return path, config
+
+
+def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_path):
+    path, config = dddm
+    experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
+    state, position, checkpoints = train.start(experiment)
+    rows = make_estimates(experiment, checkpoints).initial
+    x_bar = torch_files.read(path)["x_bar"].array()
+    assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1
+    np.testing.assert_array_equal(rows, x_bar.transpose(0, 2, 3, 1).astype(np.float16))
+    loaded = interop.load(path, config)
+    for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(loaded), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert position == 0 and int(state.step) == 0
+
+
+def test_estimates_of_other_images_are_refused(dddm, tmp_path):
+    path, config = dddm
+    config = config.copy_and_resolve_references()
+    config.data.image_size = 16
+    experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
+    with pytest.raises(ValueError, match=r"have the shape \(4, 8, 8, 3\), the training images \(4, 16, 16, 3\)"):
+        make_estimates(experiment, experiment.checkpoints())
+
+
+def test_other_files_remember_nothing(path):
+    assert interop.estimates(path) is None

@@ -20,12 +20,12 @@ from training.checkpoint import Checkpoints
 STEPS = 60
 
 
-def arguments(workdir, *more):
+def arguments(workdir, *more, config="rings_cld"):
     """A run of STEPS steps of a small MLP on rings, with a checkpoint every 10."""
     return [
         sys.executable,
         "main.py",
-        "--config=configs/toy/rings_cld.py",
+        f"--config=configs/toy/{config}.py",
         "--mode=train",
         f"--workdir={workdir}",
         "--config.model.nf=16",
@@ -48,12 +48,27 @@ def environment(devices=1):
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 
 
-def run(workdir, *more, devices=1):
-    done = subprocess.run(
-        arguments(workdir, *more), cwd=ROOT, env=environment(devices), capture_output=True, text=True, timeout=300
-    )
+def run(workdir, *more, devices=1, config="rings_cld"):
+    command = arguments(workdir, *more, config=config)
+    done = subprocess.run(command, cwd=ROOT, env=environment(devices), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def run_in_two_processes(workdir, *more, config="rings_cld"):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    processes = [
+        subprocess.Popen(
+            arguments(workdir, *more, config=config),
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment() | {"LINNET_COORDINATOR": address, "LINNET_PROCESSES": "2", "LINNET_PROCESS_ID": str(i)},
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
 
 
 def leaves(workdir):
@@ -112,18 +127,7 @@ def test_devices_may_change_between_one_and_two(undisturbed, tmp_path):
 
 def test_two_processes_are_two_devices(undisturbed, tmp_path):
     """Joined by environment variables; each feeds its own rows of the batch."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    processes = [
-        subprocess.Popen(
-            arguments(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=environment() | {"LINNET_COORDINATOR": address, "LINNET_PROCESSES": "2", "LINNET_PROCESS_ID": str(i)},
-        )
-        for i in range(2)
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    run_in_two_processes(tmp_path)
     for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
 

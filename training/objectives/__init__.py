@@ -1,11 +1,18 @@
 """Objectives. OBJECTIVES names them; `get_objective(config, eps_net)` builds config.training.objective."""
 
+from training.objectives.dddm import DirectDenoising
 from training.objectives.dsm import DenoisingScoreMatching
 from training.objectives.hybrid import Hybrid
 from training.objectives.simple import Simple
 from training.objectives.vlb import VariationalBound
 
-OBJECTIVES = {"dsm": DenoisingScoreMatching, "simple": Simple, "hybrid": Hybrid, "vlb": VariationalBound}
+OBJECTIVES = {
+    "dsm": DenoisingScoreMatching,
+    "simple": Simple,
+    "hybrid": Hybrid,
+    "vlb": VariationalBound,
+    "dddm": DirectDenoising,
+}
 
 
 def get_objective(config, eps_net):

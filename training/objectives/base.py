@@ -6,7 +6,12 @@ import jax.numpy as jnp
 
 
 class Objective(abc.ABC):
-    """Base of the entries of OBJECTIVES. `sde` is the process, t_min the smallest time that is drawn."""
+    """Base of the entries of OBJECTIVES. `sde` is the process, t_min the smallest time that is drawn.
+
+    remembers: whether an array like x is kept for every training example (see data.memory) and given to `examine`.
+    """
+
+    remembers = False
 
     def init(self):
         """What the objective keeps before the first step: a pytree of arrays, () for nothing."""
@@ -33,3 +38,11 @@ class Objective(abc.ABC):
 
         condition: keyword arguments of the network, each (B, ...).
         """
+
+    def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
+        """(`losses`, what else is seen of the examples: a dict of arrays (B, ...)).
+
+        recalled: for objectives that remember, {"x_hat": (B, ...) what is kept, "epoch": (B,)}; what is seen then holds
+        "estimate" (B, ...), to be kept.
+        """
+        return self.losses(params, x, keys, t, train, condition), {}

@@ -1,0 +1,54 @@
+"""Sampling by iterating the map of DDDM from pure noise (arXiv:2405.13540, algorithm 2).
+
+    x_T from the prior, x_hat ~ N(0, I);    nfe times:  x_hat <- clip(f(x_hat, x_T, T)),    T the last state
+
+The noise x_T stays the same: only the estimate moves. A network with context_noise is told noised estimates, as in its
+training (EpsNet.told), the less of it the nearer the end; the first is noise already. The state that is returned is the
+last estimate.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from samplers.base import Processes, Sampler, Samples
+from sde_lib import LinearSDE
+from sde_lib.base import example_keys, normal_per_example
+
+DIRECT = Processes("vp, subvp, ve (networks of DDDM)", lambda sde: type(sde).direct is not LinearSDE.direct)
+
+
+LAST = 1.0  # time of the last state of every chain
+
+
+class FixedPoint(Sampler):
+    """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates of all steps, as u and as x_0."""
+
+    order = "-"
+    stochastic = True
+    processes = DIRECT
+    reference = "arXiv:2405.13540"
+
+    def __init__(self, sde, nfe=1, clip_denoised=True, trajectory=False):
+        if nfe < 1:
+            raise ValueError(f"config.sampling.nfe={nfe}: fixed_point needs at least one evaluation")
+        self.sde, self.nfe, self.clip_denoised, self.trajectory = sde, nfe, clip_denoised, trajectory
+
+    def __call__(self, eps_fn, key, u_T):
+        if getattr(eps_fn, "prediction", None) != "direct":
+            raise ValueError("config.sampling.method='fixed_point' needs a network with config.model.prediction=direct")
+        t = jnp.full(len(u_T), LAST, u_T.dtype)
+
+        keys = example_keys(key, len(u_T))
+
+        def step(x_hat, i):
+            told = eps_fn.told(x_hat, 1 - i / self.nfe + 0 * t, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
+            y = eps_fn.estimate(jnp.where(i > 0, told, x_hat), u_T, t)
+            y = jnp.clip(y, -1, 1) if self.clip_denoised else y
+            return y, y if self.trajectory else None
+
+        first = normal_per_example(keys, u_T.shape).astype(u_T.dtype)
+        x_hat, visited = jax.lax.scan(step, first, jnp.arange(self.nfe))
+        if self.trajectory:
+            visited = {"t": np.full(self.nfe, LAST), "u": visited, "x_0": visited}
+        return Samples(x_hat, self.nfe, visited)
