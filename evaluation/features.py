@@ -15,12 +15,16 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Extractor:
-    """uint8 images (N, H, W, C) -> {"features": (N, D) float32}, and {"logits": (N, K)} if it classifies."""
+    """uint8 images (N, H, W, C) -> {"features": (N, D) float32}, and {"logits": (N, K)} if it classifies.
+
+    classifies: the data set whose classes the logits are of; "" where it is none of ours.
+    """
 
     name: str
     hash: str
     preprocessing: str
     compute: Callable[[np.ndarray], dict[str, np.ndarray]]
+    classifies: str = ""
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         if images.dtype != np.uint8 or images.ndim != 4:
@@ -75,6 +79,7 @@ def _digits(path: str | os.PathLike | None) -> Extractor:
         hash=parameter_hash(flatten_dict(params, sep="/")),
         preprocessing=classifier.PREPROCESSING,
         compute=lambda images: classifier.activations(on_devices, images),
+        classifies="digits",
     )
 
 

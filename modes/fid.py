@@ -2,12 +2,15 @@
 
 import os
 
+import numpy as np
+
 from data import pipeline
 from evaluation.collect import collect
 from evaluation.images import iterate_images
 from evaluation.report import build_report, compute_metrics, summary, write_report
 from evaluation.statistics import load_statistics, save_statistics
 from modes import fid_stats
+from modes.conditions import Conditions
 
 
 def run(experiment, fields=None):
@@ -19,7 +22,8 @@ def run(experiment, fields=None):
     reference = load_reference(experiment, extractor)
     samples = collect(extractor, iterate_images(folder), keep=fid_stats.KEEP)
     real = held_out(experiment, extractor, reference) if config.eval.held_out else {}
-    report = build_report(samples, reference, extractor, real | (fields or {}))
+    agreement = label_agreement(experiment, extractor)
+    report = build_report(samples, reference, extractor, real | agreement | (fields or {}))
     write_report(report, os.path.join(folder, "report.json"))
     print(summary(report))
 
@@ -31,6 +35,20 @@ def held_out(experiment, extractor, reference):
     metrics = compute_metrics(collect(extractor, batches, keep=fid_stats.KEEP), reference, extractor)
     name = next(iter(metrics))
     return {f"held_out_{name}": round(metrics[name], 4)}
+
+
+def label_agreement(experiment, extractor):
+    """{"label_agreement": share of the samples that the extractor takes for the class they were asked to be of}.
+
+    {} for networks without classes, and for extractors that do not know the classes of the data set.
+    """
+    config = experiment.config
+    if not config.model.get("num_classes", 0) or extractor.classifies != config.data.dataset:
+        return {}
+    predicted = [extractor(images)["logits"].argmax(1) for images in iterate_images(experiment.result_folder)]
+    predicted = np.concatenate(predicted)
+    asked = Conditions(experiment).labels(np.arange(len(predicted)))
+    return {"label_agreement": round(float((predicted == asked).mean()), 4)}
 
 
 def load_reference(experiment, extractor):
