@@ -82,6 +82,8 @@ MODEL = {
     | EMBEDDING
     | {
         "name": "ncsnpp",
+        "log_label": False,  # positional: embed log(sigma)/4 in place of the label (EDM)
+        "num_classes": 0,  # 0: not conditioned on a class
         "fir": False,  # anti-aliased resampling
         "fir_kernel": (1, 3, 3, 1),
         "skip_rescale": True,
@@ -113,6 +115,7 @@ MODEL = {
         "conv_resample": True,  # convolutions resample; False: mean and nearest neighbour
         "use_new_attention_order": False,
         "dropout": 0.0,
+        "log_label": False,  # embed log(sigma)/4 in place of the label (EDM)
         "num_classes": 0,  # 0: not conditioned on a class
         "learn_sigma": False,  # twice the output channels, for variance = learned_range or learned
         "super_resolution": False,  # conditioned on a low-resolution image

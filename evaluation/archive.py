@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 
 
 def write_archive(

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from evaluation.atomic import atomic_write
 from evaluation.batches import map_batches
-from evaluation.npz import open_npz
+from files.atomic import atomic_write
+from files.npz import open_npz
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "digits_classifier.npz"
 PREPROCESSING = "8x8 grey (RGB by ITU-R 601 luma); x / 127.5 - 1"

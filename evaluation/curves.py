@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 
 
 def save_curves(path: str | os.PathLike, x: np.ndarray, panels: Mapping[str, np.ndarray], x_label: str) -> None:

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 
 VISIBLE_SIZE = 64
 LINE = 96

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.npz import open_npz
+from files.npz import open_npz
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 KEYS = ("samples", "arr_0")

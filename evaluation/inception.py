@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evaluation.batches import map_batches
-from evaluation.inception_weights import FILE_NAME, find_weights, fold, read_state_dict
+from evaluation.inception_weights import FILE, find_weights, fold, read_state_dict
 
 SIZE = 299
 TAPS = ("64", "192", "768", "2048", "logits_unbiased")
@@ -185,7 +185,7 @@ def parameters(state: dict[str, np.ndarray]) -> dict:
     if wrong:
         raise ValueError(
             f"{len(wrong)} Inception tensors do not fit, first {wrong[0]}: {have.get(wrong[0])} where "
-            f"{want.get(wrong[0])} is expected; use {FILE_NAME} (torchvision's Inception is another network)"
+            f"{want.get(wrong[0])} is expected; use {FILE.name} (torchvision's Inception is another network)"
         )
     return params
 

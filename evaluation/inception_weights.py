@@ -9,19 +9,18 @@ s = weight / sqrt(running_var + 1e-3), kernel = conv.weight * s and bias = bn.bi
 computed in float64 and stored in float32.
 """
 
-import hashlib
 import os
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
-from evaluation.npz import open_npz
+from files.published import Published, cache, download, read_tensors
 
-FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
-SHA256_PREFIX = "6726825d"
+FILE = Published(
+    "pt_inception-2015-12-05-6726825d.pth",
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights",
+    "6726825d",
+)
 ENVIRONMENT_VARIABLE = "LINNET_INCEPTION"
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
@@ -35,54 +34,19 @@ def find_weights(path: str | os.PathLike | None = None) -> Path:
             origin = "the given path" if path else f"${ENVIRONMENT_VARIABLE}"
             raise FileNotFoundError(f"no Inception weights at {chosen} ({origin})")
         return Path(chosen)
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linnet" / FILE_NAME
+    cached = cache() / FILE.name
     if not cached.is_file():
-        download(URL, cached, SHA256_PREFIX)
+        download(FILE, cached, f"place the file at {cached}, or set {ENVIRONMENT_VARIABLE} to where it is")
     return cached
-
-
-def download(url: str, target: Path, sha256_prefix: str) -> None:
-    """Fetches `url` to `target`, which appears only if its SHA-256 starts with `sha256_prefix`.
-
-    Raises RuntimeError when the network or the checksum fails, and says where to put the file by hand.
-    """
-    by_hand = f"place the file at {target}, or set {ENVIRONMENT_VARIABLE} to where it is"
-    digest = hashlib.sha256()
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response, atomic_write(target) as file:
-            while chunk := response.read(1 << 20):
-                digest.update(chunk)
-                file.write(chunk)
-            if not digest.hexdigest().startswith(sha256_prefix):
-                raise RuntimeError(
-                    f"{url} arrived with SHA-256 {digest.hexdigest()[:16]}..., expected {sha256_prefix}...: "
-                    f"the download was damaged or replaced; try again, or {by_hand}"
-                )
-    except OSError as error:
-        raise RuntimeError(f"cannot download Inception weights from {url} ({error}); {by_hand}") from error
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Published names -> float32 arrays, from .npz (NumPy alone) or .pth/.pt (torch, weights only)."""
-    path = Path(path)
-    if path.suffix == ".npz":
-        with open_npz(path) as arrays:
-            tensors = dict(arrays)
-    else:
-        tensors = {key: value.numpy() for key, value in _torch_load(path).items()}
     return {
-        key: np.asarray(value, np.float32) for key, value in tensors.items() if not key.endswith("num_batches_tracked")
+        key: np.asarray(value, np.float32)
+        for key, value in read_tensors(path).items()
+        if not key.endswith("num_batches_tracked")
     }
-
-
-def _torch_load(path: Path) -> dict:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"reading {path.name} needs torch: pip install torch (or convert the file to .npz elsewhere)"
-        ) from error
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def fold(state: dict[str, np.ndarray]) -> dict:
@@ -98,7 +62,7 @@ def fold(state: dict[str, np.ndarray]) -> dict:
                 _insert(params, key[: -len(suffix)], _folded_convolution(state, key[: -len(suffix)]))
         params["fc"] = {"kernel": state["fc.weight"].T}
     except KeyError as error:
-        raise ValueError(f"Inception weights lack {error}; expected the tensors of {FILE_NAME}") from error
+        raise ValueError(f"Inception weights lack {error}; expected the tensors of {FILE.name}") from error
     return params
 
 

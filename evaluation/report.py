@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 
-from evaluation.atomic import atomic_write
 from evaluation.collect import Collected
 from evaluation.features import Extractor
 from evaluation.frechet import frechet_distance
@@ -17,6 +16,7 @@ from evaluation.inception_score import inception_score
 from evaluation.kid import kid
 from evaluation.precision_recall import precision_recall
 from evaluation.statistics import Statistics, check_compatible
+from files.atomic import atomic_write
 
 PAPER_N = 50_000
 KID_SUBSET_SIZE = 1000

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 
 
 def save_scatter(points: np.ndarray, path: str | os.PathLike) -> None:

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.atomic import atomic_write
 from evaluation.collect import Collected, collect
 from evaluation.features import Extractor
 from evaluation.images import iterate_images
 from evaluation.moments import Moments
-from evaluation.npz import open_npz
+from files.atomic import atomic_write
+from files.npz import open_npz
 
 FORMAT_VERSION = 1
 TEXTS = ("extractor", "extractor_hash", "preprocessing", "dataset", "split", "image_rule")

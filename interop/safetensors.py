@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from files.atomic import atomic_write
 from interop.published import Refused, first_bytes
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
@@ -82,9 +83,7 @@ def write(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -
         header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [end, end := end + 4 * array.size]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
+    with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array, "<f4").tobytes())
-    os.replace(temporary, path)

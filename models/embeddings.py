@@ -2,8 +2,9 @@
 
     positional   f_i = 10000^(-i/(h-1)), i = 0..h-1, h = dim//2:  [sin(t f), cos(t f)]     (Ho et al. 2020)
     fourier      W ~ N(0, scale^2) fixed:  [sin(2 pi W log s), cos(2 pi W log s)]          (Song et al. 2021)
+    class        a row of a table for each class, zeros for no class (-1)
 
-Both are evaluated in float32 whatever the compute dtype of the network: arguments reach hundreds of radians.
+EDM embeds c_noise = log(s)/4 in place of the label (arXiv:2206.00364). The first two are evaluated in float32 whatever the compute dtype of the network: arguments reach hundreds of radians.
 """
 
 import math
@@ -50,6 +51,16 @@ def embed_labels(labels: jax.Array, kind: str, features: int, fourier_scale: flo
     if kind == "fourier":
         return GaussianFourierProjection(features, fourier_scale)(jnp.log(labels.astype(jnp.float32)))
     return positional(labels, features)
+
+
+def noise_label(labels: jax.Array) -> jax.Array:
+    """log(s)/4 of noise levels s > 0 (B,), float32."""
+    return jnp.log(labels.astype(jnp.float32)) / 4
+
+
+def class_embedding(table: jax.Array, label: jax.Array) -> jax.Array:
+    """Rows of table (classes, E) for label (B,) int -> (B, E); zeros where it is -1."""
+    return jnp.where((label >= 0)[:, None], table[jnp.maximum(label, 0)], 0.0)
 
 
 def time_mlp(embedding: jax.Array, features: int, act: Callable, dtype: str) -> jax.Array:

@@ -6,38 +6,17 @@ folder under their published names. A .pth is used only if it has the published 
 the same stem, holding the same tensors under the same names, takes its place and needs NumPy alone.
 """
 
-import hashlib
 import os
-import shutil
-import tempfile
-import urllib.request
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from files.published import Published, cache, download, read_tensors, verify
 from models.lpips import stages
 
 ENVIRONMENT_VARIABLE = "LINNET_LPIPS"
-
-
 CLASSIFIERS = "https://download.pytorch.org/models"
 HEADS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/v0.1.4/lpips/weights/v0.1"
-
-
-class Published(NamedTuple):
-    """One published file."""
-
-    name: str
-    folder: str
-    sha256: str
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"{self.folder}/{self.name}"
-
 
 # Heads first: they are small, so what is missing (torch, the network) shows before the large file is fetched.
 FILES: dict[str, tuple[Published, Published]] = {
@@ -60,8 +39,8 @@ def load_params(net: str = "vgg", path: str | os.PathLike | None = None) -> dict
     """Parameters of `lpips.lpips` as float32 NumPy arrays.
 
     `path` is the folder of the files, else $LINNET_LPIPS, else the user's cache, to which absent files are downloaded.
-    Raises FileNotFoundError or RuntimeError where a file cannot be had, ImportError where a .pth needs torch, and
-    ValueError for a damaged file and for tensors that do not fit.
+    Raises FileNotFoundError or RuntimeError where a file cannot be had or has another checksum, ImportError where a
+    .pth needs torch, and ValueError for a damaged .npz and for tensors that do not fit.
     """
     stages(net)  # refuses an unknown name
     state = {}
@@ -104,8 +83,7 @@ def _tensor(state: dict[str, np.ndarray], name: str, net: str, shape: tuple[int 
 def _find(published: Published, net: str, path: str | os.PathLike | None) -> Path:
     """The file in its folder, the .npz before the .pth."""
     chosen = path or os.environ.get(ENVIRONMENT_VARIABLE)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linnet" / "lpips"
-    folder = Path(chosen or cache)
+    folder = Path(chosen or cache() / "lpips")
     target = folder / published.name
     for candidate in (target.with_suffix(".npz"), target):
         if candidate.is_file():
@@ -117,53 +95,14 @@ def _find(published: Published, net: str, path: str | os.PathLike | None) -> Pat
             f"LPIPS {net}: no {published.name} (or .npz) in folder {folder} ({origin}), which must hold {needed}; "
             f"it is published at {published.url}"
         )
-    try:
-        download(published, target)
-    except OSError as error:
-        raise RuntimeError(
-            f"LPIPS {net}: cannot download {published.url} ({error}); place {needed} (or .npz of them) in {folder}, "
-            f"or set {ENVIRONMENT_VARIABLE} to the folder that holds them"
-        ) from error
+    by_hand = f"place {needed} (or .npz of them) in {folder}, or set {ENVIRONMENT_VARIABLE} to the folder of the files"
+    download(published, target, by_hand)
     return target
-
-
-def download(published: Published, target: Path) -> None:
-    """Fetches the file to `target`, which appears whole and verified or not at all.
-
-    OSError where the network fails, ValueError where the SHA-256 is another.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        with urllib.request.urlopen(published.url, timeout=30) as response, open(part, "wb") as file:
-            shutil.copyfileobj(response, file)
-        _verify(part, published)
-        os.replace(part, target)
-
-
-def _verify(path: Path, published: Published) -> None:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != published.sha256:
-        raise ValueError(
-            f"{path.name} has SHA-256 {digest[:16]}..., expected {published.sha256[:16]}...: damaged, cut short or "
-            f"another file; fetch {published.url} again"
-        )
 
 
 def _read(path: Path, published: Published) -> dict[str, np.ndarray]:
     """Names -> arrays, without the classifier's last layers."""
-    if path.suffix == ".npz":
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path}: not a readable .npz file (damaged, cut short, or of another format)")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays if not name.startswith("classifier.")}
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"reading {path} needs torch: pip install torch (or convert the file to .npz elsewhere)"
-        ) from error
-    _verify(path, published)
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: tensor.numpy() for name, tensor in tensors.items() if not name.startswith("classifier.")}
+    tensors = read_tensors(path)
+    if path.suffix != ".npz":
+        verify(published, path)
+    return {name: array for name, array in tensors.items() if not name.startswith("classifier.")}

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
 from models.checks import check_images, check_option
-from models.embeddings import EMBEDDINGS, embed_labels, noise_levels, time_mlp
+from models.embeddings import EMBEDDINGS, class_embedding, embed_labels, noise_label, noise_levels, time_mlp
 from models.layers import (
     ACTIVATIONS,
     DTYPES,
@@ -57,8 +57,10 @@ class NCSNpp(nn.Module):
       skip_rescale: divide residual sums by sqrt(2).
       embedding_type: "fourier" embeds log(label) with frequencies of deviation `fourier_scale`,
         "positional" the label.
+      log_label: "positional" embeds log(label)/4, as EDM's networks do.
+      num_classes: 0 for none; a class adds a row of a table to the embedding of the label.
       init_scale: scale of the initial weights that end residual branches and the network; 0 means 1e-10.
-      scale_by_sigma: divide the output by the noise level: the label itself for "fourier", for "positional"
+      scale_by_sigma: divide the output by the noise level: the label itself where its logarithm is embedded, else
         entry int(label) of the `num_scales` levels that fall from sigma_max to sigma_min.
       centered: the input is already in [-1, 1]; otherwise it is mapped from [0, 1].
       dtype: of convolutions and matrix products; parameters, statistics, softmax and output are float32.
@@ -80,6 +82,8 @@ class NCSNpp(nn.Module):
     progressive_combine: str = "sum"
     embedding_type: str = "positional"
     fourier_scale: float = 16.0
+    log_label: bool = False
+    num_classes: int = 0
     init_scale: float = 0.0
     dropout: float = 0.1
     nonlinearity: str = "swish"
@@ -94,16 +98,27 @@ class NCSNpp(nn.Module):
     def __post_init__(self):
         for field, allowed in OPTIONS.items():
             check_option("NCSNpp", field, getattr(self, field), allowed)
+        if self.log_label and self.embedding_type == "fourier":
+            raise ValueError("NCSNpp: log_label is for embedding_type='positional'; 'fourier' takes the logarithm itself")
+        if self.num_classes and not self.conditional:
+            raise ValueError("NCSNpp: num_classes needs conditional=True: the class joins the embedding of the label")
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: jax.Array, time_label: jax.Array, train: bool | jax.Array = False) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        time_label: jax.Array,
+        train: bool | jax.Array = False,
+        label: jax.Array | None = None,
+    ) -> jax.Array:
         """x (B, H, W, C), time_label (B,) -> (B, H, W, C) float32; train: False, or one key per example (B,): dropout.
 
-        Raises ValueError where H or W is no multiple of 2^(len(ch_mult) - 1).
+        label (B,) int: the class, -1 for no class; None for all -1. Raises ValueError where H or W is no multiple of
+        2^(len(ch_mult) - 1), and for a class where num_classes is 0.
         """
         check_images("NCSNpp", x, time_label, len(self.ch_mult))
-        embedding = embed_labels(time_label, self.embedding_type, self.nf, self.fourier_scale)
+        embedding = self._embed(time_label, label)
         temb = time_mlp(embedding, 4 * self.nf, self._act, self.dtype) if self.conditional else None
         keys = dropout_keys(train, self.dropout)
         h, skips = self._encode(x if self.centered else 2 * x - 1, temb, keys)
@@ -112,6 +127,18 @@ class NCSNpp(nn.Module):
         h = self._resblock(h.shape[-1])(h, temb, keys)
         out = self._decode(h, skips, temb, keys, x.shape[-1])
         return out / self._sigma(time_label)[:, None, None, None] if self.scale_by_sigma else out
+
+    def _embed(self, time_label, label):
+        """Embedding of noise level and class (B, E), float32."""
+        noise = noise_label(time_label) if self.log_label else time_label
+        embedding = embed_labels(noise, self.embedding_type, self.nf, self.fourier_scale)
+        if not self.num_classes:
+            if label is not None:
+                raise ValueError("NCSNpp: got a class, which needs num_classes; this network was built without")
+            return embedding
+        shape = (self.num_classes, embedding.shape[-1])
+        table = self.param("class_embedding", nn.initializers.normal(1.0), shape, jnp.float32)
+        return embedding if label is None else embedding + class_embedding(table, label)
 
     def _encode(self, x, temb, keys):
         """Input image -> features of the last level, and the feature maps that the way back reads."""
@@ -199,7 +226,7 @@ class NCSNpp(nn.Module):
     @nn.nowrap
     def _sigma(self, time_label):
         """Noise level (B,) that `scale_by_sigma` divides by."""
-        if self.embedding_type == "fourier":
+        if self.embedding_type == "fourier" or self.log_label:
             return time_label.astype(jnp.float32)
         return noise_levels(time_label, self.sigma_min, self.sigma_max, self.num_scales)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from models.blocks import rematerialised
 from models.checks import check_labels, check_option, present
+from models.embeddings import class_embedding, noise_label
 from models.layers import DTYPES, dropout_keys
 from models.spatial_transformer import SpatialTransformer
 from models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
@@ -49,7 +50,7 @@ class UNet(nn.Module):
     channel_mult: channels of each level in units of num_channels; (): CHANNEL_MULT of the image height.
     attention_resolutions: heights of the feature maps at which attention acts.
     num_head_channels: channels of a head; -1: num_heads heads. num_heads_upsample: heads on the way back; -1: as many.
-    num_classes: 0 for none. super_resolution: low_res must be given. cross_attention, concat: context must be given,
+    log_label: embed log(time label)/4 (EDM). num_classes: 0 for none. super_resolution: low_res must be given. cross_attention, concat: context must be given,
     which attention looks at, or which is stacked onto the input.
     """
 
@@ -65,6 +66,7 @@ class UNet(nn.Module):
     conv_resample: bool = True
     use_new_attention_order: bool = False
     dropout: float = 0.0
+    log_label: bool = False
     num_classes: int = 0
     learn_sigma: bool = False
     super_resolution: bool = False
@@ -118,12 +120,13 @@ class UNet(nn.Module):
     def _embed(self, time_label, label):
         """Embedding of time and class, (B, 4 num_channels) float32."""
         width = 4 * self.num_channels
-        emb = Dense(width)(sinusoid(time_label, self.num_channels))
+        noise = noise_label(time_label) if self.log_label else time_label
+        emb = Dense(width)(sinusoid(noise, self.num_channels))
         emb = Dense(width)(nn.silu(emb))
         if self.num_classes:
             table = self.param("class_embedding", nn.initializers.normal(1.0), (self.num_classes, width))
             if label is not None:
-                emb = emb + jnp.where((label >= 0)[:, None], table[jnp.maximum(label, 0)], 0.0)
+                emb = emb + class_embedding(table, label)
         return emb
 
     def _encode(self, h, emb, keys, context, multipliers):

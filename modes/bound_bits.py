@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import transforms
-from evaluation.atomic import atomic_write
 from evaluation.curves import save_curves
+from files.atomic import atomic_write
 from modes.batches import keys_of
 from samplers.ancestral import Ancestral
 from sde_lib.variational import bound

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from data import transforms
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 from modes.batches import first_images
 from modes.generate import as_stored, save_picture
 from modes.latents import Latents

@@ -12,7 +12,7 @@ import numpy as np
 
 from data import transforms
 from data.pipeline import permutation
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 from modes.batches import batch_size, fixed_batches, keys_of, number_of_images
 from modes.bound_bits import BoundBits
 from modes.flow_bits import FlowBits

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from data import transforms
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 from modes.batches import keys_of
 from modes.latents import arrived, flow_begin
 from samplers.likelihood import Likelihood, bits_per_dim, complete

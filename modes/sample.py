@@ -10,7 +10,7 @@ import numpy as np
 
 from data.transforms import ROUNDING_RULE
 from evaluation.archive import write_archive
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 from modes import pictures
 from modes.generate import Generator, save_picture
 from training import parallel

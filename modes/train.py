@@ -6,7 +6,7 @@ import os
 import jax
 
 from data import pipeline
-from evaluation.atomic import atomic_write
+from files.atomic import atomic_write
 from modes.estimates import make_estimates
 from modes.snapshot import make_snapshot
 from training import metrics, parallel

@@ -8,13 +8,14 @@ import pytest
 from tests.conftest import ROOT
 
 ALLOWED = {
+    "files": set(),
     "sde_lib": set(),
     "data": set(),
-    "models": {"sde_lib"},
+    "models": {"sde_lib", "files"},
     "samplers": {"sde_lib"},
     "training": {"sde_lib", "models", "data"},
-    "evaluation": set(),
-    "interop": {"models"},
+    "evaluation": {"files"},
+    "interop": {"models", "files"},
     "configs": set(),
 }
 JOINERS = {"modes", "main"}

@@ -1,6 +1,6 @@
 """Features, logits, FID, KID and IS against torch-fidelity itself, on the same weights and images.
 
-Opt-in: pip install torch torchvision torch-fidelity. The weights are random, with the published names and shapes.
+Opt-in: pip install ".[parity]". The weights are random, with the published names and shapes.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from evaluation.frechet import frechet_distance
 from evaluation.inception_score import inception_score
 from evaluation.kid import kid
 
-torch = pytest.importorskip("torch", reason="pip install torch torchvision torch-fidelity")
-pytest.importorskip("torch_fidelity", reason="pip install torch torchvision torch-fidelity")
+torch = pytest.importorskip("torch", reason='pip install ".[parity]"')
+pytest.importorskip("torch_fidelity", reason='pip install ".[parity]"')
 
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric  # noqa: E402

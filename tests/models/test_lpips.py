@@ -1,6 +1,5 @@
 """LPIPS: against a float64 re-statement on narrow networks, its properties, and the way from published files to it."""
 
-import hashlib
 import sys
 
 import jax
@@ -10,7 +9,7 @@ import pytest
 
 from models import lpips_weights
 from models.lpips import lpips, upscaled
-from models.lpips_weights import Published, download, load_params, parameters
+from models.lpips_weights import load_params, parameters
 
 # Layers by their place in torchvision's `features`; what is neither a convolution nor listed here is a ReLU.
 CONVOLUTIONS = {"vgg": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), "alex": (0, 3, 6, 8, 10)}
@@ -231,17 +230,6 @@ def test_pth_without_torch_names_the_package(tmp_path, monkeypatch):
         load_params("vgg", tmp_path)
 
 
-def test_download_checks_the_hash_and_leaves_nothing_behind(tmp_path):
-    (tmp_path / "heads.pth").write_bytes(b"weights")
-    target = tmp_path / "cache" / "heads.pth"
-    with pytest.raises(ValueError, match=r"heads\.pth has SHA-256 .* expected 0{16}"):
-        download(Published("heads.pth", tmp_path.as_uri(), "0" * 64), target)
-    assert list(target.parent.iterdir()) == []
-    download(Published("heads.pth", tmp_path.as_uri(), hashlib.sha256(b"weights").hexdigest()), target)
-    assert target.read_bytes() == b"weights"
-    assert list(target.parent.iterdir()) == [target]
-
-
 def test_offline_error_says_where_to_put_the_files(tmp_path, monkeypatch):
     monkeypatch.delenv("LINNET_LPIPS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -254,9 +242,9 @@ def test_offline_error_says_where_to_put_the_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("size", [64, 224])
 def test_agrees_with_the_lpips_package(tmp_path, size, net):
-    """Published heads, read from the package's own .pth; random classifiers of full width. pip install lpips."""
-    torch = pytest.importorskip("torch", reason="pip install lpips torchvision")
-    package = pytest.importorskip("lpips", reason="pip install lpips torchvision")
+    """Published heads, read from the package's own .pth; random classifiers of full width. pip install '.[parity]'."""
+    torch = pytest.importorskip("torch", reason="pip install '.[parity]'")
+    package = pytest.importorskip("lpips", reason="pip install '.[parity]'")
     peer = package.LPIPS(net=net, pnet_rand=True, verbose=False)
     state = make_state(net, FULL[net])
     for name, value in peer.net.named_parameters():  # slice2.5.weight is features.5.weight

@@ -1,0 +1,1 @@
+"""Files: whole or not at all, and published ones by their checksum. Imports nothing of ours."""

@@ -1,0 +1,76 @@
+"""Published weights: files of known address and SHA-256, fetched to where they are looked for, read without pickles."""
+
+import hashlib
+import os
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from files.atomic import atomic_write
+from files.npz import open_npz
+
+
+class Published(NamedTuple):
+    """One published file: `name` in the web folder `folder`; sha256: the digits that are known, from the first on."""
+
+    name: str
+    folder: str
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.folder}/{self.name}"
+
+
+def cache() -> Path:
+    """The user's cache folder of Linnet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linnet"
+
+
+def download(published: Published, target: Path, by_hand: str) -> None:
+    """Fetches the file to `target`, which appears whole and verified or not at all.
+
+    RuntimeError where the network or the checksum fails; it ends in `by_hand`, what to do instead.
+    """
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(published.url, timeout=30) as response, atomic_write(target) as file:
+            while chunk := response.read(1 << 20):
+                digest.update(chunk)
+                file.write(chunk)
+            _compare(published, digest, f"; try again, or {by_hand}")
+    except OSError as error:
+        raise RuntimeError(f"cannot download {published.url} ({error}); {by_hand}") from error
+
+
+def verify(published: Published, path: Path) -> None:
+    """RuntimeError unless the file at `path` is the published one."""
+    with open(path, "rb") as file:
+        _compare(published, hashlib.file_digest(file, "sha256"), f"; fetch {published.url} again")
+
+
+def _compare(published, digest, advice):
+    found, expected = digest.hexdigest(), published.sha256
+    if not found.startswith(expected):
+        raise RuntimeError(
+            f"{published.name} has SHA-256 {found[:16]}..., expected {expected[:16]}...: damaged, cut short or another "
+            f"file{advice}"
+        )
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Names -> arrays of a state dict: .npz by NumPy alone, .pth or .pt by torch (weights only). ImportError."""
+    path = Path(path)
+    if path.suffix == ".npz":
+        with open_npz(path) as arrays:
+            return dict(arrays)
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"reading {path} needs torch: pip install torch (or convert the file to .npz elsewhere)"
+        ) from error
+    return {name: tensor.numpy() for name, tensor in torch.load(path, map_location="cpu", weights_only=True).items()}
