@@ -152,7 +152,7 @@ def main():
         mp.mp.dps = 50
     except ImportError:
         mp = None
-        print("mpmath is not installed: no accuracy (pip install ".[bench]")")
+        print("mpmath is not installed: no accuracy (pip install '.[bench]')")
     rows = []
     print(f"{'process':<10}{'set-up, ms':>12}{'error':>12}   goals: {GOAL_MS:g} ms, {GOAL_ERROR:g}")
     for name in SDES:

@@ -1,6 +1,6 @@
 """Image-evaluations per second of sampling: ours against diffusers' UNet2DModel in torch, eager and compiled.
 
-    python -m benchmarks.sampling --batch=16 --json=sampling.json              (peers: pip install torch diffusers)
+    python -m benchmarks.sampling --batch=16 --json=sampling.json              (peers: pip install '.[bench]')
 
 The DDPM CIFAR-10 network, --steps evaluations for a batch: gDDIM here, DDIM with the same number there.
 """

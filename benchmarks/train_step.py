@@ -1,6 +1,6 @@
 """Images per second of a training step: ours against diffusers' UNet2DModel in torch, eager and compiled.
 
-    python -m benchmarks.train_step --batch=16 --json=train_step.json          (peers: pip install torch diffusers)
+    python -m benchmarks.train_step --batch=16 --json=train_step.json          (peers: pip install '.[bench]')
 
 The DDPM CIFAR-10 network (35.7 M parameters), dropout 0.1: noise, forward, backward, clipping, Adam, EMA.
 """

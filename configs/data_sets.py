@@ -28,8 +28,8 @@ def digits_unet(config):
     """The same digits with a small U-Net of improved DDPM."""
     config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
     config.model.update(num_channels=32, channel_mult=(1, 2), attention_resolutions=(4,), ema_rate=0.999)
-    config.training.update(batch_size=64, n_iters=6000, log_freq=200, eval_freq=2000)
-    config.training.update(snapshot_freq=3000, snapshot_freq_for_preemption=1000)
+    config.training.update(batch_size=64, n_iters=4000, log_freq=200, eval_freq=2000)
+    config.training.update(snapshot_freq=2000, snapshot_freq_for_preemption=1000)
     config.optim.update(lr=1e-3, warmup=200)
     config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
     return config

@@ -4,7 +4,8 @@
     fourier      W ~ N(0, scale^2) fixed:  [sin(2 pi W log s), cos(2 pi W log s)]          (Song et al. 2021)
     class        a row of a table for each class, zeros for no class (-1)
 
-EDM embeds c_noise = log(s)/4 in place of the label (arXiv:2206.00364). The first two are evaluated in float32 whatever the compute dtype of the network: arguments reach hundreds of radians.
+EDM embeds log(s)/4 in place of the label (arXiv:2206.00364). Everything is evaluated in float32 whatever the compute
+dtype of the network: arguments reach hundreds of radians.
 """
 
 import math

@@ -99,7 +99,7 @@ class NCSNpp(nn.Module):
         for field, allowed in OPTIONS.items():
             check_option("NCSNpp", field, getattr(self, field), allowed)
         if self.log_label and self.embedding_type == "fourier":
-            raise ValueError("NCSNpp: log_label is for embedding_type='positional'; 'fourier' takes the logarithm itself")
+            raise ValueError("NCSNpp: log_label is for embedding_type='positional': 'fourier' embeds the logarithm")
         if self.num_classes and not self.conditional:
             raise ValueError("NCSNpp: num_classes needs conditional=True: the class joins the embedding of the label")
         super().__post_init__()
@@ -134,7 +134,7 @@ class NCSNpp(nn.Module):
         embedding = embed_labels(noise, self.embedding_type, self.nf, self.fourier_scale)
         if not self.num_classes:
             if label is not None:
-                raise ValueError("NCSNpp: got a class, which needs num_classes; this network was built without")
+                raise ValueError("NCSNpp: got a condition that needs num_classes, which this network was built without")
             return embedding
         shape = (self.num_classes, embedding.shape[-1])
         table = self.param("class_embedding", nn.initializers.normal(1.0), shape, jnp.float32)

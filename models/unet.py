@@ -50,8 +50,9 @@ class UNet(nn.Module):
     channel_mult: channels of each level in units of num_channels; (): CHANNEL_MULT of the image height.
     attention_resolutions: heights of the feature maps at which attention acts.
     num_head_channels: channels of a head; -1: num_heads heads. num_heads_upsample: heads on the way back; -1: as many.
-    log_label: embed log(time label)/4 (EDM). num_classes: 0 for none. super_resolution: low_res must be given. cross_attention, concat: context must be given,
-    which attention looks at, or which is stacked onto the input.
+    log_label: embed log(time label)/4, as EDM's network does. num_classes: 0 for none. super_resolution: low_res must
+    be given. cross_attention, concat: context must be given, which attention looks at, or which is stacked onto the
+    input.
     """
 
     num_channels: int = 128
