@@ -181,7 +181,7 @@ def training():
         "loss_c": 1.4e-4,  # dddm: c of the pseudo losses
         "lpips_net": "vgg",  # pseudo_lpips: vgg | alex
         "lpips_path": "",  # folder of its weights; "": environment variable, cache or download
-        "memory": "auto",  # dddm, where the estimates of the images are kept: device | host | auto (by size)
+        "memory": "auto",  # dddm, where estimates are kept: device | host (one step per dispatch) | auto (by size)
         "memory_dtype": "float16",  # float16 | bfloat16 | float32
         "guide_floor": 0.0,  # dddm: the weight of the images themselves does not fall below this
         "vlb_weight": 1e-3,  # hybrid: weight of the variational bound in bits/dim

@@ -2,10 +2,11 @@
 
     Algorithm 1 of arXiv:2405.13540:  x_hat_i ~ N(0, I) for every i;   each step: read x_hat_i, write the new estimate
 
-On devices the rows are sharded: each device holds N / devices of them, whatever example it trains on. A read is a sum
-over devices of which one has the row, a write goes to the owner; both are part of the compiled step. On the host every
-process holds all rows; a batch is read while the step before it is still running, which is exact because the batches
-of one epoch have no example in common. An example that is twice in a batch keeps its later estimate.
+On devices the rows are divided between those of all processes: each holds N / devices of them, whatever example it
+trains on. A read is a sum over devices of which one has the row, a write goes to the owner; both are part of the
+compiled step. On the host every process holds all rows; a batch is read while the step before it is still running,
+which is exact because the batches of one epoch have no example in common. An example that is twice in a batch keeps its
+later estimate. What is too large for the dtype of the rows is kept as its largest number.
 """
 
 import jax
@@ -21,11 +22,16 @@ DEVICE_BYTES = 4 * 2**30
 BLOCK = 4096
 
 
+def dtype_of(name):
+    """The NumPy dtype `name`. ValueError for an unknown one."""
+    if name not in DTYPES:
+        raise ValueError(f"config.training.memory_dtype {name!r} is unknown; use one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
 def initial(seed, n, shape, dtype="float16"):
     """Standard normal rows (n, *shape) of `dtype` (see DTYPES); row i depends on (seed, i) alone. ValueError."""
-    if dtype not in DTYPES:
-        raise ValueError(f"config.training.memory_dtype {dtype!r} is unknown; use one of {', '.join(DTYPES)}")
-    rows = np.empty((n, *shape), DTYPES[dtype])
+    rows = np.empty((n, *shape), dtype_of(dtype))
     key = jax.random.key(seed)
     draw = jax.jit(jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), shape)))
     for begin in range(0, n, BLOCK):
@@ -33,13 +39,17 @@ def initial(seed, n, shape, dtype="float16"):
     return rows
 
 
-def on_devices(place, nbytes, devices, processes):
+def on_devices(place, nbytes, devices):
     """Whether `nbytes` of rows are sharded over devices, as config.training.memory says. ValueError for other words."""
     if place not in PLACES:
         raise ValueError(f"config.training.memory {place!r} is unknown; use one of {', '.join(PLACES)}")
-    if place == "device" and processes > 1:
-        raise ValueError("config.training.memory='device' is for a single process; use host")
-    return place == "device" or (place == "auto" and processes == 1 and nbytes <= devices * DEVICE_BYTES)
+    return place == "device" or (place == "auto" and nbytes <= devices * DEVICE_BYTES)
+
+
+def stored(values, dtype):
+    """Device arrays as they are kept: of `dtype`, within its range."""
+    largest = float(jnp.finfo(dtype).max)
+    return jnp.clip(values, -largest, largest).astype(dtype)
 
 
 def divided(rows, devices):
@@ -63,7 +73,7 @@ def remember(rows, index, values, axis):
     """This device's rows after values (B, ...) were written for the examples index (B,) of the whole batch."""
     later = jnp.triu(index[:, None] == index[None, :], 1).any(1)
     local = jnp.where(later, len(rows), _local(rows, index, axis))
-    return rows.at[local].set(values.astype(rows.dtype), mode="drop")
+    return rows.at[local].set(stored(values, rows.dtype), mode="drop")
 
 
 def _local(rows, index, axis):
@@ -96,9 +106,9 @@ class HostMemory:
         self._pending.append((index, values))
 
     def rows(self):
-        """A copy of all rows, after every step so far."""
+        """All rows, after every step so far: the array itself, which later steps change."""
         self._settle(0)
-        return self._rows.copy()
+        return self._rows
 
     def _settle(self, left):
         while len(self._pending) > left:

@@ -1,7 +1,7 @@
 """Checkpoints of other projects, and our own, as parameters for our networks.
 
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
-    estimates(path) -> what a file of DDDM remembers of its training images
+    estimates(path) -> what DDDM remembers of its training images
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
 file contains is executed. The parameters must fit the config exactly: every name, every shape.
@@ -28,7 +28,10 @@ FORMATS = {
     "improved-diffusion, guided-diffusion or DDDM (torch)": improved_diffusion,
     "score_sde_pytorch or CLD-SGM (torch)": score_sde_pytorch,
 }
-"""Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads."""
+"""Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads.
+
+A module may have estimates(path) as well.
+"""
 
 export = exported.write
 
@@ -60,8 +63,9 @@ def report(path, config, params="ema", *, shape=None, k=None) -> str:
 
 
 def estimates(path) -> np.ndarray | None:
-    """What a file of DDDM remembers of its training images, (N, H, W, C) in their order; None for other files."""
-    return improved_diffusion.estimates(Path(path)) if FORMATS[detect(path)] is improved_diffusion else None
+    """What a file or a run of DDDM remembers of its training images, (N, H, W, C) in their order; None for others."""
+    reader = FORMATS[detect(path)]
+    return reader.estimates(Path(path)) if hasattr(reader, "estimates") else None
 
 
 def detect(path) -> str:

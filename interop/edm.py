@@ -45,6 +45,9 @@ def _names(path):
 def read(path: Path, config, params: str) -> Published:
     """The parameters; `params` makes no difference."""
     state = {name.removeprefix("model."): array for name, array in _state(path).items()}
+    odd = [name for name, array in state.items() if array.ndim == 0 or array.dtype.kind != "f"]
+    if odd:
+        raise Refused(f"{path}: {odd[0]} is no array of floating-point numbers")
     fields = EDM | (ADM if edm_names.is_adm(state) else _song(state)) | {"model.num_classes": edm_names.classes(state)}
     return Published(edm_names.rename(state), fields)
 

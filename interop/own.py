@@ -9,7 +9,7 @@ from flax import traverse_util
 
 from interop.published import Published, Refused
 
-STATE = "state"
+STATE, MEMORY = "state", "memory"
 
 
 def recognises(path: Path) -> bool:
@@ -28,14 +28,24 @@ def _step(path):
 
 def read(path: Path, config, params: str) -> Published:
     """The averages of the first EMA rate, or the raw parameters."""
+    state = _restore(_step(path) / STATE)
+    tree = state["ema"]["0"] if params == "ema" else state["params"]
+    return Published(traverse_util.flatten_dict(tree, sep="/"))
+
+
+def estimates(path: Path):
+    """What training kept of its examples, (N, ...), or None."""
+    folder = _step(path) / MEMORY
+    return _restore(folder)["rows"] if folder.is_dir() else None
+
+
+def _restore(folder):
+    """The tree in a folder of Orbax. Refused where it cannot be read."""
     import orbax.checkpoint as ocp
 
-    step = _step(path)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            state = checkpointer.restore((step / STATE).absolute())
-        tree = state["ema"]["0"] if params == "ema" else state["params"]
+            return checkpointer.restore(folder.absolute())
     except Exception as error:  # Orbax reports absent and damaged files by many types
         text = " ".join(str(error).split())
-        raise Refused(f"{step}: unreadable Orbax checkpoint ({type(error).__name__}: {text[:200]})") from error
-    return Published(traverse_util.flatten_dict(tree, sep="/"))
+        raise Refused(f"{folder}: unreadable Orbax checkpoint ({type(error).__name__}: {text[:200]})") from error

@@ -61,7 +61,7 @@ def noise_label(labels: jax.Array) -> jax.Array:
 
 def class_embedding(table: jax.Array, label: jax.Array) -> jax.Array:
     """Rows of table (classes, E) for label (B,) int -> (B, E); zeros where it is -1."""
-    return jnp.where((label >= 0)[:, None], table[jnp.maximum(label, 0)], 0.0)
+    return jnp.where((label >= 0)[:, None], jnp.take(table, jnp.maximum(label, 0), axis=0), 0.0)
 
 
 def time_mlp(embedding: jax.Array, features: int, act: Callable, dtype: str) -> jax.Array:

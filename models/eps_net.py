@@ -8,7 +8,7 @@
     prediction "previous"  f is the mean of the step before on the discrete chain (see sde_lib.chain)
     prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
     prediction "velocity"   eps from the velocity half of f, see below          (CLD-SGM's networks, arXiv:2112.07068)
-    prediction "direct"  no eps: f, told an earlier estimate of x_0 as well, makes another, see `estimate`   (DDDM)
+    prediction "direct"  no eps: the network is the F of DDDM's map to x_0, see `direct`    (arXiv:2405.13540)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
@@ -41,7 +41,7 @@ class EpsNet:
     """A module and a process joined. chain: 0 for labels of continuous time, else the number of states N.
 
     label_scale: factor of the labels. variance: of the chain's reverse steps, one of sde_lib.chain.VARIANCES.
-    context_noise: see `told`.
+    context_noise: see `noised`.
     ValueError for an unknown prediction, or one that the process does not allow.
     """
 
@@ -65,8 +65,22 @@ class EpsNet:
             )
         if self.sde.k == 1 and self.prediction == "velocity":
             raise ValueError("config.model.prediction='velocity' is for a process with one: config.sde.name=cld")
-        if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous"):
+        if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous", "direct"):
             raise ValueError(f"config.model.prediction {self.prediction!r} is for processes without a velocity")
+        if self.prediction == "direct":
+            self._check_direct()
+
+    def _check_direct(self):
+        module = self.module
+        if not (getattr(module, "concat", False) or getattr(module, "cross_attention", False)):
+            raise ValueError(
+                "config.model.prediction='direct' needs a network that sees the earlier estimate: "
+                "config.model.concat=True (unet, mlp) or config.model.cross_attention=True (unet)"
+            )
+        if getattr(module, "learn_sigma", False):
+            raise ValueError("config.model.prediction='direct' has no variance: set config.model.learn_sigma=False")
+        if not 0 <= self.context_noise <= 1:
+            raise ValueError(f"config.model.context_noise={self.context_noise} must lie between 0 and 1")
 
     def __call__(self, params, u, t, keys=None, condition=None):
         """eps, the shape of u, at times t (B,); keys and condition as in `output`."""
@@ -94,8 +108,8 @@ class EpsNet:
         """Number of states of the chain."""
         return self.chain if self.sde.betas is None else len(self.sde.betas)
 
-    def told(self, x_hat, fraction, keys):
-        """What a DDDM network is told of the estimates x_hat (B, ...): sqrt(1 - s^2) x_hat + s z, z ~ N(0, I).
+    def noised(self, x_hat, fraction, keys):
+        """What a DDDM network sees of the estimates x_hat (B, ...): sqrt(1 - s^2) x_hat + s z, z ~ N(0, I).
 
         s = context_noise * fraction, fraction (B,) in [0, 1]; keys (B,): of z. The paper's method has s = 0.
         """
@@ -104,13 +118,13 @@ class EpsNet:
         s = (self.context_noise * fraction).reshape(-1, *(1,) * (x_hat.ndim - 1))
         return jnp.sqrt(1 - s**2) * x_hat + s * normal_per_example(keys, x_hat.shape)
 
-    def estimate(self, output, u, t):
-        """DDDM's map from u at times t (B,) to its image (arXiv:2405.13540), the shape of u: x - F or k x + (1 - k) F.
+    def direct(self, F, x_t, t):
+        """DDDM's f(x_hat, x_t, t), the shape of x_t: x_t - F for VP, kappa x_t + (1 - kappa) F for VE; t (B,).
 
-        output: F, what the network makes of (u, t) with what it is `told` as its `context`.
+        F: output of the network at (x_t, t) with x_hat, or what is `noised` of it, as its `context`.
         """
         skip, out = self.sde.direct(t)
-        return blocks.apply(skip, u) + blocks.apply(out, output)
+        return blocks.apply(skip, x_t) + blocks.apply(out, F)
 
     def to_eps(self, f, u, t):
         """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""

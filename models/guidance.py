@@ -47,14 +47,14 @@ class Bound:
         """The same with the conditions of image i of the batch, for a batch of one."""
         return dataclasses.replace(self, condition=jax.tree.map(lambda a: a[i][None], self.condition))
 
-    def told(self, x_hat, fraction, keys):
-        """What the network is told of the estimates x_hat (B, ...): see EpsNet.told."""
-        return self.net.told(x_hat, fraction, keys)
+    def noised(self, x_hat, fraction, keys):
+        """What a DDDM network sees of the estimates x_hat (B, ...): see EpsNet.noised."""
+        return self.net.noised(x_hat, fraction, keys)
 
-    def estimate(self, told, u, t):
-        """The next estimate of the image of u, by a network that is `told` about the last one: see EpsNet.estimate."""
-        bound = dataclasses.replace(self, condition=self.condition | {"context": told})
-        return self.net.estimate(bound.output(u, t), u, t)
+    def direct(self, context, u, t):
+        """The next estimate of the image of u, by a DDDM network that sees `context` of the last one, each (B, ...)."""
+        bound = dataclasses.replace(self, condition=self.condition | {"context": context})
+        return self.net.direct(bound.output(u, t), u, t)
 
     @property
     def prediction(self):

@@ -3,23 +3,29 @@
 put        host batches -> what `wrap`ped steps take, run ahead of the step
 place      TrainState on the host -> replicated state, with its memory
 wrap       the compiled step -> (state, what `put` made) -> (state, metrics)
-rows       the memory (N, ...) after a step, for a checkpoint; None for nowhere
+rows       the memory (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
 """
 
 import jax
+import numpy as np
 
 from data import memory
+from data.pipeline import one_pass
+from data.transforms import to_model_range
 from training import parallel
 
+COMPARED = 256
 
-class Nowhere:
-    """For objectives that remember nothing."""
 
-    keys = ("image", "label")
+class Keeper:
+    """For objectives that remember nothing, and the base of the others."""
+
+    fields = ("image", "label")
     stride = None  # steps per dispatch; None: as many as the config says
+    place_name = ""
 
     def put(self, batches):
-        return parallel.shard_steps([{key: batch[key] for key in self.keys} for batch in batches])
+        return parallel.shard_steps([{name: batch[name] for name in self.fields} for batch in batches])
 
     def place(self, state):
         return parallel.replicate(state)
@@ -31,28 +37,28 @@ class Nowhere:
         return None
 
 
-class OnDevices(Nowhere):
+class OnDevices(Keeper):
     """Each device holds a share of the rows."""
 
-    keys = ("image", "label", "index", "epoch")
+    fields = (*Keeper.fields, "index", "epoch")
+    place_name = "divided between the devices"
 
     def __init__(self, rows):
-        self.initial, self.n = rows, len(rows)
+        self.n, self._sharded = len(rows), parallel.share(memory.divided(rows, jax.device_count()))
 
     def place(self, state):
-        return (
-            super().place(state).replace(memory=parallel.shard(memory.divided(self.initial, jax.local_device_count())))
-        )
+        return super().place(state).replace(memory=self._sharded)
 
     def rows(self, state):
-        return parallel.unshard(state.memory)[: self.n]
+        return parallel.whole(state.memory)[: self.n]
 
 
-class OnHost(Nowhere):
+class OnHost(Keeper):
     """The rows of a batch go to the devices with its step, and come back while the next one runs."""
 
-    keys = ("image", "label", "index", "epoch")
+    fields = OnDevices.fields
     stride = 1
+    place_name = "on the host, one step per dispatch"
 
     def __init__(self, rows):
         self.memory = memory.HostMemory(rows)
@@ -63,10 +69,10 @@ class OnHost(Nowhere):
     def wrap(self, step):
         def remembering(state, chunk):
             placed, batch = chunk
-            rows = self.memory.recall(batch["index"], batch["epoch"])
-            state, metrics = step(state, placed | parallel.shard_steps([{"x_hat": rows}]))
-            index, values = (parallel.first(metrics.pop(key))[0] for key in ("index", "x_hat"))
-            self.memory.remember(index, values)
+            x_hat = self.memory.recall(batch["index"], batch["epoch"])
+            state, metrics = step(state, placed | parallel.shard_steps([{"x_hat": x_hat}]))
+            index, estimates = (parallel.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
+            self.memory.remember(index, estimates)
             return state, metrics
 
         return remembering
@@ -75,28 +81,47 @@ class OnHost(Nowhere):
         return self.memory.rows()
 
 
-def make_estimates(experiment, checkpoints):
-    """The keeper that the objective and config.training.memory ask for, from the newest checkpoint or from the start.
+def make_keeper(experiment, checkpoints, say=print):
+    """The Keeper that the objective and config.training.memory ask for, from the newest checkpoint or from the start.
 
-    ValueError where the checkpoint remembers another number of examples, or of another shape.
+    say: told where the estimates are. ValueError where the checkpoint remembers other examples.
     """
     training, dataset = experiment.config.training, experiment.dataset()
     if not experiment.objective.remembers:
-        return Nowhere()
+        return Keeper()
+    dtype = memory.dtype_of(training.memory_dtype)
     rows = first_rows(experiment) if checkpoints.latest is None else checkpoints.restore_memory()
     if rows.shape != (len(dataset), *experiment.shape):
         raise ValueError(
             f"the estimates of the checkpoint have the shape {rows.shape}, the training images "
             f"{(len(dataset), *experiment.shape)}: train on the same data set"
         )
-    sharded = memory.on_devices(training.memory, rows.nbytes, jax.device_count(), jax.process_count())
-    return OnDevices(rows) if sharded else OnHost(rows)
+    rows = rows.astype(dtype, copy=False)
+    keeper = (OnDevices if memory.on_devices(training.memory, rows.nbytes, jax.device_count()) else OnHost)(rows)
+    say(f"estimates of {len(rows)} examples, {rows.nbytes / 2**20:.1f} MiB of {rows.dtype}, {keeper.place_name}")
+    return keeper
 
 
 def first_rows(experiment):
-    """Estimates before the first step: those in the file --ckpt, where it holds some, or noise."""
+    """Estimates before the first step: those of --ckpt, where it holds some, or noise."""
     found = experiment.published_estimates() if experiment.ckpt is not None else None
-    config = experiment.config
-    n, dtype = len(experiment.dataset()), config.training.memory_dtype
-    rows = memory.initial(config.seed, n, experiment.shape, dtype) if found is None else found
-    return rows.astype(memory.DTYPES[dtype])
+    if found is None:
+        config = experiment.config
+        return memory.initial(config.seed, len(experiment.dataset()), experiment.shape, config.training.memory_dtype)
+    check_order(found, experiment)
+    return found
+
+
+def check_order(rows, experiment):
+    """ValueError unless the first estimates are nearer to their images than to the images after them."""
+    if rows.shape[1:] != experiment.shape or len(rows) < 2:
+        return
+    images = next(one_pass(experiment.dataset(), COMPARED))["image"]
+    x = np.asarray(to_model_range(images, centered=experiment.config.data.centered))
+    first = rows[: len(x)].astype(np.float32)
+    gap, other = np.abs(first - x[: len(first)]).mean(), np.abs(first - np.roll(x, -1, axis=0)[: len(first)]).mean()
+    if gap > 0.95 * other:
+        raise ValueError(
+            f"the estimates in {experiment.ckpt} are no nearer to the training images ({gap:.3g}) than to others "
+            f"({other:.3g}): they are of other images, or in another order"
+        )

@@ -91,7 +91,7 @@ class Losses:
     def finish(self):
         """Fields of the report: the mean, and the mean in each of BINS equal parts of the times that have examples."""
         t, losses, weights = map(np.concatenate, zip(*self.drawn, strict=True))
-        edges = np.linspace(self.objective.t_min, self.objective.sde.T, BINS + 1)
+        edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
         member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
         bins = [
             {"t": edges[i : i + 2].round(5).tolist(), "loss": float(losses[member == i].mean()), "n": int(n)}

@@ -13,12 +13,12 @@ from modes import fid_stats
 from modes.conditions import Conditions
 
 
-def run(experiment, fields=None):
-    """Prints and writes the report; `fields` says how the images were made, if that is known."""
+def run(experiment, fields=None, extractor=None):
+    """Prints and writes the report. fields: how the images were made, if known; extractor: that of the config."""
     config, folder = experiment.config, experiment.result_folder
     if len(experiment.shape) == 1:
         raise ValueError("distances need images; for points use --mode=sample and look at the picture")
-    extractor = fid_stats.load_extractor(config)
+    extractor = extractor or fid_stats.load_extractor(config)
     reference = load_reference(experiment, extractor)
     samples = collect(extractor, iterate_images(folder), keep=fid_stats.KEEP)
     real = held_out(experiment, extractor, reference) if config.eval.held_out else {}

@@ -14,17 +14,23 @@ from training import parallel
 
 
 class Snapshot:
-    """snapshot(state, step) writes samples/step_<step>_<kind>.png and returns scalars, by number of evaluations."""
+    """snapshot(state, step) writes samples/step_<step>_<kind>.png and returns scalars, by number of evaluations.
+
+    Statistics are loaded at once; ValueError for batches that the devices cannot share.
+    """
 
     def __init__(self, experiment, writers):
         self.experiment, self.writers, self.training = experiment, writers, experiment.config.training
         numbers = tuple(self.training.snapshot_nfe)
         samplers = {f"_nfe{nfe}": experiment.sampler_with(nfe=nfe) for nfe in numbers} or {"": experiment.sampler}
         batch_size = self.training.snapshot_sampling_batch
+        parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
         self.generators = {
             suffix: Generator(experiment, batch_size, sampler=sampler) for suffix, sampler in samplers.items()
         }
-        self.reference = None
+        if self.training.snapshot_fid:
+            self.extractor = fid_stats.load_extractor(experiment.config)
+            self.statistics = fid.load_reference(experiment, self.extractor)
 
     def __call__(self, state, step):
         for suffix, generator in self.generators.items():
@@ -39,15 +45,10 @@ class Snapshot:
 
     def distances(self, params):
         """{"<metric><suffix>": distance of config.training.snapshot_fid images to the reference statistics}."""
-        if self.reference is None:
-            extractor = fid_stats.load_extractor(self.experiment.config)
-            self.reference = fid.load_reference(self.experiment, extractor), extractor
-        statistics, extractor = self.reference
         found = {}
         for suffix, generator in self.generators.items():
-            metrics = compute_metrics(
-                collect(extractor, self.images(generator, params), keep=fid_stats.KEEP), statistics, extractor
-            )
+            collected = collect(self.extractor, self.images(generator, params), keep=fid_stats.KEEP)
+            metrics = compute_metrics(collected, self.statistics, self.extractor)
             name = next(iter(metrics))
             found[name + suffix] = metrics[name]
         return found
@@ -57,9 +58,3 @@ class Snapshot:
         n = self.training.snapshot_fid
         for first in range(0, n, generator.batch_size):
             yield generator.batch(params, first)[: n - first]
-
-
-def make_snapshot(experiment, writers):
-    """The Snapshot of config.training; ValueError for batches that the devices cannot share, before training starts."""
-    parallel.check_batch(experiment.config.training.snapshot_sampling_batch, "config.training.snapshot_sampling_batch")
-    return Snapshot(experiment, writers)

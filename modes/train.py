@@ -7,8 +7,8 @@ import jax
 
 from data import pipeline
 from files.atomic import atomic_write
-from modes.estimates import make_estimates
-from modes.snapshot import make_snapshot
+from modes.estimates import make_keeper
+from modes.snapshot import Snapshot
 from training import metrics, parallel
 from training.conditions import make_conditions
 from training.loop import Preempted, Schedule, train
@@ -26,7 +26,6 @@ def run(experiment, use_wandb=False):
         config.data.image_size = tuple(experiment.shape[:2]) if len(experiment.shape) == 3 else 0
         config.data.num_channels = experiment.shape[-1]
     state, position, checkpoints = start(experiment)
-    estimates = make_estimates(experiment, checkpoints)
     console = metrics.Console(training.n_iters, training.batch_size, int(state.step))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     console.say(
@@ -34,6 +33,7 @@ def run(experiment, use_wandb=False):
         f"examples of {dataset.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; "
         f"everything goes to {experiment.workdir}"
     )
+    keeper = make_keeper(experiment, checkpoints, console.say)
     writers = open_writers(experiment, console, int(state.step), use_wandb)
     batches = pipeline.batches(
         dataset,
@@ -44,24 +44,25 @@ def run(experiment, use_wandb=False):
         process_count=jax.process_count(),
         num_workers=config.data.num_workers,
     )
-    stride = estimates.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
+    stride = keeper.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
     sizes = chunk_sizes(int(state.step), training.n_iters, stride)
-    chunks = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), estimates.put)
+    chunks = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), keeper.put)
     begin = int(state.step)
+    snapshot = Snapshot(experiment, writers)
 
     def save(state):
         host = parallel.to_host(state.replace(memory=()))
         consumed = position + (int(host.step) - begin) * training.batch_size
-        checkpoints.save(host, position=consumed, config=config, memory=estimates.rows(state))
+        checkpoints.save(host, position=consumed, config=config, memory=keeper.rows(state))
 
     try:
         train(
-            estimates.place(state),
-            estimates.wrap(train_step(experiment)),
+            keeper.place(state),
+            keeper.wrap(train_step(experiment)),
             lambda n: next(chunks),
             schedule(training, stride),
             save=save,
-            snapshot=make_snapshot(experiment, writers),
+            snapshot=snapshot,
             evaluate=make_evaluate(experiment),
             console=console,
             writers=writers,

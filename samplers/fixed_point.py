@@ -2,9 +2,9 @@
 
     x_T from the prior, x_hat ~ N(0, I);    nfe times:  x_hat <- clip(f(x_hat, x_T, T)),    T the last state
 
-The noise x_T stays the same: only the estimate moves. A network with context_noise is told noised estimates, as in its
-training (EpsNet.told), the less of it the nearer the end; the first is noise already. The state that is returned is the
-last estimate.
+The noise x_T stays the same: only the estimate moves. A network with context_noise sees noised estimates, as in its
+training (EpsNet.noised), with the less noise the nearer the end; the first is noise already. The state that is returned
+is the last estimate.
 """
 
 import jax
@@ -18,11 +18,8 @@ from sde_lib.base import example_keys, normal_per_example
 DIRECT = Processes("vp, subvp, ve (networks of DDDM)", lambda sde: type(sde).direct is not LinearSDE.direct)
 
 
-LAST = 1.0  # time of the last state of every chain
-
-
 class FixedPoint(Sampler):
-    """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates of all steps, as u and as x_0."""
+    """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates of all steps."""
 
     order = "-"
     stochastic = True
@@ -32,23 +29,24 @@ class FixedPoint(Sampler):
     def __init__(self, sde, nfe=1, clip_denoised=True, trajectory=False):
         if nfe < 1:
             raise ValueError(f"config.sampling.nfe={nfe}: fixed_point needs at least one evaluation")
-        self.sde, self.nfe, self.clip_denoised, self.trajectory = sde, nfe, clip_denoised, trajectory
+        self.nfe, self.clip_denoised, self.trajectory = nfe, clip_denoised, trajectory
+        states = 2 if sde.betas is None else len(sde.betas)
+        self.last = sde.chain_time(states - 1, states)
 
     def __call__(self, eps_fn, key, u_T):
         if getattr(eps_fn, "prediction", None) != "direct":
             raise ValueError("config.sampling.method='fixed_point' needs a network with config.model.prediction=direct")
-        t = jnp.full(len(u_T), LAST, u_T.dtype)
-
-        keys = example_keys(key, len(u_T))
+        keys, t = example_keys(key, len(u_T)), jnp.full(len(u_T), self.last, u_T.dtype)
 
         def step(x_hat, i):
-            told = eps_fn.told(x_hat, 1 - i / self.nfe + 0 * t, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
-            y = eps_fn.estimate(jnp.where(i > 0, told, x_hat), u_T, t)
+            fraction = jnp.full(len(u_T), 1 - i / self.nfe, u_T.dtype)
+            noised = eps_fn.noised(x_hat, fraction, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
+            y = eps_fn.direct(jnp.where(i > 0, noised, x_hat), u_T, t)
             y = jnp.clip(y, -1, 1) if self.clip_denoised else y
             return y, y if self.trajectory else None
 
         first = normal_per_example(keys, u_T.shape).astype(u_T.dtype)
         x_hat, visited = jax.lax.scan(step, first, jnp.arange(self.nfe))
         if self.trajectory:
-            visited = {"t": np.full(self.nfe, LAST), "u": visited, "x_0": visited}
+            visited = {"t": np.full(self.nfe, self.last), "u": visited, "x_0": visited}
         return Samples(x_hat, self.nfe, visited)

@@ -78,11 +78,11 @@ class LinearSDE(abc.ABC):
 
     def chain_time(self, i, N):
         """Times of the states i = 0..N-1 (towards noise) of the discrete chain, the shape of i."""
-        return i / (N - 1)
+        return self.T * i / (N - 1)
 
     def chain_label(self, t, N):
         """What networks for the discrete chain of N states are told at times t, the shape of t."""
-        return (N - 1) * t
+        return (N - 1) * t / self.T
 
     def direct(self, t):
         """(c_skip, c_out), blocks at times t, of DDDM's map from a state to its image, c_skip u + c_out F."""

@@ -49,6 +49,11 @@ def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experim
     assert u.shape == u_T.shape
 
 
+def test_the_classifier_of_digits_is_for_digits(experiment):
+    config = experiment.config
+    assert (config.eval.extractor == "digits") == (config.data.dataset == "digits")
+
+
 def test_the_docstring_gives_the_command(experiment, request):
     name = request.node.callspec.params["experiment"]
     if name != "configs.accr_dcifar10_config":

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 from models.guidance import NO_CLASS
 
+KEY = 1_000_000
+"""Folded into the keys of examples for labels: far from the numbers that `split` and objectives fold in."""
+
 
 def make_conditions(config):
     """conditions(batch, x, keys) -> keyword arguments of the network of config.model, each (B, ...).
@@ -36,7 +39,7 @@ def make_conditions(config):
 
 def drop(labels, keys, probability):
     """labels (B,) with NO_CLASS in place of each with `probability`; keys (B,) decide, independently of other uses."""
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), probability))(keys)
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, KEY), probability))(keys)
     return jnp.where(chosen, NO_CLASS, labels)
 
 

@@ -68,6 +68,25 @@ def unshard(array):
     return np.concatenate([np.asarray(shard.data)[0] for shard in array.addressable_shards])
 
 
+def whole(array, block=4096):
+    """Rows (devices, n, ...) of the devices of all processes -> NumPy (all devices * n, ...) in every process."""
+    if jax.process_count() == 1:
+        return unshard(array)
+    n, block = array.shape[1], min(block, array.shape[1])
+    cut = parallel(lambda rows, start: jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(rows, start, block), AXIS))
+    rows = np.empty((jax.device_count(), *array.shape[1:]), array.dtype)
+    for begin in range(0, n, block):
+        start = min(begin, n - block)
+        rows[:, start : start + block] = first(cut(array, replicate(np.int32(start))))
+    return rows.reshape(-1, *rows.shape[2:])
+
+
+def share(rows):
+    """Host rows (all devices * n, ...) -> (local devices, n, ...): on each device its part."""
+    parts, own = np.split(rows, jax.process_count()), jax.process_index()
+    return shard(parts[own])
+
+
 def check_batch(batch_size, name="config.training.batch_size", parts=1):
     """ValueError unless `batch_size` splits evenly over all devices, and each share into `parts`."""
     devices = jax.device_count()

@@ -39,7 +39,7 @@ def prepare(images, keys, data):
 
 def by_quartile(losses, t, objective):
     """(sum of losses, number of examples) in each quarter of the time range, both (QUARTILES,), over all devices."""
-    fraction = (t - objective.t_min) / (objective.sde.T - objective.t_min)
+    fraction = (t - objective.t_min) / (objective.t_max - objective.t_min)
     member = jax.nn.one_hot((fraction * QUARTILES).astype(int).clip(0, QUARTILES - 1), QUARTILES)
     return jax.lax.psum((losses @ member, member.sum(0)), AXIS)
 
@@ -49,17 +49,17 @@ def unconditional(batch, x, keys):
     return {}
 
 
-def recall(state, batch, flip):
+def read_estimates(state, batch, flip):
     """What is kept of the examples of the batch and their epochs: from the state's memory, or in the batch itself."""
     kept = batch["x_hat"] if "x_hat" in batch else memory.recall(state.memory, batch["index"], AXIS)
     return {"x_hat": flip(kept.astype(jnp.float32)), "epoch": batch["epoch"]}
 
 
-def remember(state, batch, estimate, flip):
+def keep_estimates(state, batch, estimate, flip):
     """(state, metrics) with the estimates kept: in the state's memory, or in the metrics for the host to keep."""
     index, values = jax.lax.all_gather((batch["index"], flip(estimate)), AXIS, tiled=True)
     if "x_hat" in batch:
-        return state, {"index": index, "x_hat": values.astype(batch["x_hat"].dtype)}
+        return state, {"index": index, "x_hat": memory.stored(values, batch["x_hat"].dtype)}
     return state.replace(memory=memory.remember(state.memory, index, values, AXIS)), {}
 
 
@@ -100,11 +100,11 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         flip = make_flip(batch["image"], keys, data)
         x = prepare(flip(batch["image"]), keys, data)
         condition = conditions(batch, x, keys[:, 2])
-        recalled = recall(state, batch, flip) if objective.remembers else None
+        recalled = read_estimates(state, batch, flip) if objective.remembers else None
         grads, (losses, seen) = gradient(state.params, (x, keys[:, 2], t, weights, condition, recalled))
         kept = {}
         if objective.remembers:
-            state, kept = remember(state, batch, seen.pop("estimate"), flip)
+            state, kept = keep_estimates(state, batch, seen.pop("estimate"), flip)
         grads = jax.lax.pmean(grads, AXIS)
         everywhere = jax.lax.all_gather((t, losses), AXIS, tiled=True)
         state = state.replace(extra=objective.update(state.extra, *everywhere))

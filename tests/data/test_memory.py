@@ -76,12 +76,15 @@ def test_host_and_devices_remember_the_same_over_epochs(rows, sharded):
 
 def test_large_memories_are_kept_on_the_host_unless_the_config_says_more():
     half = memory.DEVICE_BYTES
-    assert memory.on_devices("auto", 2 * half, 2, 1) and not memory.on_devices("auto", 2 * half + 1, 2, 1)
-    assert memory.on_devices("device", 9 * half, 1, 1) and not memory.on_devices("host", 1, 1, 1)
-    assert not memory.on_devices("auto", 1, 4, 2)
-    with pytest.raises(ValueError, match="single process"):
-        memory.on_devices("device", 1, 2, 2)
+    assert memory.on_devices("auto", 2 * half, 2) and not memory.on_devices("auto", 2 * half + 1, 2)
+    assert memory.on_devices("device", 9 * half, 1) and not memory.on_devices("host", 1, 1)
     with pytest.raises(ValueError, match="'disk' is unknown; use one of auto"):
-        memory.on_devices("disk", 1, 1, 1)
+        memory.on_devices("disk", 1, 1)
     with pytest.raises(ValueError, match="'int8' is unknown; use one of float16"):
         memory.initial(0, 1, (1,), "int8")
+
+
+def test_values_beyond_the_dtype_are_kept_as_its_largest():
+    kept = memory.stored(jnp.array([1e5, -1e9, 0.1]), np.float16)
+    assert kept.dtype == np.float16
+    np.testing.assert_array_equal(np.asarray(kept, np.float64), [65504, -65504, np.float16(0.1)])

@@ -10,9 +10,10 @@ from PIL import Image
 import interop
 from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
+from data import transforms
 from interop import torch_files
 from modes import train
-from modes.estimates import make_estimates
+from modes.estimates import make_keeper
 from modes.experiment import Experiment
 
 
@@ -64,9 +65,11 @@ def dddm(golden, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dddm")
     path = folder / "model0006.pt"
     path.write_bytes(lzma.decompress(golden.path("torch/dddm_unet_ca/model0006.pt.xz").read_bytes()))
-    for i in range(4):
-        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / f"{i}.png")
+    x_bar = torch_files.read(path)["x_bar"].array().transpose(0, 2, 3, 1)
+    for i, image in enumerate(transforms.to_uint8(x_bar)):
+        Image.fromarray(image).save(folder / f"{i}.png")
     config = get_cifar10()
+    config.training.memory = "host"
     config.data.update(dataset="folder", path=str(folder), image_size=8)
     config.model.update(num_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(4,))
     return path, config
@@ -76,7 +79,7 @@ def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_p
     path, config = dddm
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
     state, position, checkpoints = train.start(experiment)
-    rows = make_estimates(experiment, checkpoints).initial
+    rows = make_keeper(experiment, checkpoints).rows(None)
     x_bar = torch_files.read(path)["x_bar"].array()
     assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1
     np.testing.assert_array_equal(rows, x_bar.transpose(0, 2, 3, 1).astype(np.float16))
@@ -92,8 +95,17 @@ def test_estimates_of_other_images_are_refused(dddm, tmp_path):
     config.data.image_size = 16
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
     with pytest.raises(ValueError, match=r"have the shape \(4, 8, 8, 3\), the training images \(4, 16, 16, 3\)"):
-        make_estimates(experiment, experiment.checkpoints())
+        make_keeper(experiment, experiment.checkpoints())
 
 
 def test_other_files_remember_nothing(path):
     assert interop.estimates(path) is None
+
+
+def test_estimates_in_another_order_are_refused(dddm, tmp_path, monkeypatch):
+    path, config = dddm
+    experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
+    found = interop.estimates(path)
+    monkeypatch.setattr(interop, "estimates", lambda path: found[::-1])
+    with pytest.raises(ValueError, match="they are of other images, or in another order"):
+        make_keeper(experiment, experiment.checkpoints())

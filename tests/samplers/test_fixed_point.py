@@ -14,11 +14,11 @@ class Contraction:
 
     prediction = "direct"
 
-    def told(self, x_hat, fraction, keys):
+    def noised(self, x_hat, fraction, keys):
         assert keys.shape == fraction.shape == x_hat.shape[:1]
         return x_hat
 
-    def estimate(self, x_hat, u, t):
+    def direct(self, x_hat, u, t):
         assert t.shape == u.shape[:1]
         return (x_hat + u) / 2
 

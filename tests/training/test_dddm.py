@@ -7,27 +7,20 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs.default import get_config as default
-from data import get_dataset, memory, transforms
 from models.eps_net import EpsNet
 from models.guidance import Bound
-from models.mlp import MLP
-from modes.estimates import OnDevices, OnHost
 from samplers.fixed_point import FixedPoint
-from sde_lib import CLD, VE, VP
-from training import parallel
+from sde_lib import CLD, VE, VP, Blur
 from training.objectives import get_objective
-from training.objectives.base import Objective
 from training.objectives.dddm import pseudo
-from training.optimizer import create_optimizer
-from training.state import TrainState
-from training.step import make_train_step
 
 PROCESSES = {"vp": VP(schedule="discrete", beta_min=0.1, beta_max=20.0, num_steps=1000), "ve": VE()}
 
 
 class Toy(nn.Module):
     """The golden toy: F(x, t, c) = a sin(1.3 x + 0.001 t) + b c."""
+
+    concat: bool = True
 
     @nn.compact
     def __call__(self, x, label, train=False, context=None):
@@ -45,7 +38,7 @@ def net(name):
 def objective(eps_net, **changes):
     training = {"objective": "dddm", "loss": "mse", "loss_c": 1.4e-4, "guide_floor": 0.0}
     training |= {"lpips_net": "vgg", "lpips_path": ""} | changes
-    return get_objective(ConfigDict({"training": training}), eps_net)
+    return get_objective(ConfigDict({"training": training, "data": {"centered": True}}), eps_net)
 
 
 def tolerance(name, t):
@@ -62,8 +55,8 @@ def test_the_map_and_its_distances(golden, name):
     times = jnp.asarray(eps_net.sde.chain_time(t, 1000), jnp.float32)
     np.testing.assert_array_equal(eps_net.label(times), t)
     x_t, f = g[f"{name}.q_sample"], g[f"{name}.f"]
-    told = Bound(eps_net, PARAMS, {})
-    estimates = np.asarray(told.estimate(jnp.asarray(g["condition"]), jnp.asarray(x_t), times))
+    bound = Bound(eps_net, PARAMS, {})
+    estimates = np.asarray(bound.direct(jnp.asarray(g["condition"]), jnp.asarray(x_t), times))
     for ours, theirs, atol in zip(estimates, f, tolerance(name, t), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=atol)
     for part, target in (("guide", g["x_start"]), ("iter", g["condition"])):
@@ -90,14 +83,14 @@ def test_sampling_iterates_the_map_at_the_last_trained_step(golden, name):
     x_hat = jnp.asarray(g["x_bar"])
     if name == "vp":  # VE's kappa of the authors stays that of the last step
         for expected in g["vp.multi_step_T1000"]:
-            x_hat = jnp.clip(bound.estimate(x_hat, x_T, one_past), -1, 1)
+            x_hat = jnp.clip(bound.direct(x_hat, x_T, one_past), -1, 1)
             np.testing.assert_allclose(x_hat, expected, rtol=1e-5, atol=1e-5)
     last = jnp.full(4, 1.0)
-    one = jnp.clip(bound.estimate(jnp.asarray(g["x_bar"]), x_T, last), -1, 1)
+    one = jnp.clip(bound.direct(jnp.asarray(g["x_bar"]), x_T, last), -1, 1)
     np.testing.assert_allclose(one, g[f"{name}.p_sample_T999"], rtol=1e-5, atol=1e-5)
     samples = FixedPoint(PROCESSES[name], 3, trajectory=True)(bound, jax.random.key(0), x_T)
     for before, after in zip(samples.trajectory["x_0"], samples.trajectory["x_0"][1:], strict=False):
-        np.testing.assert_allclose(jnp.clip(bound.estimate(before, x_T, last), -1, 1), after, atol=1e-6)
+        np.testing.assert_allclose(jnp.clip(bound.direct(before, x_T, last), -1, 1), after, atol=1e-6)
 
 
 CASES = {
@@ -172,140 +165,15 @@ def test_refusals():
         objective(net("vp"), loss="huber")
     with pytest.raises(ValueError, match="gives no eps: train it with config.training.objective=dddm"):
         net("vp")(PARAMS, jnp.zeros((1, 2)), jnp.ones(1))
-    with pytest.raises(ValueError, match="'direct' is for vp, subvp and ve, not for CLD"):
-        CLD().direct(0.5)
-
-
-class Trainer:
-    """Training in this process on two devices, the memory on them, in batches of 64."""
-
-    def __init__(self, images, eps_net, lr=3e-3, **changes):
-        config = default("vp", "mlp")
-        config.training.update({"objective": "dddm", "loss": "pseudo_huber"} | changes)
-        config.optim.update(lr=lr, warmup=0)
-        config.data.random_flip = images.ndim == 4
-        self.images, self.eps_net = images, eps_net
-        optimizer = create_optimizer(config)
-        objective = get_objective(config, eps_net)
-        self.step = parallel.parallel_steps(make_train_step(objective, optimizer, (0.99,), seed=0, data=config.data))
-        params = eps_net.init(jax.random.key(0), images.shape[1:])
-        state = TrainState.create(params, optimizer, (0.99,))
-        rows = memory.initial(0, len(images), images.shape[1:], "float32")
-        self.state = parallel.replicate(state).replace(memory=parallel.shard(memory.divided(rows, jax.device_count())))
-
-    def train(self, steps):
-        """Goes on for so many steps, through the images in order."""
-        n = int(parallel.first(self.state.step)) * 64
-        for begin in range(n, n + 64 * steps, 64):
-            position = begin + np.arange(64)
-            index = (position % len(self.images)).astype(np.int32)
-            batch = {"image": self.images[index], "index": index, "epoch": (position // len(self.images)).astype(int)}
-            self.state, metrics = jax.block_until_ready(self.step(self.state, parallel.shard_steps([batch])))
-        return parallel.first(metrics)
-
-    def estimates(self):
-        """The memory, (N, ...)."""
-        return parallel.unshard(self.state.memory)[: len(self.images)]
-
-    def sample(self, nfe, n):
-        """n samples of nfe steps by the averaged parameters."""
-        bound = self.eps_net.bind(parallel.first(self.state.ema[0]))
-        keys = jax.random.split(jax.random.key(1), n)
-        u_T = self.eps_net.sde.prior(jax.random.key(2), (n, *self.images.shape[1:]))
-        return np.asarray(FixedPoint(self.eps_net.sde, nfe, clip_denoised=False)(bound, keys, u_T).u)
-
-
-TWO = np.tile(np.float32([[1, 0.5], [-1, -0.5]]), (3200, 1))
-SHORT = {"vp": VP(schedule="discrete", num_steps=100), "ve": VE(sigma_max=10.0)}
-
-
-def mlp(sde, context_noise=0.0):
-    module = MLP(nf=64, num_res_blocks=2, concat=True)
-    return EpsNet(module, sde, prediction="direct", chain=100, context_noise=context_noise)
-
-
-def near_a_point(samples):
-    """(share of samples within 0.3 of one of the two points, which are 2.2 apart; share of the first point)."""
-    distance = np.linalg.norm(samples[:, None] - TWO[None, :2], axis=-1)
-    return (distance.min(1) < 0.3).mean(), (distance.argmin(1) == 0).mean()
-
-
-def near_their_images(trainer):
-    """Share of estimates within 0.3 of the point that they are estimates of."""
-    return (np.linalg.norm(trainer.estimates() - trainer.images, axis=1) < 0.3).mean()
-
-
-def test_the_method_as_published_on_two_points():
-    """Eight epochs: the estimates are at their points, and iterating brings samples there."""
-    trainer = Trainer(TWO, mlp(SHORT["ve"]), loss="mse")
-    assert near_their_images(trainer) < 0.05
-    trainer.train(800)
-    assert near_their_images(trainer) > 0.9
-    assert near_a_point(trainer.sample(50, 256))[0] > near_a_point(trainer.sample(1, 256))[0] + 0.2
-
-
-@pytest.mark.parametrize("name", SHORT)
-def test_told_noised_estimates_one_step_lands_on_a_point(name):
-    trainer = Trainer(TWO, mlp(SHORT[name], context_noise=0.6), guide_floor=1.0)
-    trainer.train(800)
-    assert near_their_images(trainer) > 0.85
-    for nfe, least in ((1, 0.7), (5, 0.95)):
-        share, first = near_a_point(trainer.sample(nfe, 256))
-        assert share > least and 0.25 < first < 0.75
-
-
-def test_distances_of_one_and_five_steps_fall_while_rings_are_learned():
-    """Sliced Wasserstein distance over 64 directions to held-out points, after 50 and after 600 steps."""
-    config = ConfigDict({"data": {"dataset": "points", "points": "rings", "num_points": 6400}})
-    points, held_out = (get_dataset(config, split).arrays()[0] for split in ("train", "test"))
-    trainer = Trainer(points, mlp(SHORT["vp"], context_noise=0.2), guide_floor=1.0)
-    angles = np.arange(64) * np.pi / 64
-    directions = np.stack([np.cos(angles), np.sin(angles)])
-
-    def distance(nfe):
-        one, other = (np.sort(x @ directions, axis=0) for x in (trainer.sample(nfe, len(held_out)), held_out))
-        return np.abs(one - other).mean()
-
-    trainer.train(50)
-    early = distance(1), distance(5)
-    trainer.train(550)
-    assert distance(1) < early[0] / 2 and distance(5) < early[1] / 2
-
-
-class Echo(Objective):
-    """Estimates an image by itself: what is remembered is then the image, and what is recalled must equal it."""
-
-    remembers, t_min = True, 0.0
-
-    def __init__(self, sde):
-        self.sde = sde
-
-    def times(self, key, position, batch_size):
-        return position / batch_size
-
-    def losses(self, params, x, keys, t, train=True, condition=None):
-        return params["w"] * x.reshape(len(x), -1).mean(1)
-
-    def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
-        gap = jnp.abs(recalled["x_hat"] - x).reshape(len(x), -1).max(1)
-        return self.losses(params, x, keys, t), {"estimate": x, "gap": gap}
-
-
-@pytest.mark.parametrize("place", ["device", "host"])
-def test_estimates_follow_the_flips_of_their_images(place):
-    """Images are seen mirrored or not at random: memories hold them as they are, and are mirrored with them."""
-    images = np.random.default_rng(0).integers(0, 256, (12, 4, 6, 1)).astype(np.uint8)
-    config = default("vp", "mlp")
-    optimizer = create_optimizer(config)
-    step = parallel.parallel_steps(make_train_step(Echo(VP()), optimizer, (0.99,), seed=0, data=config.data))
-    state = TrainState.create({"w": jnp.ones(())}, optimizer, (0.99,))
-    rows = memory.initial(0, 12, (4, 6, 1), "float32")
-    keeper = OnDevices(rows) if place == "device" else OnHost(rows)
-    state, run = keeper.place(state), keeper.wrap(step)
-    for epoch in range(3):
-        for index in np.arange(12, dtype=np.int32).reshape(3, 4):
-            batch = {"image": images[index], "label": index, "index": index, "epoch": np.full(4, epoch, np.int32)}
-            state, metrics = jax.block_until_ready(run(state, keeper.put([batch])))
-            assert (float(parallel.first(metrics["gap"])[0]) == 0) == (epoch > 0)
-    x = np.asarray(transforms.to_model_range(jnp.asarray(images)))
-    np.testing.assert_array_equal(keeper.rows(state), x)
+    with pytest.raises(ValueError, match="'direct' is for processes without a velocity"):
+        EpsNet(Toy(), CLD(), prediction="direct")
+    with pytest.raises(ValueError, match="'direct' is for vp, subvp and ve, not for Blur"):
+        Blur(image_shape=(4, 4)).direct(0.5)
+    with pytest.raises(ValueError, match="sees the earlier estimate: config.model.concat=True"):
+        EpsNet(Toy(concat=False), PROCESSES["vp"], prediction="direct")
+    with pytest.raises(ValueError, match="context_noise=2 must lie between 0 and 1"):
+        EpsNet(Toy(), PROCESSES["vp"], prediction="direct", context_noise=2)
+    with pytest.raises(ValueError, match="guide_floor=5 must lie between 0 and 1"):
+        objective(net("vp"), guide_floor=5)
+    with pytest.raises(ValueError, match="loss_c=0 must be above 0"):
+        objective(net("vp"), loss_c=0)

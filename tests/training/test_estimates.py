@@ -58,8 +58,9 @@ def test_the_host_remembers_the_same_and_devices_may_change(undisturbed, tmp_pat
     assert_close(undisturbed[0], tmp_path)
 
 
-def test_two_processes_remember_the_same(undisturbed, tmp_path):
-    run_in_two_processes(tmp_path, *FEW, config="rings_dddm")
+@pytest.mark.parametrize("place", ["device", "host"])
+def test_two_processes_remember_the_same(undisturbed, tmp_path, place):
+    run_in_two_processes(tmp_path, *FEW, f"--config.training.memory={place}", config="rings_dddm")
     assert_close(undisturbed[0], tmp_path)
 
 
@@ -68,3 +69,14 @@ def test_another_data_set_is_refused(undisturbed):
         AssertionError, match=r"the estimates of the checkpoint have the shape \(100, 2\), the training"
     ):
         run(undisturbed[0], "--config.data.num_points=99", config="rings_dddm")
+
+
+def test_training_can_begin_from_what_another_run_remembers(undisturbed, tmp_path):
+    """In float16, which is kept as it is from then on."""
+    ckpt = f"--ckpt={undisturbed[0]}"
+    few = (FEW[0], "--config.training.memory_dtype=float16", "--config.training.n_iters=1")
+    output = run(tmp_path, ckpt, *few, config="rings_dddm")
+    assert "starting from the parameters of" in output and "MiB of float16" in output
+    rows = Checkpoints(tmp_path / "checkpoints").restore_memory()
+    before = leaves(undisturbed[0])[0].astype(np.float16)
+    assert rows.dtype == np.float16 and 0 < (rows != before).any(1).sum() <= 32

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 
 class Objective(abc.ABC):
-    """Base of the entries of OBJECTIVES. `sde` is the process, t_min the smallest time that is drawn.
+    """Base of the entries of OBJECTIVES. `sde` is the process; drawn times lie between t_min and t_max.
 
     remembers: whether an array like x is kept for every training example (see data.memory) and given to `examine`.
     """

@@ -4,16 +4,14 @@
     loss = w d(y, x_0) + (1 - w) d(y, x_hat_i),     w = max(1 / (n + 1), guide_floor) in epoch n = 0, 1, ...
 
 x_hat_i is what the network made of image i an epoch before, N(0, I) at the start; no gradient flows through it. f is
-EpsNet.estimate. The paper has guide_floor = 0 and tells the network x_hat_i as it is; with model.context_noise it is
-told a noised x_hat_i (EpsNet.told), which is a variant of ours. The distances d, means over pixels:
+EpsNet.direct. The paper has guide_floor = 0 and shows the network x_hat_i as it is; with model.context_noise it sees a
+noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, means over pixels:
 
     mse                    (a - b)^2
     pseudo_huber           sqrt((a - b)^2 + c^2) - c
     adaptive_pseudo_huber  the same with c / (n + 1)
     pseudo_lpips           sqrt(LPIPS(a, b)^2 + c^2) - c, images below 256 pixels enlarged to 224
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -33,25 +31,26 @@ def pseudo(square, c):
 
 
 class DirectDenoising(Objective):
-    """ValueError for a network whose prediction is not "direct", and for an unknown distance."""
+    """ValueError for a network whose prediction is not "direct", and for keys of config.training that make no sense.
+
+    The weights of LPIPS become constants of the compiled step.
+    """
 
     remembers = True
 
     def __init__(self, config, eps_net):
         training = config.training
-        if eps_net.prediction != "direct":
-            raise ValueError("config.training.objective='dddm' trains a network with config.model.prediction=direct")
-        if training.loss not in DISTANCES:
-            raise ValueError(f"config.training.loss {training.loss!r} is unknown; use one of {', '.join(DISTANCES)}")
+        check(training, eps_net)
         self.net, self.sde, self.c, self.name = eps_net, eps_net.sde, training.loss_c, training.loss
-        self.t_min = self.sde.chain_time(0, eps_net.chain)
         self.guide_floor = training.guide_floor
-        self.lpips_net, self.lpips_path = training.lpips_net, training.lpips_path or None
-
-    @functools.cached_property
-    def lpips_params(self):
-        """The weights of the perceptual distance, read when it is first used."""
-        return load_params(self.lpips_net, self.lpips_path)
+        self.t_min, self.t_max = (self.sde.chain_time(i, eps_net.chain) for i in (0, eps_net.steps - 1))
+        if self.name == "pseudo_lpips":
+            if not config.data.centered:
+                raise ValueError(
+                    "config.training.loss='pseudo_lpips' is for images in [-1, 1]: config.data.centered=True"
+                )
+            self.lpips_net = training.lpips_net
+            self.lpips_params = load_params(training.lpips_net, training.lpips_path or None)
 
     def times(self, key, position, batch_size):
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
@@ -69,26 +68,39 @@ class DirectDenoising(Objective):
 
     def losses(self, params, x, keys, t, train=True, condition=None):
         """The guide loss of the first estimate, made from noise: what there is to measure without a memory."""
-        told = normal_per_example(jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys), x.shape)
-        return self.distance(self.estimate(params, x, keys, t, train, condition, told), x, 0 * t)
+        noise, dropout, first, _ = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, 4))(keys), 1, 0)
+        context = normal_per_example(first, x.shape)
+        y = self.f(params, x, noise, t, dropout if train else None, condition, context)
+        return self.distance(y, x, 0 * t)
 
-    def estimate(self, params, x, keys, t, train, condition, told):
-        """y = f(told, x_t, t), the shape of x."""
-        noise, dropout = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        x_t, _ = self.sde.perturb(noise, x, t)
-        condition = (condition or {}) | {"context": told}
-        return self.net.estimate(self.net.output(params, x_t, t, dropout if train else None, condition), x_t, t)
+    def f(self, params, x, keys, t, dropout, condition, context):
+        """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
+        x_t, _ = self.sde.perturb(keys, x, t)
+        F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
+        return self.net.direct(F, x_t, t)
 
     def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
         """recalled: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
         distances and the mean absolute change of the estimate."""
         x_hat, epoch = recalled["x_hat"], recalled["epoch"]
-        share, noise = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, 1)))(keys), 1, 0)
-        told = self.net.told(x_hat, jax.vmap(jax.random.uniform)(share), noise)
-        y = self.estimate(params, x, keys, t, train, condition, told)
+        noise, dropout, share, z = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, 4))(keys), 1, 0)
+        context = self.net.noised(x_hat, jax.vmap(jax.random.uniform)(share), z)
+        y = self.f(params, x, noise, t, dropout if train else None, condition, context)
         w = jnp.maximum(1 / (epoch + 1), self.guide_floor)
         guide, iteration = self.distance(y, x, epoch), self.distance(y, x_hat, epoch)
         y = jax.lax.stop_gradient(y)
         change = jnp.abs(y - x_hat).reshape(len(y), -1).mean(1)
         seen = {"estimate": y, "guide": guide, "iteration": iteration, "change": change}
         return w * guide + (1 - w) * iteration, seen
+
+
+def check(training, eps_net):
+    """ValueError for what DDDM cannot be trained with."""
+    if eps_net.prediction != "direct":
+        raise ValueError("config.training.objective='dddm' trains a network with config.model.prediction=direct")
+    if training.loss not in DISTANCES:
+        raise ValueError(f"config.training.loss {training.loss!r} is unknown; use one of {', '.join(DISTANCES)}")
+    if training.loss_c <= 0:
+        raise ValueError(f"config.training.loss_c={training.loss_c} must be above 0")
+    if not 0 <= training.guide_floor <= 1:
+        raise ValueError(f"config.training.guide_floor={training.guide_floor} must lie between 0 and 1")

@@ -20,7 +20,7 @@ class DenoisingScoreMatching(Objective):
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
-        self.t_min = config.training.t_min
+        self.t_min, self.t_max = config.training.t_min, self.sde.T
         self.reduce_mean = config.training.reduce_mean
         self.likelihood_weighting = config.training.likelihood_weighting
 

@@ -20,7 +20,7 @@ class ChainObjective(Objective):
     config.model.prediction and config.model.variance.
     """
 
-    t_min = 0.0
+    t_min, t_max = 0.0, 1.0
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
