@@ -57,6 +57,7 @@ def report(path, config, params="ema", *, shape=None, k=None) -> str:
     name, published, mismatch = _examine(path, config, params, shape, k)
     total = sum(int(np.prod(leaf.shape)) for leaf in published.leaves.values())
     first = f"{path}: {name}, {params} parameters, {len(published.leaves)} arrays, {total:,} numbers"
+    first += f"; left out: {', '.join(published.left_out)}" if published.left_out else ""
     if not mismatch:
         return f"{first}; all names and shapes fit the config"
     return "\n".join([first, f"does not fit the config: {mismatch.summary()}", *mismatch.lines()])

@@ -49,7 +49,9 @@ def read(path: Path, config, params: str) -> Published:
     if odd:
         raise Refused(f"{path}: {odd[0]} is no array of floating-point numbers")
     fields = EDM | (ADM if edm_names.is_adm(state) else _song(state)) | {"model.num_classes": edm_names.classes(state)}
-    return Published(edm_names.rename(state), fields)
+    return Published(
+        edm_names.rename(state), fields, tuple(name for name in state if name.startswith(edm_names.AUGMENTATION))
+    )
 
 
 def _song(state):

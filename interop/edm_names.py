@@ -23,6 +23,7 @@ import numpy as np
 
 FOURIER = "map_noise.freqs"
 CLASSES = "map_label.weight"
+AUGMENTATION = "map_augment."
 CHANNELS_PER_HEAD = 64
 LAYER = re.compile(r"(enc|dec)\.(\d+)x\d+_(conv|in|down|up|aux_residual|block|aux_norm|aux_conv)(\d*)\.(.+)")
 ROLES = ("conv", "in", "down", "up", "aux_residual", "block", "aux_norm", "aux_conv")
@@ -60,7 +61,7 @@ def rename(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in sorted(state, key=_order):
         found, array = LAYER.fullmatch(name), state[name]
         part, _, leaf = (found[5] if found else name).rpartition(".")
-        if leaf == "resample_filter" or name.startswith("map_augment."):
+        if leaf == "resample_filter" or name.startswith(AUGMENTATION):
             continue
         if part == "out_conv" or (found and found[3] == "aux_conv"):
             array = -array

@@ -26,8 +26,10 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, config, params: str) -> Published:
     """The parameters; `params` makes no difference (see above)."""
-    state = {name: tensor for name, tensor in torch_files.read(path).items() if name != ESTIMATES}
-    return Published(unet_names.rename(torch_files.arrays(path, state)))
+    content = torch_files.read(path)
+    state = {name: tensor for name, tensor in content.items() if name != ESTIMATES}
+    left_out = (ESTIMATES,) if ESTIMATES in content else ()
+    return Published(unet_names.rename(torch_files.arrays(path, state)), left_out=left_out)
 
 
 def estimates(path: Path):

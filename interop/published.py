@@ -16,11 +16,12 @@ class Published:
     """leaves: arrays by our names ("Conv_0/kernel"), in our layout, any float dtype.
 
     fields: keys of the config ("model.prediction") with the value that the network of the file needs; only those
-    that the shapes do not show.
+    that the shapes do not show. left_out: names in the file that sampling does not need.
     """
 
     leaves: Mapping[str, np.ndarray]
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 def check_kind(params: str) -> None:

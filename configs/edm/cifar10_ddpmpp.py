@@ -1,4 +1,4 @@
-"""EDM's DDPM++ on CIFAR-10 (arXiv:2206.00364, table 2: FID 1.97, with classes 1.79, best of three, 35 evaluations).
+"""EDM's DDPM++ on CIFAR-10 (arXiv:2206.00364, table 2: FID 1.97, with classes 1.79, best of 3, 35 evaluations).
 
 python main.py --config=configs/edm/cifar10_ddpmpp.py --mode=check --ckpt=edm-cifar10-32x32-uncond-vp.npz
 python main.py --config=configs/edm/cifar10_ddpmpp.py --mode=train --workdir=runs/edm_cifar10_ddpmpp

@@ -1,4 +1,4 @@
-"""EDM's NCSN++ on CIFAR-10 (arXiv:2206.00364, table 2: FID 1.98, with classes 1.79, best of three, 35 evaluations).
+"""EDM's NCSN++ on CIFAR-10 (arXiv:2206.00364, table 2: FID 1.98, with classes 1.79, best of 3, 35 evaluations).
 
 python main.py --config=configs/edm/cifar10_ncsnpp.py --mode=check --ckpt=edm-cifar10-32x32-uncond-ve.npz
 python main.py --config=configs/edm/cifar10_ncsnpp.py --mode=train --workdir=runs/edm_cifar10_ncsnpp

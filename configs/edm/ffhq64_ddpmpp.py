@@ -1,4 +1,4 @@
-"""EDM's DDPM++ at 64 pixels (arXiv:2206.00364, table 2: FID 2.39 on FFHQ, 1.96 on AFHQv2, best of three, 79 evaluations).
+"""EDM's DDPM++ at 64 pixels (arXiv:2206.00364, table 2: FID 2.39 on FFHQ, 1.96 on AFHQv2, best of 3, 79 evaluations).
 
 python main.py --config=configs/edm/ffhq64_ddpmpp.py --mode=check --ckpt=edm-ffhq-64x64-uncond-vp.npz
 python main.py --config=configs/edm/ffhq64_ddpmpp.py --mode=train --workdir=runs/edm_ffhq64_ddpmpp

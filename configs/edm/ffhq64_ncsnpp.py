@@ -1,4 +1,4 @@
-"""EDM's NCSN++ at 64 pixels (arXiv:2206.00364, table 2: FID 2.53 on FFHQ, 2.16 on AFHQv2, best of three, 79 evaluations).
+"""EDM's NCSN++ at 64 pixels (arXiv:2206.00364, table 2: FID 2.53 on FFHQ, 2.16 on AFHQv2, best of 3, 79 evaluations).
 
 python main.py --config=configs/edm/ffhq64_ncsnpp.py --mode=check --ckpt=edm-ffhq-64x64-uncond-ve.npz
 python main.py --config=configs/edm/ffhq64_ncsnpp.py --mode=train --workdir=runs/edm_ffhq64_ncsnpp

@@ -1,4 +1,4 @@
-"""EDM's ADM on ImageNet at 64 pixels, with classes (arXiv:2206.00364, table 3: FID 1.36, best of three, 511 evaluations).
+"""EDM's ADM on ImageNet at 64 pixels, with classes (arXiv:2206.00364: FID 1.36, best of 3, 511 evaluations).
 
 python main.py --config=configs/edm/imagenet64_adm.py --mode=check --ckpt=edm-imagenet-64x64-cond-adm.npz
 python main.py --config=configs/edm/imagenet64_adm.py --mode=train --workdir=runs/edm_imagenet64_adm

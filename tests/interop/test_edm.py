@@ -20,6 +20,7 @@ from models import create_model
 from models.eps_net import create_eps_net
 from models.unet_layers import AttentionBlock
 from sde_lib import get_sde
+from tests.interop.conftest import random_params
 
 OUTSIDE = {
     "Dense_0": "map_layer0",
@@ -141,8 +142,6 @@ def add_heads(state, block, part, leaf, array):
 @pytest.fixture(scope="module", params=NETWORKS)
 def case(request, tmp_path_factory):
     """(name, config, our parameters, EDM's, an .npz of them)."""
-    from tests.interop.conftest import random_params
-
     config = config_of(request.param)
     leaves = random_params(config)
     state = exported(leaves, config)

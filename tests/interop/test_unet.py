@@ -98,6 +98,11 @@ def test_estimates_of_other_images_are_refused(dddm, tmp_path):
         make_keeper(experiment, experiment.checkpoints())
 
 
+def test_the_report_names_what_is_left_out(dddm):
+    path, config = dddm
+    assert "; left out: x_bar; all names and shapes fit the config" in interop.report(path, config)
+
+
 def test_other_files_remember_nothing(path):
     assert interop.estimates(path) is None
 

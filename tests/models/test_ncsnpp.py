@@ -212,6 +212,33 @@ def test_scale_by_sigma_divides_by_the_noise_level(built):
     np.testing.assert_allclose(scaled * sigma[:, None, None, None], out, atol=1e-5)
 
 
+def test_log_label_is_a_quarter_of_the_logarithm():
+    x, label = inputs()
+    params = random_parameters(TINY, x, label)
+    net = dataclasses.replace(TINY, log_label=True)
+    out = apply(net, params, x, label)
+    np.testing.assert_allclose(out, apply(TINY, params, x, jnp.log(label) / 4), atol=1e-5)
+    scaled = apply(dataclasses.replace(net, scale_by_sigma=True), params, x, label)
+    np.testing.assert_allclose(scaled * label[:, None, None, None], out, atol=1e-5)
+
+
+def test_a_class_shifts_the_embedding_by_its_row():
+    """A row of the table through the first dense layer is a shift of that layer's bias."""
+    net = dataclasses.replace(TINY, num_classes=3)
+    x, label = inputs()
+    params = random_parameters(net, x, label)
+    plain = {name: leaf for name, leaf in params.items() if name != "class_embedding"}
+    assert params["class_embedding"].shape == (3, 8)
+    run = jax.jit(lambda classes: net.apply({"params": params}, x, label, label=classes))
+    out = run(jnp.array([2, -1]))
+    dense = plain["Dense_0"]
+    shifted = plain | {"Dense_0": dense | {"bias": dense["bias"] + params["class_embedding"][2] @ dense["kernel"]}}
+    np.testing.assert_allclose(out[0], apply(TINY, shifted, x, label)[0], atol=1e-5)
+    np.testing.assert_allclose(out[1], apply(TINY, plain, x, label)[1], atol=1e-5)
+    np.testing.assert_allclose(run(jnp.array([-1, -1])), apply(net, params, x, label), atol=1e-6)
+    assert float(abs(out[0] - run(jnp.array([1, -1]))[0]).max()) > 1e-3
+
+
 def test_images_may_be_oblong_and_neither_direction_is_special():
     """Transposing image and kernels transposes the output, with the same parameters and attention levels."""
     net = dataclasses.replace(TINY, attn_resolutions=(8,))
@@ -253,6 +280,16 @@ def test_sizes_that_do_not_fit_the_strides_are_refused():
     net = dataclasses.replace(TINY, ch_mult=(1, 1, 1))
     with pytest.raises(ValueError, match="image size 10x8 must be a multiple of 4"):
         shapes(net, *inputs(10, 8))
+
+
+def test_a_class_without_classes_and_options_that_exclude_each_other_are_refused():
+    x, label = inputs()
+    with pytest.raises(ValueError, match="needs num_classes, which this network was built without"):
+        jax.eval_shape(lambda: TINY.init(jax.random.key(0), x, label, label=jnp.zeros(2, int)))
+    with pytest.raises(ValueError, match="log_label is for embedding_type='positional'"):
+        NCSNpp(log_label=True, embedding_type="fourier")
+    with pytest.raises(ValueError, match="num_classes needs conditional=True"):
+        NCSNpp(num_classes=3, conditional=False)
 
 
 def test_wrong_ranks_are_refused():
