@@ -14,25 +14,29 @@ def rings(config):
 
 def digits(config):
     """scikit-learn's 8 x 8 digits; minutes on two CPU cores."""
-    config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
-    config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), dropout=0.0, ema_rate=0.999)
+    digits_data(config)
+    config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), dropout=0.0)
     config.model.update(prediction="edm", sigma_data=0.85)
-    config.training.update(n_iters=3000, log_freq=200, eval_freq=1000)
-    config.training.update(snapshot_freq=1500, snapshot_freq_for_preemption=500)
-    config.optim.update(lr=1e-3, warmup=200)
-    config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
+    config.training.update(n_iters=3000, eval_freq=1000, snapshot_freq=1500, snapshot_freq_for_preemption=500)
     return config
 
 
 def digits_unet(config):
     """The same digits with a small U-Net of improved DDPM."""
+    digits_data(config)
+    config.model.update(num_channels=32, channel_mult=(1, 2), attention_resolutions=(4,))
+    config.training.update(batch_size=64, n_iters=4000)
+    config.training.update(eval_freq=2000, snapshot_freq=2000, snapshot_freq_for_preemption=1000)
+    return config
+
+
+def digits_data(config):
+    """What every network on these digits has in common."""
     config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
-    config.model.update(num_channels=32, channel_mult=(1, 2), attention_resolutions=(4,), ema_rate=0.999)
-    config.training.update(batch_size=64, n_iters=4000, log_freq=200, eval_freq=2000)
-    config.training.update(snapshot_freq=2000, snapshot_freq_for_preemption=1000)
+    config.model.ema_rate = 0.999
+    config.training.log_freq = 200
     config.optim.update(lr=1e-3, warmup=200)
     config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
-    return config
 
 
 def mnist(config):

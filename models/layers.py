@@ -199,38 +199,33 @@ class AttnBlock(AttnBlockpp):
     num_groups: int | None = 32
 
 
-class Upsample(nn.Module):
+class _Resample(nn.Module):
+    """Double or halve the image, with or without a convolution to `features`: what Upsample and Downsample share."""
+
+    features: int
+    with_conv: bool
+    fir_kernel: tuple[float, ...] | None = None
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if not self.with_conv:
+            return self.filtered(x, self.fir_kernel or resample.BOX)
+        if self.fir_kernel:
+            return Conv2d(self.features, self.direction, self.fir_kernel, dtype=self.dtype)(x)
+        return Conv(self.features, **self.resampling, dtype=self.dtype)(x)
+
+
+class Upsample(_Resample):
     """Double the image: FIR filter or nearest neighbour, with or without a 3x3 convolution to `features`."""
 
-    features: int
-    with_conv: bool
-    fir_kernel: tuple[float, ...] | None = None
-    dtype: str = "float32"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        if not self.with_conv:
-            return resample.upsample(x, self.fir_kernel or resample.BOX)
-        if self.fir_kernel:
-            return Conv2d(self.features, "up", self.fir_kernel, dtype=self.dtype)(x)
-        return Conv(self.features, upsampled=True, dtype=self.dtype)(x)
+    direction, resampling, filtered = "up", {"upsampled": True}, staticmethod(resample.upsample)
 
 
-class Downsample(nn.Module):
+class Downsample(_Resample):
     """Halve the image: FIR filter or 2x2 mean, or a 3x3 convolution of stride 2 to `features`."""
 
-    features: int
-    with_conv: bool
-    fir_kernel: tuple[float, ...] | None = None
-    dtype: str = "float32"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        if not self.with_conv:
-            return resample.downsample(x, self.fir_kernel or resample.BOX)
-        if self.fir_kernel:
-            return Conv2d(self.features, "down", self.fir_kernel, dtype=self.dtype)(x)
-        return Conv(self.features, stride=2, dtype=self.dtype)(x)
+    direction, resampling, filtered = "down", {"stride": 2}, staticmethod(resample.downsample)
 
 
 class Combine(nn.Module):
