@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from files.published import Published, cache, download, read_tensors
+from files.published import Published, cache, download, read_tensors, verify
 
 FILE = Published(
     "pt_inception-2015-12-05-6726825d.pth",
@@ -33,6 +33,8 @@ def find_weights(path: str | os.PathLike | None = None) -> Path:
         if not Path(chosen).is_file():
             origin = "the given path" if path else f"${ENVIRONMENT_VARIABLE}"
             raise FileNotFoundError(f"no Inception weights at {chosen} ({origin})")
+        if Path(chosen).suffix != ".npz":
+            verify(FILE, Path(chosen))
         return Path(chosen)
     cached = cache() / FILE.name
     if not cached.is_file():

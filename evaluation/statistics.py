@@ -127,6 +127,8 @@ def _moments(arrays: Mapping, path: Path) -> tuple[np.ndarray, np.ndarray]:
     mu, sigma = np.asarray(arrays["mu"], np.float64), np.asarray(arrays["sigma"], np.float64)
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
         raise ValueError(f"{path}: mu {mu.shape} and sigma {sigma.shape} must be (D,) and (D, D)")
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
+        raise ValueError(f"{path}: holds numbers that are not finite; use other statistics or --mode=fid_stats")
     return mu, sigma
 
 

@@ -1,9 +1,17 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
-from modes import fid, fid_stats, sample
+from evaluation.images import iterate_images
+from modes import fid, sample
 
 
 def run(experiment):
-    """sample, then fid, with everything that made the images in the report."""
-    extractor = fid_stats.load_extractor(experiment.config)  # what it lacks is said before the images are made
-    fid.run(experiment, sample.run(experiment), extractor)
+    """sample, then fid of these samples, with everything that made the images in the report.
+
+    What the distance needs is looked for before the images are made.
+    """
+    n = experiment.config.eval.num_samples
+    extractor, reference = fid.prepare(experiment)
+    fields = sample.run(experiment)
+    batches = lambda: fid.first(iterate_images(experiment.result_folder), n)  # noqa: E731
+    fields |= fid.label_agreement(experiment, extractor, batches())
+    fid.score(experiment, extractor, reference, batches(), fields)

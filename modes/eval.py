@@ -27,9 +27,9 @@ LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
 def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
-    config, folder = experiment.config, experiment.mode_folder("eval")
-    total = number_of_images(experiment)
-    bits, losses = likelihood(config)(experiment), Losses(experiment, total)
+    config, total, name = experiment.config, number_of_images(experiment), likelihood(experiment.config)
+    folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
+    bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
     params, order = parallel.replicate(experiment.trained), permutation(config.seed, 0, total)
     batches = -(-total // batch_size(experiment))
     for batch, kept in progress(fixed_batches(experiment), f"evaluating {total} images", batches):
@@ -49,11 +49,11 @@ def run(experiment):
 
 
 def likelihood(config):
-    """The entry of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective."""
+    """The key of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective."""
     name = config.eval.likelihood or ("bound" if config.training.objective in ON_CHAIN else "flow")
     if name not in LIKELIHOODS:
         raise ValueError(f"config.eval.likelihood {name!r} is unknown; use one of {', '.join(LIKELIHOODS)}")
-    return LIKELIHOODS[name]
+    return name
 
 
 def describe(experiment, total):

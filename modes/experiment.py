@@ -3,6 +3,7 @@
 import copy
 import functools
 import hashlib
+import json
 import os
 
 import jax
@@ -110,24 +111,29 @@ class Experiment:
         return interop.estimates(self.checkpoint)
 
     @property
+    def way_of_sampling(self):
+        """What of config.sampling decides the samples."""
+        return {key: value for key, value in self.config.sampling.to_dict().items() if key != "trajectory"}
+
+    @property
     def result_folder(self):
         """--result_folder, or a folder beside the checkpoint named after it and the way of sampling."""
         if self._result_folder is not None:
             return self._result_folder
         sampling, params = self.config.sampling, self.config.eval.params
-        digest = hashlib.sha256(sampling.to_json().encode()).hexdigest()[:6]
+        digest = hashlib.sha256(json.dumps(self.way_of_sampling).encode()).hexdigest()[:6]
         name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{self.config.seed}_{digest}"
         if self.workdir is not None:
             return self.path("check", os.path.basename(os.path.normpath(self.checkpoint)), name)
         return os.path.join(f"{self.checkpoint}_check", name)
 
-    def mode_folder(self, mode):
+    def mode_folder(self, mode, *names):
         """--result_folder, or a folder of the mode beside the checkpoint, named after it."""
         if self._result_folder is not None:
             return self._result_folder
         if self.workdir is not None:
-            return self.path(mode, os.path.basename(os.path.normpath(self.checkpoint)))
-        return f"{self.checkpoint}_{mode}"
+            return self.path(mode, os.path.basename(os.path.normpath(self.checkpoint)), *names)
+        return os.path.join(f"{self.checkpoint}_{mode}", *names)
 
     def file_or_default(self, default):
         """--result_folder as the path of a file, or `default`."""

@@ -8,24 +8,43 @@ from data import pipeline
 from evaluation.collect import collect
 from evaluation.images import iterate_images
 from evaluation.report import build_report, compute_metrics, summary, write_report
-from evaluation.statistics import load_statistics, save_statistics
+from evaluation.statistics import check_compatible, load_statistics, save_statistics
 from modes import fid_stats
 from modes.conditions import Conditions
 
 
-def run(experiment, fields=None, extractor=None):
-    """Prints and writes the report. fields: how the images were made, if known; extractor: that of the config."""
-    config, folder = experiment.config, experiment.result_folder
+def run(experiment):
+    """Scores all images of the folder."""
+    extractor, reference = prepare(experiment)
+    score(experiment, extractor, reference, iterate_images(experiment.result_folder))
+
+
+def prepare(experiment):
+    """(extractor, reference statistics), which fit. ValueError where they do not, and for points."""
     if len(experiment.shape) == 1:
         raise ValueError("distances need images; for points use --mode=sample and look at the picture")
-    extractor = extractor or fid_stats.load_extractor(config)
+    extractor = fid_stats.load_extractor(experiment.config)
     reference = load_reference(experiment, extractor)
-    samples = collect(extractor, iterate_images(folder), keep=fid_stats.KEEP)
-    real = held_out(experiment, extractor, reference) if config.eval.held_out else {}
-    agreement = label_agreement(experiment, extractor)
-    report = build_report(samples, reference, extractor, real | agreement | (fields or {}))
-    write_report(report, os.path.join(folder, "report.json"))
+    check_compatible(reference, extractor)
+    return extractor, reference
+
+
+def score(experiment, extractor, reference, batches, fields=None):
+    """Prints and writes the report of uint8 batches; fields: how the images were made, if that is known."""
+    samples = collect(extractor, batches, keep=fid_stats.KEEP)
+    real = held_out(experiment, extractor, reference) if experiment.config.eval.held_out else {}
+    report = build_report(samples, reference, extractor, real | (fields or {}))
+    write_report(report, os.path.join(experiment.result_folder, "report.json"))
     print(summary(report))
+
+
+def first(batches, n):
+    """The first n images of the batches."""
+    for batch in batches:
+        yield batch[:n]
+        n -= len(batch)
+        if n <= 0:
+            return
 
 
 def held_out(experiment, extractor, reference):
@@ -37,16 +56,16 @@ def held_out(experiment, extractor, reference):
     return {f"held_out_{name}": round(metrics[name], 4)}
 
 
-def label_agreement(experiment, extractor):
-    """{"label_agreement": share of the samples that the extractor takes for the class they were asked to be of}.
+def label_agreement(experiment, extractor, batches):
+    """{"label_agreement": share of samples that the extractor takes for the class they were asked to be of}.
 
-    {} for networks without classes, and for extractors that do not know the classes of the data set.
+    batches: the samples from the first on. {} for networks without classes, and for extractors that do not know the
+    classes of the data set.
     """
     config = experiment.config
     if not config.model.get("num_classes", 0) or extractor.classifies != config.data.dataset:
         return {}
-    predicted = [extractor(images)["logits"].argmax(1) for images in iterate_images(experiment.result_folder)]
-    predicted = np.concatenate(predicted)
+    predicted = np.concatenate([extractor(images)["logits"].argmax(1) for images in batches])
     asked = Conditions(experiment).labels(np.arange(len(predicted)))
     return {"label_agreement": round(float((predicted == asked).mean()), 4)}
 

@@ -33,6 +33,9 @@ class FlowBits:
 
     def __init__(self, experiment):
         self.experiment, self.bits, self.nfe = experiment, [], 0
+        self.repeats = experiment.config.eval.bpd_repeats
+        if self.repeats < 1:
+            raise ValueError(f"config.eval.bpd_repeats={self.repeats} must be at least 1")
         self.size, self.width = int(np.prod(experiment.shape)), level_width(experiment)
         self._bits = self._mapped()
 
@@ -61,7 +64,7 @@ class FlowBits:
     def add(self, params, batch, kept):
         """Counts the first `kept` images of a sharded batch."""
         repeats = []
-        for repeat in range(self.experiment.config.eval.bpd_repeats):
+        for repeat in range(self.repeats):
             values, nfe = arrived(*self._bits(params, batch, parallel.replicate(np.int32(repeat))))
             repeats.append(values[:kept])
             self.nfe = max(self.nfe, nfe)
@@ -72,8 +75,7 @@ class FlowBits:
         config, bits = self.experiment.config, np.concatenate(self.bits)
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
             np.save(file, bits)
-        repeats = config.eval.bpd_repeats
-        tighter = {"bits_per_dim_importance": float(importance(bits, self.size).mean())} if repeats > 1 else {}
+        tighter = {"bits_per_dim_importance": float(importance(bits, self.size).mean())} if self.repeats > 1 else {}
         return {
             "bits_per_dim": float(bits.mean()),
             **tighter,
@@ -82,7 +84,7 @@ class FlowBits:
             "quantity": self.quantity(),
             "offset": float(-np.log2(self.width)),
             "estimator": config.eval.bpd_estimator,
-            "repeats": repeats,
+            "repeats": self.repeats,
             "nfe": self.nfe,
             "t_min": flow_begin(self.experiment),
             "tolerance": config.eval.flow_tolerance,

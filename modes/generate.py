@@ -27,7 +27,7 @@ def as_stored(x, config):
 
 
 class Generator:
-    """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: of the last batch.
+    """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image so far.
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
     sampler: in place of the experiment's. conditions: the Conditions of the images.
@@ -49,7 +49,7 @@ class Generator:
         """batch_size images from number `first` on."""
         index = np.arange(first, first + self.batch_size, dtype=np.int32)
         images, nfe = self._images(params, *parallel.shard((index, self.conditions(index))))
-        self.nfe = max(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards)
+        self.nfe = max(self.nfe or 0, *(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards))
         return parallel.unshard(images)
 
 

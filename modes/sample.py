@@ -24,6 +24,8 @@ def run(experiment):
     """Writes config.eval.num_samples images into the result folder and returns the fields of its report."""
     config, folder = experiment.config, experiment.result_folder
     n, batch_size = config.eval.num_samples, config.eval.batch_size
+    if n < 1:
+        raise ValueError(f"config.eval.num_samples={n} must be at least 1")
     params = experiment.trained
     generator = Generator(experiment, batch_size, experiment.sampler_with(trajectory=False))
     fields = describe(experiment)
@@ -74,13 +76,13 @@ def describe(experiment):
     config = experiment.config
     data, super_resolution = config.data, config.model.get("super_resolution", False)
     low_res = {"low_res": data.low_res_path or f"{data.dataset} {config.eval.image_split}"} if super_resolution else {}
-    rate = {"ema_rate": ema_rates(config)[0]} if config.eval.params == "ema" else {}
+    rate = {"ema_rate": ema_rates(config)[0]} if config.eval.params == "ema" and experiment.ckpt is None else {}
     return {
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
         "seed": config.seed,
         "params": config.eval.params,
         **rate,
-        "sampling": {key: value for key, value in config.sampling.to_dict().items() if key != "trajectory"},
+        "sampling": experiment.way_of_sampling,
         "sde": config.sde.to_dict(),
         "model": config.model.to_dict(),
         **low_res,

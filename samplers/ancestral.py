@@ -49,6 +49,8 @@ class ChainSampler(Sampler):
 
     def __init__(self, sde, nfe=250, respacing=None, clip_denoised=True, trajectory=False):
         whole = chain_along(sde)
+        if respacing is None and not 1 <= nfe <= whole.n:
+            raise ValueError(f"config.sampling.nfe={nfe} must lie between 1 and the {whole.n} steps of the chain")
         self.chain = whole.respaced(str(nfe) if respacing is None else respacing)
         self.times = self.chain.times * (sde.T if sde.betas is None else 1)
         self.clip_denoised, self.trajectory, self.nfe = clip_denoised, trajectory, self.chain.n
@@ -109,6 +111,8 @@ class DDIM(ChainSampler):
     reference = "arXiv:2010.02502"
 
     def __init__(self, sde, nfe=50, respacing=None, eta=0.0, clip_denoised=True, trajectory=False):
+        if not 0 <= eta <= 1:
+            raise ValueError(f"config.sampling.eta={eta} must lie between 0 and 1")
         super().__init__(sde, nfe, respacing, clip_denoised, trajectory)
         chain, before = self.chain, self.chain.alphas_cumprod_prev
         self.stochastic = eta > 0

@@ -168,7 +168,7 @@ def multistep(
     """
     times = np.asarray(times, np.float64)
     if order not in range(5 if implicit else 4):
-        raise ValueError(f"order {order} is not available; use 0, 1, 2 or 3")
+        raise ValueError(f"order {order} (config.sampling.deis_order) is not available; use 0, 1, 2 or 3")
     if len(times) < 2 or not (np.diff(times) < 0).all():
         raise ValueError("times must decrease and hold at least two numbers")
     sde.factor(factor)

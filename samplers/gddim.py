@@ -70,7 +70,7 @@ class HybridGDDIM(GDDIM):
         self.build(sde, times, noise_removal, trajectory)
 
 
-class PredictorCorrector(Recursion):
+class AdamsMoulton(Recursion):
     """Predict with order q = deis_order, evaluate, and correct with order q + 1; parameters as in GDDIM.
 
     A correction of eps multiplies an error of the prediction by C_0 R^-1, C_0 the weight of the new evaluation (exactly
@@ -107,8 +107,8 @@ class PredictorCorrector(Recursion):
         return np.abs(np.linalg.eigvals(gain)).max(-1) <= MAX_GAIN
 
 
-class PECE(PredictorCorrector):
-    """PredictorCorrector with two evaluations a step, the second at the corrected point.
+class PECE(AdamsMoulton):
+    """AdamsMoulton with two evaluations a step, the second at the corrected point.
 
     A step that cannot be corrected in all its elements spends them on two predictions, with a node in its middle.
     """
@@ -138,8 +138,8 @@ class PECE(PredictorCorrector):
         return rows
 
 
-class PEC(PredictorCorrector):
-    """PredictorCorrector with one evaluation a step: row i corrects step i - 1 and predicts step i."""
+class PEC(AdamsMoulton):
+    """AdamsMoulton with one evaluation a step: row i corrects step i - 1 and predicts step i."""
 
     def table(self, times, past=()):
         predict, correct, _ = self._steps(times, past)

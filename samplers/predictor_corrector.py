@@ -5,10 +5,11 @@ to the next time. Predictors, with the forward transition Psi(t, s), covariance 
 
     euler_maruyama      the Euler step of the reverse SDE
     reverse_diffusion   u_s = (2 - Psi) u_t + Q score + Q^(1/2) z
-    ancestral           u_s = Psi^-1 (u_t + Q score) + noise of the posterior of u_s given u_t and the data
+    ancestral           u_s = Psi^-1 (u_t + Q score) + noise: Q^(1/2) z, or where Psi = 1 (VE) that of the posterior of
+                        u_s given u_t and the data
 
 For discrete betas Psi = sqrt(1 - beta_i), Q = beta_i, and for VE Q is the difference of variances, so these are the
-steps of DDPM and SMLD there. Correctors, with a = Psi^2 of the step:
+steps of DDPM (with the large variance) and SMLD there, as score_sde takes them. Correctors, with a = Psi^2 of the step:
 
     langevin            h = 2 a (snr |z| / |score|)^2, the norms of each image by itself (score_sde averages over the
                         batch, so that its images depend on each other)
@@ -38,7 +39,7 @@ def reverse_diffusion(sde, times, probability_flow):
 
 
 def ancestral(sde, times, probability_flow):
-    """Rows of ancestral sampling: stochastic gDDIM of order 0 at lambda = 1. ValueError for probability_flow."""
+    """Rows of ancestral sampling. ValueError for probability_flow."""
     if probability_flow:
         raise ValueError(
             "sampling.probability_flow needs sampling.predictor euler_maruyama or reverse_diffusion, not ancestral"
@@ -47,7 +48,8 @@ def ancestral(sde, times, probability_flow):
     Psi, Q = stochastic.transition(sde, t, s)
     back = sde.Psi(s, t)
     eps = blocks.matmul(blocks.matmul(back, Q), score_weight(sde, t))
-    return Coefficients(t, back, eps[:, None], noise=stochastic.noise(sde, s, t, 1.0))
+    noise = stochastic.noise(sde, s, t, 1.0) if np.all(Psi == 1) else blocks.root(Q)
+    return Coefficients(t, back, eps[:, None], noise=noise)
 
 
 PREDICTORS = {
@@ -97,6 +99,8 @@ class PredictorCorrector(Sampler):
         self.n_steps_each = 0 if corrector == "none" else n_steps_each
         self.step_size = CORRECTORS[corrector]
         self.nfe_per_step = self.n_steps_each + (predictor != "none")
+        if self.nfe_per_step < 1:
+            raise ValueError("sampling.n_steps_each must be at least 1 where sampling.predictor is 'none'")
         times = grids.make_grid(grid, sde, nfe // self.nfe_per_step, ts_order)
         self.nfe = (len(times) - 1) * self.nfe_per_step
         self.rows = (

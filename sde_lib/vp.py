@@ -114,7 +114,10 @@ def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
 
 
 class VP(LinearSDE):
-    """Variance-preserving SDE, k = 1. num_steps: states of the discrete chains, unless `betas` are given."""
+    """Variance-preserving SDE, k = 1. num_steps: states of the discrete chains, unless `betas` are given.
+
+    t_min: where sampling ends; of a discrete chain never before its first state, which no network has seen.
+    """
 
     def __init__(
         self,
@@ -127,7 +130,7 @@ class VP(LinearSDE):
         image_shape=None,
     ):
         self.schedule = make_schedule(schedule, beta_min, beta_max, betas, num_steps)
-        self.T, self.t_min = self.schedule.T, t_min
+        self.T, self.t_min = self.schedule.T, max(t_min, 1 / self.schedule.N) if self.schedule.N else t_min
 
     @property
     def betas(self):

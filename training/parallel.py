@@ -90,6 +90,8 @@ def share(rows):
 def check_batch(batch_size, name="config.training.batch_size", parts=1):
     """ValueError unless `batch_size` splits evenly over all devices, and each share into `parts`."""
     devices = jax.device_count()
+    if batch_size < 1:
+        raise ValueError(f"{name}={batch_size} must be at least 1")
     if batch_size % (devices * parts):
         by = f"{devices} devices" + (f" times {parts} parts of grad_accum" if parts > 1 else "")
         raise ValueError(f"{name}={batch_size} is not divisible by {by}; use a multiple of {devices * parts}")

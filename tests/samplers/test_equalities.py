@@ -59,11 +59,16 @@ def test_heun_without_churn_is_rk_2heun(x64):
         same(run(sde, "heun"), run(sde, "rho_rk", rk_method="2heun"))
 
 
-def test_ancestral_sampling_is_stochastic_gddim_at_lambda_1(x64):
-    """With the same noise; and both are DDIM with eta = 1."""
+def test_ancestral_sampling_of_ve_is_stochastic_gddim_at_lambda_1(x64):
+    """With the same noise, that of the posterior."""
+    same(
+        run(VE(), "sdeis", lambda_coef=1.0, grid="power", ts_order=2),
+        run(VE(), "pc", predictor="ancestral", corrector="none", grid="power", ts_order=2),
+    )
+
+
+def test_ddim_with_eta_1_is_stochastic_gddim_at_lambda_1(x64):
     vp = VP()
-    ancestral = run(vp, "pc", predictor="ancestral", corrector="none", grid="power", ts_order=2)
-    same(run(vp, "sdeis", lambda_coef=1.0), ancestral)
     t = grids.power(vp, 8, 2)
     alpha = np.exp(-(0.1 * t + 19.9 * t**2 / 2))  # alpha_bar
     x = vp.prior(jax.random.key(0), SHAPE).astype(jnp.float64)
@@ -74,7 +79,7 @@ def test_ancestral_sampling_is_stochastic_gddim_at_lambda_1(x64):
         z = jax.vmap(lambda k, i=i: jax.random.normal(jax.random.fold_in(k, i), SHAPE[1:]))(keys)
         mean = np.sqrt(then / now) * (x - np.sqrt(1 - now) * e) + np.sqrt(1 - then - std**2) * e
         x = mean + std * z.astype(jnp.float64)
-    same(ancestral, np.asarray(x), 1e-7)  # the prior and noise are float32 draws
+    same(run(vp, "sdeis", lambda_coef=1.0), np.asarray(x), 1e-7)  # the prior and noise are float32 draws
 
 
 def dpmpp_2m(D, x, alpha, sigma, z=None):

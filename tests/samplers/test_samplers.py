@@ -10,7 +10,8 @@ from scipy.integrate import solve_ivp
 import samplers
 from samplers import SAMPLERS, coefficients, get_sampler
 from samplers.exponential import Recursion, integrate
-from sde_lib import SDES, blocks
+from samplers.predictor_corrector import ancestral
+from sde_lib import SDES, VE, VP, blocks
 
 SHAPE = (3, 2, 3, 1)
 VARIANCE = 0.3
@@ -209,3 +210,21 @@ def test_the_table_names_every_method_and_its_keys():
     assert [line.split()[0] for line in lines[1:]] == list(SAMPLERS)
     for line, method in zip(lines[1:], SAMPLERS, strict=True):
         assert line.endswith(" ".join(samplers.keys(method))) and SAMPLERS[method].reference in line
+
+
+@pytest.mark.parametrize("name", ["vp", "ve"])
+def test_ancestral_steps_are_those_of_score_sde(name):
+    """Of DDPM (mean (x + beta score) / sqrt(1 - beta), noise sqrt(beta)) and of SMLD, on the discrete chains."""
+    N, i = 1000, np.array([999, 500, 3])
+    sde = VP(schedule="discrete") if name == "vp" else VE()
+    t, s = sde.chain_time(i, N), sde.chain_time(i - 1, N)
+    if name == "vp":
+        beta = sde.betas[i]
+        mean, gain, noise = 1 / np.sqrt(1 - beta), beta / np.sqrt(1 - beta), np.sqrt(beta)
+    else:
+        now, then = sde.sigma(t), sde.sigma(s)
+        mean, gain, noise = np.ones(3), now**2 - then**2, np.sqrt(then**2 * (now**2 - then**2) / now**2)
+    for k in range(3):
+        rows = ancestral(sde, np.array([t[k], s[k]]), False)
+        found = [rows.psi.item(), -rows.eps.item() * np.sqrt(sde.Sigma(t[k]).item()), rows.noise.item()]
+        np.testing.assert_allclose(found, [mean[k], gain[k], noise[k]], rtol=1e-6)
