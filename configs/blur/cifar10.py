@@ -2,6 +2,8 @@
 
 python main.py --config=configs/blur/cifar10.py --mode=train --workdir=runs/blur_cifar10
 python main.py --config=configs/blur/cifar10.py --mode=check --workdir=runs/blur_cifar10
+
+Not trained here.
 """
 
 from configs.default import get_config as default

@@ -2,6 +2,8 @@
 
 python main.py --config=configs/ddpm/cifar10.py --mode=train --workdir=runs/ddpm_cifar10
 python main.py --config=configs/ddpm/cifar10.py --mode=check --workdir=runs/ddpm_cifar10
+
+35 M parameters, 800,000 steps of 128 images; not trained here.
 """
 
 from configs.default import get_config as default

@@ -2,6 +2,8 @@
 
 python main.py --config=configs/ddpm/mnist.py --mode=train --workdir=runs/ddpm_mnist
 python main.py --config=configs/ddpm/mnist.py --mode=check --workdir=runs/ddpm_mnist
+
+Not trained to the end here.
 """
 
 from configs.data_sets import mnist

@@ -2,6 +2,8 @@
 
 python main.py --config=configs/ddpm/mnist_cosine.py --mode=train --workdir=runs/ddpm_mnist_cosine
 python main.py --config=configs/ddpm/mnist_cosine.py --mode=check --workdir=runs/ddpm_mnist_cosine
+
+Not trained to the end here.
 """
 
 from configs.ddpm.mnist import get_config as linear

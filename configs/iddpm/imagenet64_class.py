@@ -3,7 +3,8 @@
 python main.py --config=configs/iddpm/imagenet64_class.py --mode=train --workdir=runs/iddpm_imagenet64_class
 python main.py --config=configs/iddpm/imagenet64_class.py --mode=check --workdir=runs/iddpm_imagenet64_class
 
-270 M parameters; the published checkpoint has 250,000 steps of 2048 images.
+The authors report FID 2.92 with 250 steps. 270 M parameters; the published checkpoint has 250,000 steps of 2048 images.
+Not trained here.
 """
 
 from configs.iddpm.imagenet64_hybrid import get_config as unconditional

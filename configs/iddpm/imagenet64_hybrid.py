@@ -1,9 +1,10 @@
-"""Improved DDPM on ImageNet at 64 pixels, unconditional, L_hybrid, cosine schedule (arXiv:2102.09672, table 1).
+"""Improved DDPM on ImageNet at 64 pixels, unconditional, L_hybrid, cosine schedule (arXiv:2102.09672).
 
 python main.py --config=configs/iddpm/imagenet64_hybrid.py --mode=train --workdir=runs/iddpm_imagenet64
 python main.py --config=configs/iddpm/imagenet64_hybrid.py --mode=check --workdir=runs/iddpm_imagenet64
 
-100 M parameters; the published checkpoint has 1,500,000 steps.
+The authors report 3.57 bits/dim and FID 19.2. 100 M parameters; the published checkpoint has 1,500,000 steps of 128
+images. Not trained here.
 """
 
 from configs.iddpm.cifar10_hybrid import get_config as cifar10

@@ -1,9 +1,10 @@
-"""Improved DDPM on ImageNet at 64 pixels, unconditional, L_vlb with importance sampling (arXiv:2102.09672, table 1).
+"""Improved DDPM on ImageNet at 64 pixels, unconditional, L_vlb with importance sampling (arXiv:2102.09672).
 
 python main.py --config=configs/iddpm/imagenet64_vlb.py --mode=train --workdir=runs/iddpm_imagenet64_vlb
 python main.py --config=configs/iddpm/imagenet64_vlb.py --mode=check --workdir=runs/iddpm_imagenet64_vlb
 
-100 M parameters; the published checkpoint has 1,500,000 steps.
+The authors report 3.53 bits/dim and FID 40.1. 100 M parameters; the published checkpoint has 1,500,000 steps of 128
+images. Not trained here.
 """
 
 from configs.iddpm.imagenet64_hybrid import get_config as hybrid

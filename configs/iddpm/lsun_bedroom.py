@@ -3,7 +3,8 @@
 python main.py --config=configs/iddpm/lsun_bedroom.py --mode=train --workdir=runs/iddpm_bedroom
 python main.py --config=configs/iddpm/lsun_bedroom.py --mode=check --workdir=runs/iddpm_bedroom
 
-100 M parameters; published checkpoints have 1,200,000 steps, or 2,400,000 with --config.optim.lr=2e-5.
+The authors report no number for it. 100 M parameters; published checkpoints have 1,200,000 steps, or 2,400,000 with
+--config.optim.lr=2e-5. Not trained here.
 """
 
 from configs.default import get_config as default

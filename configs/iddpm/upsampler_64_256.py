@@ -3,7 +3,8 @@
 python main.py --config=configs/iddpm/upsampler_64_256.py --mode=train --workdir=runs/iddpm_up --config.data.path=FOLDER
 python main.py --config=configs/iddpm/upsampler_64_256.py --mode=check --workdir=runs/iddpm_up --config.data.path=FOLDER
 
-280 M parameters; the published checkpoint has 500,000 steps of 256 images.
+The authors report no number for it alone. 280 M parameters; the published checkpoint has 500,000 steps of 256 images.
+Not trained here.
 """
 
 from configs.default import get_config as default
