@@ -1,4 +1,8 @@
-"""Images of a split to latents and back along the probability flow, for --mode=encode and interpolate."""
+"""Images of a split to latents and back, for --mode=encode and interpolate.
+
+Along the probability flow with adaptive steps, or with config.sampling.method=ddim along the steps of DDIM (eta = 0),
+whose inverse is exact to first order (arXiv:2010.02502, section 4.3).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +37,9 @@ class Latents:
     def __init__(self, experiment):
         config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
         t_min, tolerance, seed = flow_begin(experiment), config.eval.flow_tolerance, config.seed
-        conditions = make_conditions(config)
+        conditions, ddim = make_conditions(config), config.sampling.method == "ddim"
+        if ddim and experiment.sampler.stochastic:
+            raise ValueError("encoding by config.sampling.method=ddim needs config.sampling.eta=0")
         self.params = parallel.replicate(experiment.trained)
 
         def told(params, batch):
@@ -42,12 +48,17 @@ class Latents:
 
         def encode(params, batch):
             x, eps_fn = told(params, batch)
+            if ddim:
+                return experiment.sampler.encode(eps_fn, x), jnp.asarray(experiment.sampler.nfe)
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch["index"])
             u, _ = complete(sde, keys, x)
             states, nfe = flow.follow(sde, eps_fn, u, (t_min, sde.T), tolerance, tolerance)
             return states[-1], nfe
 
         def decode(params, batch, u_T):
+            if ddim:
+                samples = experiment.sampler(told(params, batch)[1], jax.random.key(0), u_T)
+                return samples.u, jnp.asarray(samples.nfe)
             states, nfe = flow.follow(sde, told(params, batch)[1], u_T, (sde.T, t_min), tolerance, tolerance)
             return sde.project(states[-1]), nfe
 

@@ -48,7 +48,7 @@ def run(experiment, use_wandb=False):
     sizes = chunk_sizes(int(state.step), training.n_iters, stride)
     chunks = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), keeper.put)
     begin = int(state.step)
-    snapshot = Snapshot(experiment, writers)
+    snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else None
 
     def save(state):
         host = parallel.to_host(state.replace(memory=()))

@@ -72,3 +72,23 @@ def test_rows_begin_at_their_image_and_end_at_the_other_as_the_first_class_has_i
     for column, wanted in ((0, images[::2]), (-1, end)):
         grey = np.rint((np.clip(wanted, -1, 1) + 1) * 127.5)
         assert np.abs(rows[:, column] - grey).max() <= 1
+
+
+def test_the_steps_of_ddim_encode_as_well(tmp_path):
+    """To first order in the steps: twice as many halve the error."""
+    errors = []
+    for nfe in (100, 200):
+        c = config(num_classes=10)
+        c.sampling.update(method="ddim", nfe=nfe, clip_denoised=False)
+        encode.run(exact_experiment(c, tmp_path))
+        report = json.loads((tmp_path / "encode.json").read_text())
+        assert report["nfe_encode"] == report["nfe_decode"] == nfe
+        errors.append(report["rms_error"])
+    assert errors[1] < 0.05 and 1.6 < errors[0] / errors[1] < 2.4
+
+
+def test_ddim_with_noise_does_not_encode(tmp_path):
+    c = config()
+    c.sampling.update(method="ddim", nfe=10, eta=0.5)
+    with pytest.raises(ValueError, match="needs config.sampling.eta=0"):
+        encode.run(exact_experiment(c, tmp_path))
