@@ -1,6 +1,7 @@
 """Checkpoints of other projects, and our own, as parameters for our networks.
 
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
+    load_with_kind(path, config, params="ema") -> params, and whether they are averages
     estimates(path) -> what DDDM remembers of its training images
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
@@ -17,7 +18,7 @@ from interop import export as exported
 from interop.expected import expected_shapes
 from interop.foreign import describe
 from interop.mismatch import Mismatch, compare
-from interop.published import Published, Refused, check_kind
+from interop.published import Published, Refused, check_kind, printable
 
 FORMATS = {
     "training run (Orbax)": own,
@@ -44,20 +45,26 @@ def load(path, config, params="ema", *, shape=None, k=None) -> dict:
     Raises FileNotFoundError; Refused for a file that cannot be read; ValueError for one that does not fit the config:
     its first line says which keys differ most likely, the others list every name with both shapes.
     """
+    return load_with_kind(path, config, params, shape=shape, k=k)[0]
+
+
+def load_with_kind(path, config, params="ema", *, shape=None, k=None) -> tuple[dict, str]:
+    """What `load` gives, and what it is: "ema", "raw", or "unknown" where the file holds one set and does not say."""
     name, published, mismatch = _examine(path, config, params, shape, k)
     if mismatch:
         first = f"{path} ({name}) does not fit the config: {mismatch.summary()}"
         raise ValueError("\n".join([first, *mismatch.lines()]))
     leaves = {key: np.array(leaf, np.float32, order="C") for key, leaf in published.leaves.items()}
-    return traverse_util.unflatten_dict(leaves, sep="/")
+    return traverse_util.unflatten_dict(leaves, sep="/"), published.kind
 
 
 def report(path, config, params="ema", *, shape=None, k=None) -> str:
     """What `load` finds, as text: format, number of parameters, and every name that differs with both shapes."""
     name, published, mismatch = _examine(path, config, params, shape, k)
     total = sum(int(np.prod(leaf.shape)) for leaf in published.leaves.values())
-    first = f"{path}: {name}, {params} parameters, {len(published.leaves)} arrays, {total:,} numbers"
-    first += f"; left out: {', '.join(published.left_out)}" if published.left_out else ""
+    kind = "parameters of unknown kind (ema or raw)" if published.kind == "unknown" else f"{published.kind} parameters"
+    first = f"{path}: {name}, {kind}, {len(published.leaves)} arrays, {total:,} numbers"
+    first += f"; left out: {printable(', '.join(published.left_out))}" if published.left_out else ""
     if not mismatch:
         return f"{first}; all names and shapes fit the config"
     return "\n".join([first, f"does not fit the config: {mismatch.summary()}", *mismatch.lines()])

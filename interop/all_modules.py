@@ -19,15 +19,23 @@ import numpy as np
 PREFIX = "all_modules."
 
 
+def network_of(state: dict[str, np.ndarray]) -> str:
+    """The network whose layers these are: "ddpm" where they may be those of DDPM, otherwise "ncsnpp".
+
+    DDPM has two dense layers and a convolution first, or only the latter, and lacks Fourier features, FIR filters,
+    shortcuts by convolution, and image heads besides the last one.
+    """
+    layers, _ = _layers(state)
+    first = [np.ndim(layers[i].get("weight")) for i in sorted(layers)[:3]]
+    norms = [layer for layer in layers.values() if "weight" in layer and np.ndim(layer["weight"]) == 1]
+    inside = {name for layer in layers.values() for name in layer}
+    others = {"Conv_2.weight", "Conv2d_0.weight"} & inside or "W" in inside or len(norms) > 1
+    return "ddpm" if not others and (first == [2, 2, 4] or first[:1] == [4]) else "ncsnpp"
+
+
 def rename(state: dict[str, np.ndarray], network: str) -> dict[str, np.ndarray]:
     """state: arrays by names "all_modules.<i>.<...>"; network: "ncsnpp" or "ddpm". Names it cannot place are kept."""
-    layers, leaves = {}, {}
-    for name, array in state.items():
-        index, _, inside = name.removeprefix(PREFIX).partition(".")
-        if name.startswith(PREFIX) and index.isdigit():
-            layers.setdefault(int(index), {})[inside] = array
-        else:
-            leaves[name] = array
+    layers, leaves = _layers(state)
     classes = _classes(layers, network)
     counts = Counter()
     unconditional = "Dense" not in classes.values()  # then the blocks have dense layers all the same, without a use
@@ -40,6 +48,18 @@ def rename(state: dict[str, np.ndarray], network: str) -> dict[str, np.ndarray]:
             leaves[name] = array
         counts[kind] += 1
     return leaves
+
+
+def _layers(state):
+    """(arrays by number of the layer and name inside, arrays of other names)."""
+    layers, others = {}, {}
+    for name, array in state.items():
+        index, _, inside = name.removeprefix(PREFIX).partition(".")
+        if name.startswith(PREFIX) and index.isdecimal():
+            layers.setdefault(int(index), {})[inside] = array
+        else:
+            others[name] = array
+    return layers, others
 
 
 def _classes(layers, network):

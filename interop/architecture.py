@@ -6,34 +6,56 @@ With L levels, n residual blocks per level, S levels with attention:
                       resblock_type ddpm, or DDPM:  2 L n + L + 2
     attention blocks  1 + S (n + 1), and 1 + S (2 n + 1) where every block on the way back has one
     image heads       a norm and a convolution; L of them with progressive = output_skip
+
+`unet_architecture` says the same of U-Nets.
 """
 
 import re
 from collections.abc import Mapping
 
+from interop import unet_architecture
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def describe(shapes: Shapes) -> dict:
-    """Keys of config.model that the shapes determine; empty for networks other than NCSN++ and DDPM."""
-    blocks = _layers(shapes, "ResnetBlock")
-    if not blocks or "Conv_0/kernel" not in shapes:
-        return {}
-    kind = re.match(r"[A-Za-z]+", blocks[0]).group()
-    nf = shapes["Conv_0/kernel"][-1]
-    found = {"name": "ddpm" if kind == "ResnetBlockDDPM" else "ncsnpp", "nf": nf}
-    found |= {"conditional": f"{blocks[0]}/Dense_0/kernel" in shapes}
-    if found["name"] == "ncsnpp":
-        found |= {"resblock_type": "biggan" if kind == "ResnetBlockBigGANpp" else "ddpm"} | _options(shapes)
-    return found | _sizes(shapes, blocks, nf, kind == "ResnetBlockBigGANpp")
+    """Keys of config.model that the shapes determine; only the name, or nothing, where arrays are absent or odd."""
+    name = network(shapes)
+    try:
+        return ({"name": name} | DESCRIBED[name](shapes)) if name in DESCRIBED else {}
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        return {"name": name}
+
+
+def network(shapes: Shapes) -> str:
+    """config.model.name by the classes of the layers, or ""."""
+    classes = {name.split("/")[0].rpartition("_")[0] for name in shapes}
+    return next((name for layer, name in NETWORKS.items() if layer in classes), "")
+
+
+def _ddpm(shapes):
+    """Keys of DDPM, which NCSN++ has as well."""
+    blocks, nf = _layers(shapes, "ResnetBlock"), shapes["Conv_0/kernel"][-1]
+    biggan = blocks[0].startswith("ResnetBlockBigGANpp")
+    found = {"nf": nf, "conditional": f"{blocks[0]}/Dense_0/kernel" in shapes}
+    return found | _sizes(shapes, blocks, nf, biggan)
+
+
+def _ncsnpp(shapes):
+    """Keys of NCSN++."""
+    biggan = bool(_layers(shapes, "ResnetBlockBigGANpp"))
+    classes = shapes.get("class_embedding", (0,))[0]
+    found = {"resblock_type": "biggan" if biggan else "ddpm", "num_classes": classes}
+    return found | _ddpm(shapes) | _options(shapes)
 
 
 def attention_resolutions(shapes: Shapes, found: dict, image_size) -> tuple[int, ...]:
     """Image heights at which the network may have attention: those of equal widths look alike, 16 is preferred."""
     height = image_size if isinstance(image_size, int) else image_size[0]
-    blocks = _layers(shapes, "AttnBlock")
+    blocks = [*_layers(shapes, "Att"), *_layers(shapes, "SpatialTransformer")]
     widths = {shapes.get(f"{block}/GroupNorm_0/scale", (0,))[0] for block in blocks}
-    heights = [height // 2**level for level, m in enumerate(found.get("ch_mult", ())) if m * found["nf"] in widths]
+    unit, multipliers = found.get("nf", found.get("num_channels")), found.get("ch_mult", found.get("channel_mult", ()))
+    heights = [height // 2**level for level, m in enumerate(multipliers) if m * unit in widths]
     return tuple(sorted(heights, key=lambda h: abs(h - 16))[: found.get("attention_levels") or 0])
 
 
@@ -97,3 +119,12 @@ def _attention(count, depth):
         if count % per_level == 0:
             return {"attention_levels": count // per_level, "attn_every_block": every_block}
     return {}
+
+
+NETWORKS = {
+    "ResnetBlockDDPM": "ddpm",
+    "ResnetBlockDDPMpp": "ncsnpp",
+    "ResnetBlockBigGANpp": "ncsnpp",
+    "ResBlock": "unet",
+}
+DESCRIBED = {"ddpm": _ddpm, "ncsnpp": _ncsnpp, "unet": unet_architecture.describe}

@@ -9,13 +9,15 @@ reads 999 t. Two changes make the one into the other:
              on those of a - phi:   K_sin' = cos(phi) K_sin + sin(phi) K_cos,   K_cos' = cos(phi) K_cos - sin(phi) K_sin
 
 f is the velocity component of the noise that belongs to the Cholesky factor L of Sigma: score_v = -f / L_vv, and with
-their mixed score (all published networks) -v / Sigma_vv - f / L_vv. That is config.model.prediction = "velocity".
+their mixed score (all published networks) -v / Sigma_vv - f / L_vv. That is config.model.prediction = "velocity" with
+config.model.mixed_score. They add 1e-9 to the variances at t = 0.
 """
 
 import numpy as np
 
 from interop.published import Published, Refused
 
+FIELDS = {"sde.name": "cld", "sde.eps": 1e-9, "model.prediction": "velocity", "model.mixed_score": True}
 INPUT, FOURIER = "Conv_0/kernel", "GaussianFourierProjection_0/W"
 
 
@@ -25,7 +27,7 @@ def recognises(leaves: dict[str, np.ndarray]) -> bool:
     return bool(outputs) and leaves[INPUT].shape[2] == 2 * leaves[outputs[0]].shape[3]
 
 
-def convert(leaves: dict[str, np.ndarray]) -> Published:
+def convert(leaves: dict[str, np.ndarray], kind: str) -> Published:
     """The same network in our convention. Refused without Fourier features: other labels cannot be rescaled."""
     if FOURIER not in leaves or leaves.get("Dense_0/kernel", np.zeros(1)).shape[0] != 2 * leaves[FOURIER].size:
         raise Refused("a network of CLD-SGM with positional embedding of t in [0, 1]: only Fourier features are read")
@@ -33,7 +35,7 @@ def convert(leaves: dict[str, np.ndarray]) -> Published:
     for name in _outputs(leaves):
         bias = name.replace("kernel", "bias")
         changed |= {name: _padded(leaves[name]), bias: _padded(leaves[bias])}
-    return Published(leaves | changed, {"model.prediction": "velocity"})
+    return Published(leaves | changed, FIELDS, kind=kind)
 
 
 def _outputs(leaves):

@@ -24,6 +24,7 @@ from interop import safetensors, torch_files
 from interop.published import Published, Refused
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+MAX_LAYERS = 1000  # of one level
 COMMON = {
     "act_fn": ("silu", "swish"),
     "attention_head_dim": (None,),
@@ -47,6 +48,7 @@ NEEDS = {
 FIELDS = {
     "ddpm": {"model.name": "ddpm", "model.prediction": "eps"},
     "ncsnpp": {
+        "sde.name": "ve",
         "model.name": "ncsnpp",
         "model.fir": True,
         "model.skip_rescale": True,
@@ -84,7 +86,7 @@ def _folder(path):
         try:
             if json.loads((folder / "config.json").read_text()).get("_class_name") == "UNet2DModel":
                 return folder
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             continue
     return None
 
@@ -104,8 +106,26 @@ def read(path: Path, config, params: str) -> Published:
             ours = f"{layer}_{counts[layer]}"
             counts[layer] += 1
             leaves |= dict(_leaf(ours, name.removeprefix(f"{prefix}."), state.pop(name)) for name in held)
-    centered = not settings.get("center_input_sample", False)
-    return Published(leaves | state, FIELDS[kind] | {"data.centered": centered})
+    fields = {"data.centered": not settings.get("center_input_sample", False)}
+    size = settings.get("sample_size")
+    fields |= {"data.image_size": size} if type(size) is int else {}
+    return Published(leaves | state, FIELDS[kind] | fields | _noise_levels(path))
+
+
+def _noise_levels(path):
+    """sde.sigma_min and sigma_max from the scheduler of the pipeline, where there is one for VE."""
+    for folder in (path, path / "scheduler"):
+        try:
+            settings = json.loads((folder / "scheduler_config.json").read_text())
+            ve = settings.get("_class_name") == "ScoreSdeVeScheduler"
+        except (OSError, ValueError, AttributeError, RecursionError):
+            continue
+        found = {key: settings[key] for key in ("sigma_min", "sigma_max") if ve and key in settings}
+        for key, value in found.items():
+            if type(value) not in (int, float):
+                raise Refused(f"{folder}/scheduler_config.json: {key}={value!r} is no number")
+        return {f"sde.{key}": float(value) for key, value in found.items()}
+    return {}
 
 
 def _check_settings(folder, settings, kind):
@@ -113,6 +133,11 @@ def _check_settings(folder, settings, kind):
     for key, allowed in (COMMON | NEEDS[kind]).items():
         if key in settings and not any(_equal(settings[key], value) for value in allowed):
             raise Refused(f"{folder}/config.json: {key}={settings[key]!r} is not supported, only {allowed[0]!r}")
+    channels, depth = settings.get("block_out_channels"), settings.get("layers_per_block", 2)
+    if not isinstance(channels, list) or type(depth) is not int or not 0 < depth < MAX_LAYERS:
+        raise Refused(
+            f"{folder}/config.json: block_out_channels={channels!r} and layers_per_block={depth!r} describe no levels"
+        )
 
 
 def _equal(a, b):

@@ -4,13 +4,13 @@ All that are published under EDM's own preconditioning can be read: DDPM++ ("-vp
 without classes; `edm_names` says how their conventions differ. The files hold averages only.
 """
 
-import zipfile
+import io
 from pathlib import Path
 
 import numpy as np
 
-from interop import edm_names, safetensors
-from interop.published import Published, Refused, first_bytes
+from interop import edm_names, safetensors, zip_files
+from interop.published import Published, Refused
 
 EDM = {"sde.name": "ve", "data.centered": True, "model.prediction": "edm", "model.sigma_data": 0.5}
 SONG = {"model.name": "ncsnpp", "model.skip_rescale": True, "model.scale_by_sigma": False}
@@ -34,12 +34,9 @@ def _names(path):
     try:
         if safetensors.recognises(path):
             return safetensors.read(path)[0]
-        if first_bytes(path, 4) == b"PK\x03\x04":
-            with zipfile.ZipFile(path) as archive:
-                return [name for name in archive.namelist() if name.endswith(".npy")]
-    except (Refused, zipfile.BadZipFile):
-        pass
-    return []
+    except Refused:
+        return []
+    return [name for name in zip_files.names(path) if name.endswith(".npy")]
 
 
 def read(path: Path, config, params: str) -> Published:
@@ -49,9 +46,8 @@ def read(path: Path, config, params: str) -> Published:
     if odd:
         raise Refused(f"{path}: {odd[0]} is no array of floating-point numbers")
     fields = EDM | (ADM if edm_names.is_adm(state) else _song(state)) | {"model.num_classes": edm_names.classes(state)}
-    return Published(
-        edm_names.rename(state), fields, tuple(name for name in state if name.startswith(edm_names.AUGMENTATION))
-    )
+    left_out = tuple(name for name in state if name.startswith(edm_names.AUGMENTATION))
+    return Published(edm_names.rename(state), fields, left_out, kind="ema")
 
 
 def _song(state):
@@ -61,16 +57,14 @@ def _song(state):
 
 
 def _state(path):
-    """Arrays by name. Refused where a stored array is larger than the file, or is none."""
+    """Arrays by name. Refused where one is damaged, or is none."""
     if safetensors.recognises(path):
         return safetensors.read(path)[0]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                raise Refused(f"{path}: compressed, or built to exhaust memory; write it with numpy.savez")
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Refused:
-        raise
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError, MemoryError) as error:
-        raise Refused(f"{path}: damaged, or not only arrays ({str(error)[:200]})") from error
+    archive, state = zip_files.Archive(path), {}
+    for name in archive.names:
+        data = io.BytesIO(archive.read(name))
+        try:
+            state[name.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
+        except Exception as error:  # NumPy reports a damaged header by many types
+            raise Refused(f"{path}: damaged, or not only arrays ({name}: {str(error)[:200]})") from error
+    return state

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
-from interop import safetensors
+from files.atomic import atomic_write
+from interop import safetensors, stored_config
 from interop.published import Published, Refused
 
 FORMAT, VERSION = "linnet", 1
@@ -26,7 +27,8 @@ def write(params, config, folder: str | os.PathLike) -> Path:
     arrays = {name: np.asarray(flat[name], np.float32) for name in sorted(flat)}
     safetensors.write(folder / WEIGHTS, arrays, {"format": FORMAT})
     description = {"format": FORMAT, "version": VERSION, "config": config.to_dict()}
-    (folder / CONFIG).write_text(json.dumps(description, indent=2) + "\n")
+    with atomic_write(folder / CONFIG) as file:
+        file.write((json.dumps(description, indent=2) + "\n").encode())
     return folder
 
 
@@ -41,16 +43,18 @@ def _description(path):
         description = json.loads((folder / CONFIG).read_text())
         ours = path.is_dir() or path.name == WEIGHTS
         return description if ours and description.get("format") == FORMAT else None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
 def read(path: Path, config, params: str) -> Published:
     """The parameters; the folder holds one set (the averages, unless the raw ones were asked for at export)."""
-    version = _description(path)["version"]
-    if version > VERSION:
-        raise Refused(f"{path}: version {version} of the format is newer than {VERSION}; update Linnet")
+    description = _description(path)
+    version, config = description.get("version"), description.get("config")
+    if type(version) is not int or version > VERSION:
+        raise Refused(f"{path}: version {version!r} of the format is not {VERSION}; update Linnet if it is newer")
     folder = path if path.is_dir() else path.parent
     if not (folder / WEIGHTS).is_file():
         raise Refused(f"{folder}: {CONFIG} without {WEIGHTS}")
-    return Published(safetensors.read(folder / WEIGHTS)[0])
+    fields = stored_config.fields(folder / CONFIG, config)
+    return Published(safetensors.read(folder / WEIGHTS)[0], fields, kind=stored_config.kind(config))

@@ -1,16 +1,19 @@
 """Files of improved-diffusion, guided-diffusion and DDDM (.pt): the parameters of one U-Net by name, nothing else.
 
 Raw parameters (model*.pt) and averages (ema_<rate>_*.pt) are separate files of the same format, so the file decides
-which of them is read. DDDM's files also hold the running estimates of its training images, `x_bar` (images, C, H, W):
-`estimates` reads them, for training to go on with; they are no parameters.
+which of them is read, and only its name may tell which it is. DDDM's networks are those that attend to an earlier
+estimate. Its files also hold the running estimates of its training images, `x_bar` (images, C, H, W): `estimates`
+reads them, for training to go on with; they are no parameters.
 """
 
+import re
 from pathlib import Path
 
 from interop import torch_files, unet_names
 from interop.published import Published, Refused
 
 ESTIMATES = "x_bar"
+KINDS = {r"ema_0\.\d+_\d+": "ema", r"model\d+": "raw"}  # how the training scripts name their files
 
 
 def recognises(path: Path) -> bool:
@@ -29,7 +32,10 @@ def read(path: Path, config, params: str) -> Published:
     content = torch_files.read(path)
     state = {name: tensor for name, tensor in content.items() if name != ESTIMATES}
     left_out = (ESTIMATES,) if ESTIMATES in content else ()
-    return Published(unet_names.rename(torch_files.arrays(path, state)), left_out=left_out)
+    kind = next((kind for name, kind in KINDS.items() if re.match(name, path.name)), "unknown")
+    leaves = unet_names.rename(torch_files.arrays(path, state))
+    dddm = any(name.startswith("SpatialTransformer_") for name in leaves)
+    return Published(leaves, {"model.prediction": "direct"} if dddm else {}, left_out, kind)
 
 
 def estimates(path: Path):

@@ -1,15 +1,20 @@
 """How the parameters of a file differ from those of a config, and which keys would make them agree."""
 
 import dataclasses
+import shlex
 
 from interop import architecture
-from interop.known import suggestion
+from interop.known import family, suggestion
+from interop.published import printable
+
+CHOICES = ("sde.name", "model.name")
+"""Keys that decide which other keys there are: with another value, the rest of their group means nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mismatch:
     """missing, unexpected: {name: shape}; misshaped: {name: (shape in the file, shape of the config)};
-    keys: {key of the config: (value there, value of the file)}; config: the published config that fits, or ""."""
+    keys: {key of the config: (value there, value of the file)}; config: one that fits, a folder of such, or ""."""
 
     missing: dict
     unexpected: dict
@@ -22,22 +27,27 @@ class Mismatch:
 
     def summary(self) -> str:
         """One line: the keys that most likely differ, how many names do, and what to do."""
-        keys = [f"config.{key} is {ours!r}, the file needs {theirs!r}" for key, (ours, theirs) in self.keys.items()]
         counts = (len(self.missing), len(self.unexpected), len(self.misshaped))
         named = "{} names missing, {} unexpected, {} of another shape".format(*counts)
-        advice = [f"use --config={self.config}"] if self.config else []
-        flags = [f"--config.{key}={_flag(theirs)}" for key, (_, theirs) in self.keys.items()]
-        advice += [f"set {' '.join(flags)}"] if flags else []
-        advice = advice or ["compare the names below with config.model"]
-        return "; ".join([*keys, named, " or ".join(advice)])
+        if self.config:
+            parts = [f"config.{key} is {a!r}, the file needs {b!r}" for key, (a, b) in self.keys.items()]
+            parts += [named, f"use {self.config}"]
+        elif self.keys:
+            flags = " ".join(f"--config.{key}={_flag(theirs)}" for key, (_, theirs) in self.keys.items())
+            values = ", ".join(repr(ours) for ours, _ in self.keys.values())
+            parts = [named, f"set {flags} (the config has {values})"]
+        else:
+            parts = [named, "compare the names below with config.model"]
+        return printable("; ".join(parts))
 
     def lines(self) -> list[str]:
         """Every name that differs, with its shapes."""
-        return [
+        lines = [
             *(f"missing from the file: {name} {shape}" for name, shape in self.missing.items()),
             *(f"unexpected in the file: {name} {shape}" for name, shape in self.unexpected.items()),
             *(f"other shape: {name} is {a} in the file, {b} in the config" for name, (a, b) in self.misshaped.items()),
         ]
+        return [printable(line) for line in lines]
 
 
 def compare(published, expected, config) -> Mismatch:
@@ -47,23 +57,47 @@ def compare(published, expected, config) -> Mismatch:
     unexpected = {name: theirs[name] for name in theirs if name not in expected}
     shared = [name for name in expected if name in theirs]
     misshaped = {name: (theirs[name], expected[name]) for name in shared if theirs[name] != expected[name]}
-    keys = _differing_fields(published.fields, config)
+    network = architecture.network(theirs)
+    fields = ({"model.name": network} if network else {}) | published.fields
+    keys = _differing_fields(fields, config)
     differ = missing or unexpected or misshaped
     if differ:
-        keys |= _differing_sizes(theirs, expected, config)
-    known = suggestion(theirs, published.fields) if differ or keys else ""
-    return Mismatch(missing, unexpected, misshaped, keys, known)
+        keys = keys | _differing_sizes(theirs, expected, config) | keys
+    keys = {key: values for key, values in keys.items() if _matters(key, keys)}
+    fitting = suggestion(theirs, fields) if differ or _another(keys) else ""
+    return Mismatch(missing, unexpected, misshaped, keys, _advice(fitting, keys, fields, config))
+
+
+def _another(keys):
+    """Whether the process or the network is another one."""
+    return any(choice in keys for choice in CHOICES)
+
+
+def _matters(key, keys):
+    """Whether a key still means something where the process or the network is another one."""
+    choice = f"{key.split('.')[0]}.name"
+    return key == choice or choice not in keys
+
+
+def _advice(fitting, keys, fields, config):
+    """Which config to use; "" where setting the keys is enough."""
+    if fitting:
+        return f"--config={fitting}"
+    if not _another(keys):
+        return ""
+    process = keys.get("sde.name", (None, fields.get("sde.name", config.sde.name)))[1]
+    return f"the config that it was trained with, or one of {family(fields.get('model.name'), process)}"
 
 
 def _differing_fields(fields, config):
-    """{key: (ours, theirs)} of the keys that the file itself states."""
-    differing = {}
-    for key, value in fields.items():
-        group, name = key.split(".")
-        ours = config[group].get(name)
-        if ours != value:
-            differing[key] = (ours, value)
-    return differing
+    """{key: (ours, theirs)} of the keys that the file itself states, but for those that the config does not know."""
+    found = {}
+    for key, theirs in fields.items():
+        group, _, name = key.partition(".")
+        ours = config[group].get(name, theirs)
+        ours = tuple(ours) if isinstance(ours, list) else ours
+        found |= {key: (ours, theirs)} if ours != theirs else {}
+    return found
 
 
 def _differing_sizes(theirs, expected, config):
@@ -71,11 +105,18 @@ def _differing_sizes(theirs, expected, config):
     file, ours = architecture.describe(theirs), architecture.describe(expected)
     keys = [key for key in file if key in config.model and key in ours and ours[key] != file[key]]
     differing = {f"model.{key}": (ours[key], file[key]) for key in keys}
-    levels = file.get("attention_levels") != ours.get("attention_levels")
-    if levels and "model.ch_mult" not in differing:
-        resolutions = architecture.attention_resolutions(theirs, file, config.data.image_size)
-        differing["model.attn_resolutions"] = (tuple(config.model.attn_resolutions), resolutions)
-    return differing | _differing_channels(theirs, expected, config)
+    return differing | _differing_attention(theirs, file, ours, config) | _differing_channels(theirs, expected, config)
+
+
+def _differing_attention(theirs, file, ours, config):
+    """The resolutions with attention, where it is as many levels that differ in how many of them have it."""
+    levels = [described.get("ch_mult", described.get("channel_mult")) for described in (file, ours)]
+    attention = [described.get("attention_levels") for described in (file, ours)]
+    if None in attention or attention[0] == attention[1] or levels[0] != levels[1]:
+        return {}
+    key = "attn_resolutions" if "attn_resolutions" in config.model else "attention_resolutions"
+    resolutions = architecture.attention_resolutions(theirs, file, config.data.image_size)
+    return {f"model.{key}": (tuple(config.model[key]), resolutions)}
 
 
 def _differing_channels(theirs, expected, config):
@@ -83,10 +124,12 @@ def _differing_channels(theirs, expected, config):
     a, b = architecture.channels(theirs), architecture.channels(expected)
     if not (a and b) or a == b:
         return {}
+    if "super_resolution" in config.model and a in (2 * b, b / 2):
+        return {"model.super_resolution": (config.model.super_resolution, a > b)}
     if a in (2 * b, b / 2):
         return {"sde.name": (config.sde.name, "cld" if a > b else "vp")}
     return {"data.num_channels": (config.data.num_channels, a * config.data.num_channels // b)}
 
 
 def _flag(value):
-    return str(value).replace(" ", "") if isinstance(value, tuple) else str(value)
+    return shlex.quote(str(value).replace(" ", "") if isinstance(value, tuple) else str(value))

@@ -3,13 +3,17 @@
 A path may be a workdir, its folder `checkpoints`, or one step in it; without a step the newest complete one is read.
 """
 
+import json
 from pathlib import Path
 
 from flax import traverse_util
 
+from interop import stored_config
 from interop.published import Published, Refused
 
 STATE, MEMORY = "state", "memory"
+WHERE = {"ema": ("ema", "0"), "raw": ("params",)}
+META = "meta/metadata"  # JSON, as Orbax writes it
 
 
 def recognises(path: Path) -> bool:
@@ -28,9 +32,22 @@ def _step(path):
 
 def read(path: Path, config, params: str) -> Published:
     """The averages of the first EMA rate, or the raw parameters."""
-    state = _restore(_step(path) / STATE)
-    tree = state["ema"]["0"] if params == "ema" else state["params"]
-    return Published(traverse_util.flatten_dict(tree, sep="/"))
+    step = _step(path)
+    tree = _restore(step / STATE)
+    for key in WHERE[params]:
+        if not isinstance(tree, dict) or key not in tree:
+            raise Refused(f"{step}: an Orbax checkpoint without {'/'.join(WHERE[params])}, so none of a training run")
+        tree = tree[key]
+    return Published(traverse_util.flatten_dict(tree, sep="/"), _fields(step / META), kind=params)
+
+
+def _fields(path):
+    """What the config of the run says; nothing where it was not kept."""
+    try:
+        config = json.loads(path.read_text())["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return stored_config.fields(path, config)
 
 
 def estimates(path: Path):

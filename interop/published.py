@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 
+def printable(text: str) -> str:
+    """`text` with control characters, which names in a file may hold, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Refused(ValueError):
-    """A file that is damaged, hostile, or of no format that can be read; the message is one line."""
+    """A file that is damaged, hostile, or of no format that can be read; the message is one printable line."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +24,14 @@ class Published:
     """leaves: arrays by our names ("Conv_0/kernel"), in our layout, any float dtype.
 
     fields: keys of the config ("model.prediction") with the value that the network of the file needs; only those
-    that the shapes do not show. left_out: names in the file that sampling does not need.
+    that the shapes do not show. left_out: names in the file that sampling does not need. kind: what the leaves are:
+    "ema" (averages), "raw" (of the last step), or "unknown" where the file does not say.
     """
 
     leaves: Mapping[str, np.ndarray]
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    kind: str = "unknown"
 
 
 def check_kind(params: str) -> None:

@@ -15,6 +15,7 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
+from interop import known
 from interop.published import Published, Refused, first_bytes
 
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
@@ -41,7 +42,8 @@ def read(path: Path, config, params: str) -> Published:
                 f"score_flow; it holds {', '.join(map(str, state))[:200]}"
             )
         tree = tree[key]
-    return Published(dict(_leaves(path, tree)))
+    leaves = dict(_leaves(path, tree))
+    return Published(leaves, known.stated(leaves, config), kind=params)
 
 
 def _unpack(path):
@@ -57,7 +59,7 @@ def _unpack(path):
                 max_bin_len=len(data),
                 max_ext_len=len(data),
             )
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise Refused(f"{path}: damaged, cut short, or not msgpack ({str(error)[:200]})") from error
     if not isinstance(state, dict):
         raise Refused(f"{path}: msgpack, but not a map of names")

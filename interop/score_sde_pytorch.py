@@ -6,11 +6,14 @@
 The averages have no names: they follow the order of `model`, without its buffer of noise levels and without the
 Fourier frequencies, which are not trained and are taken from `model`. CLD-SGM writes the same layout; its networks
 are told by an output of half as many channels as the input, and converted by `interop.cld_sgm`.
+
+A DDPM holds the same arrays as an NCSN++ with its blocks (resblock_type=ddpm). None of the latter is published, so it
+is read as such only where the config asks for one.
 """
 
 from pathlib import Path
 
-from interop import all_modules, cld_sgm, torch_files
+from interop import all_modules, cld_sgm, known, torch_files
 from interop.published import Published, Refused
 
 BUFFER = "sigmas"
@@ -28,8 +31,13 @@ def read(path: Path, config, params: str) -> Published:
     if params == "ema":
         model = _averaged(path, model, shadow)
     arrays = torch_files.arrays(path, model)
-    leaves = all_modules.rename(arrays, config.model.name)
-    return cld_sgm.convert(leaves) if cld_sgm.recognises(leaves) else Published(leaves)
+    leaves = all_modules.rename(arrays, all_modules.network_of(arrays))
+    if cld_sgm.recognises(leaves):
+        return cld_sgm.convert(leaves, params)
+    fields = known.stated(leaves, config)
+    if not fields and config.model.name == "ncsnpp" and config.model.resblock_type == "ddpm":
+        leaves = all_modules.rename(arrays, "ncsnpp")
+    return Published(leaves, fields, kind=params)
 
 
 def _parts(path, content):

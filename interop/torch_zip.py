@@ -5,20 +5,21 @@
 
 Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED: containers,
 tensor descriptions and NumPy numbers, each written here and free of side effects. Any other name is refused with that
-name, before anything is called. Entries must be uncompressed and together no larger than the file, so an archive
-cannot expand; a tensor cannot have more elements than its storage.
+name, before anything is called. A tensor cannot have more elements than its storage, and the pickle cannot number
+more of its parts than it has bytes.
 """
 
 import io
 import math
-import os
 import pickle
-import zipfile
+import pickletools
+import reprlib
 from pathlib import Path
 
 import numpy as np
 
-from interop.published import Refused, first_bytes
+from interop import zip_files
+from interop.published import Refused
 
 DTYPES = {
     "FloatStorage": "<f4",
@@ -95,7 +96,7 @@ class Storage(Sealed):
         if self._array is None:
             dtype, data = np.dtype(DTYPES[self.kind]), self.archive.read(self.entry)
             if len(data) != self.n * dtype.itemsize:
-                raise Refused(f"{len(data)} bytes in {self.entry} for {self.n} numbers of {dtype}")
+                raise Refused(f"{self.archive.path}: {len(data)} bytes in {self.entry} for {self.n} of {dtype}")
             array = np.frombuffer(data, dtype)
             bfloat16 = self.kind == "BFloat16Storage"
             self._array = (array.astype(np.uint32) << 16).view(np.float32) if bfloat16 else array
@@ -107,9 +108,9 @@ class Tensor(Sealed):
 
     def __new__(cls, storage, offset, shape, stride, *_):
         if not isinstance(storage, Storage) or len(shape) != len(stride) or len(shape) > 8:
-            raise Refused(f"a tensor of shape {shape} and stride {stride} in {storage}")
+            raise Refused(f"a tensor of shape {reprlib.repr(shape)} and stride {reprlib.repr(stride)}")
         if not all(type(i) is int and i >= 0 for i in (offset, *shape, *stride)):
-            raise Refused(f"a tensor of shape {shape}, stride {stride} and offset {offset}")
+            raise Refused(f"a tensor of shape {reprlib.repr(shape)} and stride {reprlib.repr(stride)}")
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if math.prod(shape) > storage.n or (math.prod(shape) and last >= storage.n):
             raise Refused(f"a tensor of shape {shape} in a storage of {storage.n} numbers")
@@ -162,7 +163,7 @@ class Unpickler(pickle.Unpickler):
         """The storage of a persistent id."""
         tag, kind, key, _, n = pid
         if tag != "storage" or not isinstance(key, str) or type(n) is not int or n < 0:
-            raise Refused(f"a reference to {pid!r}")
+            raise Refused(f"a reference to {reprlib.repr(pid)}")
         if key not in self.storages:
             self.storages[key] = Storage(self.archive, f"{self.folder}/data/{key}", kind, n)
         return self.storages[key]
@@ -170,33 +171,31 @@ class Unpickler(pickle.Unpickler):
 
 def recognises(path: Path) -> bool:
     """Whether the file is a zip archive that torch.save wrote."""
-    if not first_bytes(path, 4).startswith(b"PK\x03\x04"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
+    return any(name.endswith("/data.pkl") for name in zip_files.names(path))
 
 
 def read(path: Path):
     """The object in the file: dicts, lists, numbers, texts and `Tensor`s. Refused for anything else."""
-    archive = zipfile.ZipFile(path)
-    entries = archive.infolist()
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise Refused(f"{path}: compressed entries; torch.save writes none, so this file is not what it seems")
-    if sum(entry.file_size for entry in entries) > os.path.getsize(path):
-        raise Refused(f"{path}: entries larger than the file; it is damaged or built to exhaust memory")
-    pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-    if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
-        raise Refused(f"{path}: {len(pickles)} descriptions of what is in it, or one of absurd size")
-    folder = pickles[0].filename.removesuffix("/data.pkl")
+    archive = zip_files.Archive(path)
+    pickles = [name for name in archive.names if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise Refused(f"{path}: {len(pickles)} descriptions of what is in it")
+    folder, data = pickles[0].removesuffix("/data.pkl"), archive.read(pickles[0])
+    if f"{folder}/byteorder" in archive.names and archive.read(f"{folder}/byteorder") != b"little":
+        raise Refused(f"{path}: holds numbers in big-endian order")
+    if len(data) > MAX_PICKLE:
+        raise Refused(f"{path}: a description of absurd size, {len(data)} bytes")
     try:
-        order = archive.read(f"{folder}/byteorder") if f"{folder}/byteorder" in archive.namelist() else b"little"
-        if order != b"little":
-            raise Refused("numbers in big-endian order")
-        return Unpickler(archive, folder, archive.read(pickles[0])).load()
+        _check_memo(data)
+        return Unpickler(archive, folder, data).load()
     except Refused as error:
         raise Refused(f"{path}: holds {error}") from error
     except Exception as error:  # a damaged pickle can make any of the constructors above fail in any way
         raise Refused(f"{path}: damaged ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _check_memo(data):
+    """Refused where a part is numbered beyond the length of the pickle: a list of that length would be made for it."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+            raise Refused(f"a part numbered {argument} in {len(data)} bytes; it is built to exhaust memory")

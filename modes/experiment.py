@@ -102,9 +102,19 @@ class Experiment:
         return os.path.join(folder, str(newest))
 
     @functools.cached_property
+    def _loaded(self):
+        config = self.config
+        return interop.load_with_kind(self.checkpoint, config, config.eval.params, shape=self.shape, k=self.sde.k)
+
+    @property
     def trained(self):
         """The parameters that config.eval.params ("ema" or "raw") asks for, of any format that interop reads."""
-        return interop.load(self.checkpoint, self.config, self.config.eval.params, shape=self.shape, k=self.sde.k)
+        return self._loaded[0]
+
+    @property
+    def kind(self):
+        """What they are: "ema", "raw", or "unknown" where the file does not say."""
+        return self._loaded[1]
 
     def published_estimates(self):
         """What --ckpt remembers of its training images (N, H, W, C), or None: see interop.estimates."""

@@ -76,11 +76,11 @@ def describe(experiment):
     config = experiment.config
     data, super_resolution = config.data, config.model.get("super_resolution", False)
     low_res = {"low_res": data.low_res_path or f"{data.dataset} {config.eval.image_split}"} if super_resolution else {}
-    rate = {"ema_rate": ema_rates(config)[0]} if config.eval.params == "ema" and experiment.ckpt is None else {}
+    rate = {"ema_rate": ema_rates(config)[0]} if experiment.kind == "ema" and experiment.ckpt is None else {}
     return {
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
         "seed": config.seed,
-        "params": config.eval.params,
+        "params": experiment.kind,
         **rate,
         "sampling": experiment.way_of_sampling,
         "sde": config.sde.to_dict(),

@@ -1,5 +1,7 @@
 """Configs of the golden networks, and a writer of torch.save's zip format that needs no torch."""
 
+import ast
+import importlib
 import json
 import lzma
 import re
@@ -148,6 +150,20 @@ def random_params(config, channels=3, seed=0):
     tree = jax.eval_shape(init, u, jax.ShapeDtypeStruct((1,), np.float32))
     shapes = traverse_util.flatten_dict(tree, sep="/")
     return {name: 0.2 * rng.standard_normal(shapes[name].shape).astype(np.float32) for name in names}
+
+
+@pytest.fixture
+def config_of():
+    """config_of("configs/ve/digits.py --config.model.nf=8"): the config that a file and flags mean."""
+
+    def load(command):
+        file, *flags = command.split()
+        config = importlib.import_module(file.removesuffix(".py").replace("/", ".")).get_config()
+        for key, value in (flag.removeprefix("--config.").split("=") for flag in flags):
+            config.update_from_flattened_dict({key: ast.literal_eval(value)})
+        return config
+
+    return load
 
 
 @pytest.fixture

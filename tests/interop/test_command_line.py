@@ -123,7 +123,7 @@ def test_dry_run_and_a_config_that_does_not_fit(checkpoint, tmp_path):
     assert "Dense_0/kernel" in out
     line = only_line(refused)
     assert line.startswith("error: ")
-    assert "config.model.nf is 16, the file needs 8" in line
+    assert "set --config.model.nf=8" in line
     assert not (tmp_path / "none").exists()
 
 

@@ -1,8 +1,5 @@
 """Paths that no reader takes, and published networks told by their shapes."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 import interop
@@ -10,8 +7,6 @@ from configs.default import get_config
 from interop.expected import expected_shapes
 from interop.known import KNOWN, suggestion
 from interop.published import Refused
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +50,6 @@ def test_shape_of_the_data_must_be_known(tmp_path):
 
 
 @pytest.mark.parametrize("path", KNOWN)
-def test_published_networks_are_told_by_their_shapes(path):
-    spec = importlib.util.spec_from_file_location("experiment", ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+def test_published_networks_are_told_by_their_shapes(path, config_of):
+    config = config_of(path)
     assert suggestion(expected_shapes(config), {"model.prediction": config.model.prediction}) == path

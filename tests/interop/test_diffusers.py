@@ -153,7 +153,7 @@ def test_ddpm_with_attention_after_every_block(ddpm, params_of, tmp_path):
     path = folder_of(tmp_path / "a", leaves, DDPM | layers, DDPM_SETTINGS)
     check(path, ddpm, leaves)
     ddpm.model.attn_every_block = False
-    with pytest.raises(ValueError, match="config.model.attn_every_block is False, the file needs True"):
+    with pytest.raises(ValueError, match="set --config.model.attn_every_block=True"):
         interop.load(path, ddpm)
 
 
@@ -171,7 +171,7 @@ def test_pipelines_hold_the_network_in_a_folder(ddpm, params_of, tmp_path):
 def test_what_the_shapes_do_not_show_must_agree(ncsnpp, params_of, tmp_path):
     path = folder_of(tmp_path / "a", params_of(ncsnpp), NCSNPP, NCSNPP_SETTINGS)
     ncsnpp.model.scale_by_sigma = False
-    with pytest.raises(ValueError, match="config.model.scale_by_sigma is False, the file needs True"):
+    with pytest.raises(ValueError, match="set --config.model.scale_by_sigma=True"):
         interop.load(path, ncsnpp)
 
 
@@ -192,6 +192,28 @@ def test_settings_that_change_the_network(ddpm, params_of, tmp_path, key, value)
     path = folder_of(tmp_path / "a", params_of(ddpm), DDPM, DDPM_SETTINGS | {key: value})
     with pytest.raises(Refused, match=f"{key}={value!r} is not supported"):
         interop.load(path, ddpm)
+
+
+def test_the_size_of_the_images_must_agree(ddpm, params_of, tmp_path):
+    path = folder_of(tmp_path / "a", params_of(ddpm), DDPM, DDPM_SETTINGS)
+    ddpm.data.image_size = 16
+    with pytest.raises(ValueError, match="set --config.data.image_size=8"):
+        interop.load(path, ddpm)
+
+
+@pytest.mark.parametrize("where", ["scheduler_config.json", "scheduler/scheduler_config.json"])
+def test_the_noise_levels_of_the_pipeline_must_agree(ncsnpp, params_of, tmp_path, where):
+    path = folder_of(tmp_path / "a", params_of(ncsnpp), NCSNPP, NCSNPP_SETTINGS)
+    (path / where).parent.mkdir(exist_ok=True)
+    settings = {"_class_name": "ScoreSdeVeScheduler", "sigma_min": 0.01, "sigma_max": 1348, "snr": 0.15}
+    (path / where).write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"set --config.sde.sigma_max=1348.0 \(the config has 50.0\)"):
+        interop.load(path, ncsnpp)
+    ncsnpp.sde.sigma_max = 1348.0
+    assert interop.load_with_kind(path, ncsnpp)[1] == "unknown"
+    (path / where).write_text(json.dumps(settings | {"sigma_max": "many"}))
+    with pytest.raises(Refused, match="sigma_max='many' is no number"):
+        interop.load(path, ncsnpp)
 
 
 def test_folder_without_weights(ddpm, tmp_path):

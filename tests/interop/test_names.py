@@ -10,6 +10,7 @@ import pytest
 
 import interop
 from configs.default import get_config
+from interop import known
 from models import create_model
 
 VE = {"fir": True, "embedding_type": "fourier", "scale_by_sigma": True}
@@ -68,10 +69,39 @@ def test_layers_get_their_names_back(network, params_of, torch_zip, tmp_path):
             np.testing.assert_array_equal(got, array if name.startswith("Gaussian") else sign * array)
 
 
+def written(torch_zip, path, leaves):
+    """The .pth of score_sde_pytorch with these raw parameters."""
+    model = {name: torch_zip.tensor(array) for name, array in flat_list(leaves).items()}
+    return torch_zip.write(path, {"model": model})
+
+
+def test_the_file_tells_ddpm_from_ncsnpp(params_of, torch_zip, tmp_path):
+    ddpm, ncsnpp = config_of(NETWORKS["DDPM"]), config_of({"nf": 32, "ch_mult": (1, 1, 2)})
+    path = written(torch_zip, tmp_path / "ddpm.pth", params_of(ddpm))
+    with pytest.raises(ValueError, match="model.name is 'ncsnpp', the file needs 'ddpm'") as caught:
+        interop.load(path, ncsnpp, "raw")
+    assert "resblock_type" not in str(caught.value).splitlines()[0]
+    path = written(type(torch_zip)(), tmp_path / "ncsnpp.pth", params_of(ncsnpp))
+    with pytest.raises(ValueError, match="model.name is 'ddpm', the file needs 'ncsnpp'"):
+        interop.load(path, ddpm, "raw")
+
+
+def test_a_published_ddpm_is_no_ncsnpp_with_its_blocks(params_of, torch_zip, tmp_path, monkeypatch):
+    """Both have the same arrays: what is published is a DDPM, what is not is what the config says."""
+    ddpm, ncsnpp = config_of(NETWORKS["DDPM"]), config_of(NETWORKS["ddpm blocks"] | {"nf": 32})
+    path = written(torch_zip, tmp_path / "x.pth", params_of(ddpm))
+    assert "ResnetBlockDDPMpp_0" in interop.load(path, ncsnpp, "raw")
+    monkeypatch.setitem(known.KNOWN, "configs/vp/cifar10_ddpm.py", {"name": "ddpm", "nf": 32, "ch_mult": (1, 1, 2)})
+    assert "ResnetBlockDDPM_0" in interop.load(path, ddpm, "raw")
+    with pytest.raises(ValueError, match="the file needs 'ddpm'; .*use --config=configs/vp/cifar10_ddpm.py"):
+        interop.load(path, ncsnpp, "raw")
+
+
 def test_network_of_cld_sgm(params_of, torch_zip, tmp_path):
     """Half the outputs, and labels t instead of 999 t: the converted network gives what the original gives at t."""
     config = config_of({"fir": True, "embedding_type": "fourier", "progressive_input": "residual"}, "cld")
-    config.model.prediction = "velocity"
+    config.model.update(prediction="velocity", mixed_score=True)
+    config.sde.eps = 1e-9
     leaves = params_of(config, channels=6)
     leaves["GaussianFourierProjection_0/W"] *= 80  # as spread out as in the published networks
     last = max((n for n in leaves if n.startswith("Conv_")), key=lambda n: int(n.split("/")[0][5:])).split("/")[0]
@@ -95,7 +125,8 @@ def test_cld_sgm_needs_its_prediction(params_of, torch_zip, tmp_path):
     leaves |= {"Conv_1/kernel": leaves["Conv_1/kernel"][..., 3:], "Conv_1/bias": leaves["Conv_1/bias"][3:]}
     model = {name: torch_zip.tensor(array) for name, array in flat_list(leaves).items()}
     path = torch_zip.write(tmp_path / "x.pth", {"model": model})
-    with pytest.raises(ValueError, match="config.model.prediction is 'eps', the file needs 'velocity'"):
+    flags = "--config.sde.eps=1e-09 --config.model.prediction=velocity --config.model.mixed_score=True"
+    with pytest.raises(ValueError, match=f"set {flags}"):
         interop.load(path, config, "raw")
 
 

@@ -35,6 +35,44 @@ def config(**model):
     return config
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("ema_0.9999_000100.pt", "ema"), ("model000100.pt", "raw"), ("model.pt", "unknown")]
+)
+def test_only_the_name_says_which_parameters_a_file_holds(path, tmp_path, name, kind):
+    (tmp_path / name).symlink_to(path)
+    assert interop.load_with_kind(tmp_path / name, config())[1] == kind
+    assert f"{kind} " in interop.report(tmp_path / name, config())
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        ({"num_classes": 0}, "num_classes=10"),
+        ({"learn_sigma": False}, "learn_sigma=True"),
+        ({"num_channels": 64}, "num_channels=32"),
+        ({"num_res_blocks": 1}, "num_res_blocks=2"),
+        ({"channel_mult": (1, 2, 2)}, "channel_mult='(1,2)'"),
+        ({"use_scale_shift_norm": False}, "use_scale_shift_norm=True"),
+        ({"attention_resolutions": (16, 8)}, r"attention_resolutions='(8,)'"),
+    ],
+)
+def test_the_key_that_differs_is_named(path, change, flags):
+    assert f"set --config.model.{flags} (" in interop.report(path, config(**change))
+
+
+def test_a_file_of_dddm_needs_its_prediction(dddm):
+    path, wanted = dddm
+    other = wanted.copy_and_resolve_references()
+    other.model.prediction = "eps"
+    assert "set --config.model.prediction=direct (" in interop.report(path, other)
+
+
+def test_under_the_config_of_another_network(path):
+    report = interop.report(path, get_config("vp", "ncsnpp"))
+    assert "config.model.name is 'ncsnpp', the file needs 'unet'; " in report
+    assert report.splitlines()[1].endswith("or one of configs/iddpm/")
+
+
 def test_the_config_of_the_network_loads_it(path):
     assert interop.detect(path).startswith("improved-diffusion")
     params = interop.load(path, config())

@@ -53,7 +53,7 @@ def digits_config(process="vp", **groups):
 def exact_experiment(config, folder, mean=by_class, spread=0.1):
     """An Experiment on `config` with the exact network in place of a trained one."""
     experiment = Experiment(config, result_folder=str(folder))
-    experiment.checkpoint, experiment.trained = "exact", {}
+    experiment.checkpoint, experiment._loaded = "exact", ({}, "ema")
     experiment.eps_net = Exact(None, experiment.sde, variance=config.model.variance, mean=mean, spread=spread)
     return experiment
 

@@ -1,0 +1,33 @@
+"""The config that lies beside parameters of our own, as fields that the config in use must agree on."""
+
+from interop.published import Refused
+
+FREE = {
+    "sde": {"t_min"},
+    "model": {"ema_rate", "dropout", "dtype", "remat", "init_scale", "variance", "context_noise"},
+}
+"""Keys that one may choose anew when sampling; the others of their group decide what the parameters mean."""
+
+
+def fields(path, config) -> dict:
+    """config: a dict of groups, as JSON gave it -> {"sde.name": "cld", ...}. Refused where it is none."""
+    try:
+        found = {"data.centered": config["data"]["centered"]}
+        for group, free in FREE.items():
+            found |= {f"{group}.{key}": _frozen(value) for key, value in config[group].items() if key not in free}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{path}: its config has no groups sde, model and data as ours have") from error
+    return found
+
+
+def kind(config) -> str:
+    """Which parameters the config asks for, "ema" or "raw"; "unknown" where it does not say."""
+    try:
+        params = config["eval"]["params"]
+    except (KeyError, TypeError):
+        return "unknown"
+    return params if params in ("ema", "raw") else "unknown"
+
+
+def _frozen(value):
+    return tuple(value) if isinstance(value, list) else value
