@@ -12,6 +12,5 @@ def run(experiment):
         raise ValueError("--result_folder is missing: the folder to export to (or --workdir, for DIR/export)")
     config = copy.deepcopy(experiment.config)
     config.eval.params = experiment.kind
-    print(
-        f"{experiment.kind} parameters in {interop.export(experiment.trained, config, folder or experiment.path('export'))}"
-    )
+    written = interop.export(experiment.trained, config, folder or experiment.path("export"))
+    print(f"{experiment.kind} parameters in {written}")
