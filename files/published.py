@@ -61,8 +61,11 @@ def _compare(published, digest, advice):
         )
 
 
-def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Names -> arrays of a state dict: .npz by NumPy alone, .pth or .pt by torch (weights only). ImportError."""
+def read_tensors(path: str | os.PathLike, published: Published | None = None) -> dict[str, np.ndarray]:
+    """Names -> arrays of a state dict: .npz by NumPy alone, .pth or .pt by torch (weights only).
+
+    published: what a .pth must be. ImportError without torch, RuntimeError for another file.
+    """
     path = Path(path)
     if path.suffix == ".npz":
         with open_npz(path) as arrays:
@@ -73,4 +76,6 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise ImportError(
             f"reading {path} needs torch: pip install torch (or convert the file to .npz elsewhere)"
         ) from error
+    if published is not None:
+        verify(published, path)
     return {name: tensor.numpy() for name, tensor in torch.load(path, map_location="cpu", weights_only=True).items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from files.published import Published, cache, download, read_tensors, verify
+from files.published import Published, cache, download, read_tensors
 from models.lpips import stages
 
 ENVIRONMENT_VARIABLE = "LINNET_LPIPS"
@@ -102,7 +102,5 @@ def _find(published: Published, net: str, path: str | os.PathLike | None) -> Pat
 
 def _read(path: Path, published: Published) -> dict[str, np.ndarray]:
     """Names -> arrays, without the classifier's last layers."""
-    tensors = read_tensors(path)
-    if path.suffix != ".npz":
-        verify(published, path)
+    tensors = read_tensors(path, published)
     return {name: array for name, array in tensors.items() if not name.startswith("classifier.")}

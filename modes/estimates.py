@@ -9,6 +9,7 @@ rows       the memory (N, ...) after a step, for a checkpoint, which copies it; 
 import jax
 import numpy as np
 
+import interop
 from data import memory
 from data.pipeline import one_pass
 from data.transforms import to_model_range
@@ -104,7 +105,7 @@ def make_keeper(experiment, checkpoints, say=print):
 
 def first_rows(experiment):
     """Estimates before the first step: those of --ckpt, where it holds some, or noise."""
-    found = experiment.published_estimates() if experiment.ckpt is not None else None
+    found = interop.estimates(experiment.ckpt) if experiment.ckpt is not None else None
     if found is None:
         config = experiment.config
         return memory.initial(config.seed, len(experiment.dataset()), experiment.shape, config.training.memory_dtype)

@@ -63,7 +63,7 @@ def describe(experiment, total):
         "n": total,
         "split": config.eval.image_split,
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
-        "params": config.eval.params,
+        "params": experiment.kind,
         "seed": config.seed,
     }
 

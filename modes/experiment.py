@@ -116,10 +116,6 @@ class Experiment:
         """What they are: "ema", "raw", or "unknown" where the file does not say."""
         return self._loaded[1]
 
-    def published_estimates(self):
-        """What --ckpt remembers of its training images (N, H, W, C), or None: see interop.estimates."""
-        return interop.estimates(self.checkpoint)
-
     @property
     def way_of_sampling(self):
         """What of config.sampling decides the samples."""

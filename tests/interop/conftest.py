@@ -92,6 +92,15 @@ class TorchZip:
 
 
 @pytest.fixture
+def config():
+    """Of the smallest network that the formats of score_sde hold."""
+    config = get_config("vp", "ncsnpp")
+    config.model.update(nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
+    config.data.image_size = 8
+    return config
+
+
+@pytest.fixture
 def torch_zip():
     """A new TorchZip."""
     return TorchZip()

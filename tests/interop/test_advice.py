@@ -160,14 +160,6 @@ def test_cld_sgm_under_gddims_config(config_of):
 # --- our own files ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def config():
-    config = get_config("vp", "ncsnpp")
-    config.model.update(nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
-    config.data.image_size = 8
-    return config
-
-
 CHANGES = {
     "sde.beta_max": 10.0,
     "sde.schedule": "cosine",

@@ -7,17 +7,8 @@ import pytest
 from flax import traverse_util
 
 import interop
-from configs.default import get_config
 from interop import safetensors
 from interop.published import Refused
-
-
-@pytest.fixture
-def config():
-    config = get_config("vp", "ncsnpp")
-    config.model.update(nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
-    config.data.image_size = 8
-    return config
 
 
 @pytest.fixture

@@ -5,16 +5,7 @@ import numpy as np
 import pytest
 
 import interop
-from configs.default import get_config
 from interop.published import Refused
-
-
-@pytest.fixture
-def config():
-    config = get_config("vp", "ncsnpp")
-    config.model.update(nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
-    config.data.image_size = 8
-    return config
 
 
 def extension(array, code=1, dtype=None, shape=None):
