@@ -15,9 +15,8 @@ import json
 import time
 
 import numpy as np
-
-from samplers import coefficients, grids
-from sde_lib import SDES
+from linnet.samplers import coefficients, grids
+from linnet.sde_lib import SDES
 
 GOAL_ERROR, GOAL_MS = 1e-11, 50.0
 

@@ -18,11 +18,10 @@ EXAMPLES = 50_000
 def linnet(arguments, make_keeper):
     """Seconds per step with the keeper made from the first rows (N, H, W, C)."""
     import jax
-
-    from configs.dddm.cifar10_vp import get_config
-    from data import memory
-    from modes.experiment import Experiment
-    from modes.train import train_step
+    from linnet.configs.dddm.cifar10_vp import get_config
+    from linnet.data import memory
+    from linnet.modes.experiment import Experiment
+    from linnet.modes.train import train_step
 
     config = get_config()
     config.model.dtype = arguments.dtype
@@ -50,22 +49,22 @@ def linnet(arguments, make_keeper):
 
 def device(rows, batch):
     """Rows on the device."""
-    from modes.estimates import OnDevices
+    from linnet.modes.estimates import OnDevices
 
     return OnDevices(rows)
 
 
 def host(rows, batch):
     """Rows on the host."""
-    from modes.estimates import OnHost
+    from linnet.modes.estimates import OnHost
 
     return OnHost(rows)
 
 
 def none(rows, batch):
     """Always the same estimates."""
-    from modes.estimates import OnHost
-    from training import parallel
+    from linnet.modes.estimates import OnHost
+    from linnet.training import parallel
 
     class Constant(OnHost):
         def wrap(self, step):

@@ -13,11 +13,10 @@ from benchmarks.contestants import jax_memory, race, seconds, torch_memory, torc
 def linnet(arguments):
     """Our sampler as --mode=sample runs it: one compiled program for all evaluations."""
     import jax
-
-    from configs.vp.cifar10_ddpm import get_config
-    from modes.experiment import Experiment
-    from modes.generate import Generator
-    from training import parallel
+    from linnet.configs.vp.cifar10_ddpm import get_config
+    from linnet.modes.experiment import Experiment
+    from linnet.modes.generate import Generator
+    from linnet.training import parallel
 
     config = get_config()
     config.model.dtype = arguments.dtype

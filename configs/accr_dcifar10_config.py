@@ -1,3 +1,3 @@
 """gDDIM's name for configs/cld/cifar10_accelerated.py."""
 
-from configs.cld.cifar10_accelerated import get_config as get_config
+from linnet.configs.cld.cifar10_accelerated import get_config as get_config

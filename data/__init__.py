@@ -1,11 +1,11 @@
 """Data sets by name. A new one is a file with a function (config.data, split) -> Source and a line below."""
 
-from data.digits import digits_source
-from data.folder import folder_source
-from data.names import suggestion
-from data.points import points_source
-from data.source import Source
-from data.tfds import tfds_source
+from linnet.data.digits import digits_source
+from linnet.data.folder import folder_source
+from linnet.data.names import suggestion
+from linnet.data.points import points_source
+from linnet.data.source import Source
+from linnet.data.tfds import tfds_source
 
 DATASETS = {
     "digits": digits_source,

@@ -6,10 +6,9 @@ Handwritten Digits, UCI, 1998.
 """
 
 import numpy as np
+from linnet.data.image_rule import rule_for
+from linnet.data.source import ArraySource
 from PIL import Image
-
-from data.image_rule import rule_for
-from data.source import ArraySource
 
 TEST_IMAGES = 297
 SPLIT_SEED = 1797

@@ -13,12 +13,11 @@ import posixpath
 from pathlib import Path
 
 import numpy as np
+from linnet.data.files import DirectoryFiles, ZipFiles, open_files
+from linnet.data.image_rule import ImageRule, rule_for
+from linnet.data.labels import from_listing, from_paths
+from linnet.data.source import Source, decode_threads
 from PIL import Image
-
-from data.files import DirectoryFiles, ZipFiles, open_files
-from data.image_rule import ImageRule, rule_for
-from data.labels import from_listing, from_paths
-from data.source import Source, decode_threads
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-
-from data.prefetch import prefetch
-from data.source import Source
+from linnet.data.prefetch import prefetch
+from linnet.data.source import Source
 
 __all__ = ["batches", "one_pass", "permutation", "prefetch"]
 

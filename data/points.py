@@ -5,9 +5,8 @@ scales are constants computed from the densities, not from the sample, so the de
 """
 
 import numpy as np
-
-from data.names import choose
-from data.source import ArraySource
+from linnet.data.names import choose
+from linnet.data.source import ArraySource
 
 NUM_POINTS = 20_000
 SEED = 2022

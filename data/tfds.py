@@ -9,11 +9,10 @@ need TensorFlow that one time. "test" is the test split, or the validation split
 from collections.abc import Iterable
 
 import numpy as np
+from linnet.data.image_rule import ImageRule, rule_for
+from linnet.data.names import suggestion
+from linnet.data.source import Source, decode_threads
 from PIL import Image
-
-from data.image_rule import ImageRule, rule_for
-from data.names import suggestion
-from data.source import Source, decode_threads
 
 
 class TfdsSource(Source):

@@ -9,8 +9,7 @@ import zipfile
 from collections.abc import Iterable
 
 import numpy as np
-
-from files.atomic import atomic_write
+from linnet.files.atomic import atomic_write
 
 
 def write_archive(

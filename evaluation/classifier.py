@@ -1,7 +1,7 @@
 """A small convolutional classifier of 8x8 grey digits whose penultimate layer is a feature extractor.
 
 It plays the part for scikit-learn's digits that Inception plays for natural images. Its weights ship in
-assets/digits_classifier.npz, written by `python -m evaluation.train_classifier` together with the accuracy
+assets/digits_classifier.npz, written by `python -m linnet.evaluation.train_classifier` together with the accuracy
 measured on held-out digits.
 """
 
@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-
-from evaluation.batches import map_batches
-from files.atomic import atomic_write
-from files.npz import open_npz
+from linnet.evaluation.batches import map_batches
+from linnet.files.atomic import atomic_write
+from linnet.files.npz import open_npz
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "digits_classifier.npz"
 PREPROCESSING = "8x8 grey (RGB by ITU-R 601 luma); x / 127.5 - 1"

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-
-from evaluation.features import Extractor
-from evaluation.moments import Gaussian, Moments
+from linnet.evaluation.features import Extractor
+from linnet.evaluation.moments import Gaussian, Moments
 
 
 @dataclass(frozen=True, kw_only=True)

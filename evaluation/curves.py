@@ -4,8 +4,7 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
-
-from files.atomic import atomic_write
+from linnet.files.atomic import atomic_write
 
 
 def save_curves(path: str | os.PathLike, x: np.ndarray, panels: Mapping[str, np.ndarray], x_label: str) -> None:

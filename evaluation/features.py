@@ -47,8 +47,8 @@ def parameter_hash(arrays: dict[str, np.ndarray]) -> str:
 
 def _inception(path: str | os.PathLike | None) -> Extractor:
     """FID's Inception, 2048 features; `path` of the weights as in `inception_weights.find_weights`."""
-    from evaluation import inception, inception_weights
-    from evaluation.batches import replicate
+    from linnet.evaluation import inception, inception_weights
+    from linnet.evaluation.batches import replicate
 
     state = inception_weights.read_state_dict(inception_weights.find_weights(path))
     params = replicate(inception.parameters(state))
@@ -68,9 +68,8 @@ def _inception(path: str | os.PathLike | None) -> Extractor:
 def _digits(path: str | os.PathLike | None) -> Extractor:
     """The shipped classifier of 8x8 digits, 64 features; `path` of another file it was trained to."""
     from flax.traverse_util import flatten_dict
-
-    from evaluation import classifier
-    from evaluation.batches import replicate
+    from linnet.evaluation import classifier
+    from linnet.evaluation.batches import replicate
 
     params, _ = classifier.load(path or classifier.ASSET)
     on_devices = replicate(params)

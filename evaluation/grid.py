@@ -4,8 +4,7 @@ import math
 import os
 
 import numpy as np
-
-from files.atomic import atomic_write
+from linnet.files.atomic import atomic_write
 
 VISIBLE_SIZE = 64
 LINE = 96

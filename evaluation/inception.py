@@ -16,9 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from evaluation.batches import map_batches
-from evaluation.inception_weights import FILE, find_weights, fold, read_state_dict
+from linnet.evaluation.batches import map_batches
+from linnet.evaluation.inception_weights import FILE, find_weights, fold, read_state_dict
 
 SIZE = 299
 TAPS = ("64", "192", "768", "2048", "logits_unbiased")

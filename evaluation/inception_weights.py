@@ -13,8 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-
-from files.published import Published, cache, download, read_tensors, verify
+from linnet.files.published import Published, cache, download, read_tensors, verify
 
 FILE = Published(
     "pt_inception-2015-12-05-6726825d.pth",

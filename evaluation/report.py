@@ -9,14 +9,14 @@ import json
 import os
 from collections.abc import Mapping
 
-from evaluation.collect import Collected
-from evaluation.features import Extractor
-from evaluation.frechet import frechet_distance
-from evaluation.inception_score import inception_score
-from evaluation.kid import kid
-from evaluation.precision_recall import precision_recall
-from evaluation.statistics import Statistics, check_compatible
-from files.atomic import atomic_write
+from linnet.evaluation.collect import Collected
+from linnet.evaluation.features import Extractor
+from linnet.evaluation.frechet import frechet_distance
+from linnet.evaluation.inception_score import inception_score
+from linnet.evaluation.kid import kid
+from linnet.evaluation.precision_recall import precision_recall
+from linnet.evaluation.statistics import Statistics, check_compatible
+from linnet.files.atomic import atomic_write
 
 PAPER_N = 50_000
 KID_SUBSET_SIZE = 1000

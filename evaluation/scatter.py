@@ -3,8 +3,7 @@
 import os
 
 import numpy as np
-
-from files.atomic import atomic_write
+from linnet.files.atomic import atomic_write
 
 
 def save_scatter(points: np.ndarray, path: str | os.PathLike) -> None:

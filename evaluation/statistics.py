@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from evaluation.collect import Collected, collect
-from evaluation.features import Extractor
-from evaluation.images import iterate_images
-from evaluation.moments import Moments
-from files.atomic import atomic_write
-from files.npz import open_npz
+from linnet.evaluation.collect import Collected, collect
+from linnet.evaluation.features import Extractor
+from linnet.evaluation.images import iterate_images
+from linnet.evaluation.moments import Moments
+from linnet.files.atomic import atomic_write
+from linnet.files.npz import open_npz
 
 FORMAT_VERSION = 1
 TEXTS = ("extractor", "extractor_hash", "preprocessing", "dataset", "split", "image_rule")

@@ -1,4 +1,4 @@
-"""Trains the digits classifier that ships with the program: python -m evaluation.train_classifier
+"""Trains the digits classifier that ships with the program: python -m linnet.evaluation.train_classifier
 
 Data: scikit-learn's 1,797 handwritten digits (8x8, grey levels 0..16 scaled to uint8). A fifth is held out
 by a seeded permutation; its indices and the accuracy on it are stored with the weights. Takes about ten
@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-
-from evaluation import classifier
+from linnet.evaluation import classifier
 
 SEED = 0
 EPOCHS = 60

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from files.atomic import atomic_write
-from files.npz import open_npz
+from linnet.files.atomic import atomic_write
+from linnet.files.npz import open_npz
 
 
 class Published(NamedTuple):

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
-
-from interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch
-from interop import export as exported
-from interop.expected import expected_shapes
-from interop.foreign import describe
-from interop.mismatch import Mismatch, compare
-from interop.published import Published, Refused, check_kind, printable
+from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch
+from linnet.interop import export as exported
+from linnet.interop.expected import expected_shapes
+from linnet.interop.foreign import describe
+from linnet.interop.mismatch import Mismatch, compare
+from linnet.interop.published import Published, Refused, check_kind, printable
 
 FORMATS = {
     "training run (Orbax)": own,

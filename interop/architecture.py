@@ -13,7 +13,7 @@ With L levels, n residual blocks per level, S levels with attention:
 import re
 from collections.abc import Mapping
 
-from interop import unet_architecture
+from linnet.interop import unet_architecture
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -19,9 +19,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-
-from interop import safetensors, torch_files
-from interop.published import Published, Refused
+from linnet.interop import safetensors, torch_files
+from linnet.interop.published import Published, Refused
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 MAX_LAYERS = 1000  # of one level

@@ -8,9 +8,8 @@ import io
 from pathlib import Path
 
 import numpy as np
-
-from interop import edm_names, safetensors, zip_files
-from interop.published import Published, Refused
+from linnet.interop import edm_names, safetensors, zip_files
+from linnet.interop.published import Published, Refused
 
 EDM = {"sde.name": "ve", "data.centered": True, "model.prediction": "edm", "model.sigma_data": 0.5}
 SONG = {"model.name": "ncsnpp", "model.skip_rescale": True, "model.scale_by_sigma": False}

@@ -5,8 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
-
-from models import create_model
+from linnet.models import create_model
 
 CONDITIONS = {"super_resolution": "low_res", "cross_attention": "context"}
 """Field of a network that makes it take an image besides its input -> name of that argument."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
-
-from files.atomic import atomic_write
-from interop import safetensors, stored_config
-from interop.published import Published, Refused
+from linnet.files.atomic import atomic_write
+from linnet.interop import safetensors, stored_config
+from linnet.interop.published import Published, Refused
 
 FORMAT, VERSION = "linnet", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

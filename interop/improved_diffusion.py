@@ -9,8 +9,8 @@ reads them, for training to go on with; they are no parameters.
 import re
 from pathlib import Path
 
-from interop import torch_files, unet_names
-from interop.published import Published, Refused
+from linnet.interop import torch_files, unet_names
+from linnet.interop.published import Published, Refused
 
 ESTIMATES = "x_bar"
 KINDS = {r"ema_0\.\d+_\d+": "ema", r"model\d+": "raw"}  # how the training scripts name their files

@@ -1,6 +1,6 @@
 """Published networks that can be told by their shapes, the config of each, and what that config must say."""
 
-from interop import architecture
+from linnet.interop import architecture
 
 CIFAR10 = {"nf": 128, "ch_mult": (1, 2, 2, 2), "attention_levels": 1}
 NCSNPP = CIFAR10 | {

@@ -3,9 +3,9 @@
 import dataclasses
 import shlex
 
-from interop import architecture
-from interop.known import family, suggestion
-from interop.published import printable
+from linnet.interop import architecture
+from linnet.interop.known import family, suggestion
+from linnet.interop.published import printable
 
 CHOICES = ("sde.name", "model.name")
 """Keys that decide which other keys there are: with another value, the rest of their group means nothing."""

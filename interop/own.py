@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 
 from flax import traverse_util
-
-from interop import stored_config
-from interop.published import Published, Refused
+from linnet.interop import stored_config
+from linnet.interop.published import Published, Refused
 
 STATE, MEMORY = "state", "memory"
 WHERE = {"ema": ("ema", "0"), "raw": ("params",)}

@@ -14,9 +14,8 @@ from pathlib import Path
 import ml_dtypes
 import msgpack
 import numpy as np
-
-from interop import known
-from interop.published import Published, Refused, first_bytes
+from linnet.interop import known
+from linnet.interop.published import Published, Refused, first_bytes
 
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)

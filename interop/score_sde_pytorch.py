@@ -13,8 +13,8 @@ is read as such only where the config asks for one.
 
 from pathlib import Path
 
-from interop import all_modules, cld_sgm, known, torch_files
-from interop.published import Published, Refused
+from linnet.interop import all_modules, cld_sgm, known, torch_files
+from linnet.interop.published import Published, Refused
 
 BUFFER = "sigmas"
 FROZEN = "all_modules.0.W"

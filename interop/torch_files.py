@@ -7,9 +7,8 @@ NumPy scalar types are added that optimisers leave in checkpoints; without torch
 from pathlib import Path
 
 import numpy as np
-
-from interop import torch_zip
-from interop.published import Refused, first_bytes
+from linnet.interop import torch_zip
+from linnet.interop.published import Refused, first_bytes
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number that opens such a file
 

@@ -17,9 +17,8 @@ import reprlib
 from pathlib import Path
 
 import numpy as np
-
-from interop import zip_files
-from interop.published import Refused
+from linnet.interop import zip_files
+from linnet.interop.published import Refused
 
 DTYPES = {
     "FloatStorage": "<f4",

@@ -7,7 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from interop.published import Refused, first_bytes
+from linnet.interop.published import Refused, first_bytes
 
 
 class Archive:

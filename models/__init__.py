@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import flax.linen as nn
 import ml_collections
-
-from models.ddpm import DDPM
-from models.mlp import MLP
-from models.ncsnpp import NCSNpp
-from models.unet import UNet
+from linnet.models.ddpm import DDPM
+from linnet.models.mlp import MLP
+from linnet.models.ncsnpp import NCSNpp
+from linnet.models.unet import UNet
 
 MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "unet": UNet, "mlp": MLP}
 

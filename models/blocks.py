@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
-
-from models import resample
-from models.layers import NIN, Conv, Dropout, GroupNorm, default_init, residual_sum
+from linnet.models import resample
+from linnet.models.layers import NIN, Conv, Dropout, GroupNorm, default_init, residual_sum
 
 
 class ResnetBlockDDPMpp(nn.Module):

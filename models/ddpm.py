@@ -10,11 +10,10 @@ Module and parameter names are those of score_sde's checkpoints (https://github.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-from models.blocks import ResnetBlockDDPM, rematerialised
-from models.checks import check_images, check_option
-from models.embeddings import noise_levels, positional, time_mlp
-from models.layers import ACTIVATIONS, DTYPES, AttnBlock, Conv, Downsample, GroupNorm, Upsample, dropout_keys
+from linnet.models.blocks import ResnetBlockDDPM, rematerialised
+from linnet.models.checks import check_images, check_option
+from linnet.models.embeddings import noise_levels, positional, time_mlp
+from linnet.models.layers import ACTIVATIONS, DTYPES, AttnBlock, Conv, Downsample, GroupNorm, Upsample, dropout_keys
 
 OPTIONS = {"nonlinearity": tuple(ACTIVATIONS), "dtype": DTYPES}
 

@@ -29,11 +29,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-
-from models.guidance import Bound
-from sde_lib import LinearSDE, blocks
-from sde_lib.base import normal_per_example
-from sde_lib.chain import chain_of, split_output
+from linnet.models.guidance import Bound
+from linnet.sde_lib import LinearSDE, blocks
+from linnet.sde_lib.base import normal_per_example
+from linnet.sde_lib.chain import chain_of, split_output
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 
 import numpy as np
-
-from files.published import Published, cache, download, read_tensors
-from models.lpips import stages
+from linnet.files.published import Published, cache, download, read_tensors
+from linnet.models.lpips import stages
 
 ENVIRONMENT_VARIABLE = "LINNET_LPIPS"
 CLASSIFIERS = "https://download.pytorch.org/models"

@@ -16,11 +16,10 @@ Module and parameter names are those of the checkpoints that score_sde and gDDIM
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-from models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
-from models.checks import check_images, check_option
-from models.embeddings import EMBEDDINGS, class_embedding, embed_labels, noise_label, noise_levels, time_mlp
-from models.layers import (
+from linnet.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
+from linnet.models.checks import check_images, check_option
+from linnet.models.embeddings import EMBEDDINGS, class_embedding, embed_labels, noise_label, noise_levels, time_mlp
+from linnet.models.layers import (
     ACTIVATIONS,
     DTYPES,
     AttnBlockpp,

@@ -15,13 +15,12 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-from models.blocks import rematerialised
-from models.checks import check_labels, check_option, present
-from models.embeddings import class_embedding, noise_label
-from models.layers import DTYPES, dropout_keys
-from models.spatial_transformer import SpatialTransformer
-from models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
+from linnet.models.blocks import rematerialised
+from linnet.models.checks import check_labels, check_option, present
+from linnet.models.embeddings import class_embedding, noise_label
+from linnet.models.layers import DTYPES, dropout_keys
+from linnet.models.spatial_transformer import SpatialTransformer
+from linnet.models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
 
 CHANNEL_MULT = {
     512: (0.5, 1, 1, 2, 2, 4, 4),

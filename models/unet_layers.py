@@ -15,9 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-from models import resample
-from models.layers import Dropout, matmul
+from linnet.models import resample
+from linnet.models.layers import Dropout, matmul
 
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 EPSILON = 1e-5

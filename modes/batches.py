@@ -2,9 +2,8 @@
 
 import jax
 import numpy as np
-
-from data import pipeline
-from training import parallel
+from linnet.data import pipeline
+from linnet.training import parallel
 
 
 def first_images(experiment, n):

@@ -10,15 +10,14 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from data import transforms
-from evaluation.curves import save_curves
-from files.atomic import atomic_write
-from modes.batches import keys_of
-from samplers.ancestral import Ancestral
-from sde_lib.variational import bound
-from training import parallel
-from training.conditions import make_conditions
+from linnet.data import transforms
+from linnet.evaluation.curves import save_curves
+from linnet.files.atomic import atomic_write
+from linnet.modes.batches import keys_of
+from linnet.samplers.ancestral import Ancestral
+from linnet.sde_lib.variational import bound
+from linnet.training import parallel
+from linnet.training.conditions import make_conditions
 
 CURVES = {"bits": "L_i, bits/dim", "x_0_mse": "mean square error of x_0", "eps_mse": "mean square error of eps"}
 

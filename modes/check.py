@@ -1,7 +1,7 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
-from evaluation.images import iterate_images
-from modes import fid, sample
+from linnet.evaluation.images import iterate_images
+from linnet.modes import fid, sample
 
 
 def run(experiment):

@@ -10,13 +10,12 @@ stands for the classes of the low-resolution images.
 from pathlib import Path
 
 import numpy as np
+from linnet.data import transforms
+from linnet.data.folder import folder_source
+from linnet.data.source import ArraySource
+from linnet.evaluation.images import read_archive
+from linnet.training.conditions import block_means
 from ml_collections import ConfigDict
-
-from data import transforms
-from data.folder import folder_source
-from data.source import ArraySource
-from evaluation.images import read_archive
-from training.conditions import block_means
 
 
 class Conditions:

@@ -4,12 +4,11 @@ import json
 import os
 
 import numpy as np
-
-from data import transforms
-from files.atomic import atomic_write
-from modes.batches import first_images
-from modes.generate import as_stored, save_picture
-from modes.latents import Latents
+from linnet.data import transforms
+from linnet.files.atomic import atomic_write
+from linnet.modes.batches import first_images
+from linnet.modes.generate import as_stored, save_picture
+from linnet.modes.latents import Latents
 
 N = 32
 PAIRS_IN_ROW = 4

@@ -9,17 +9,16 @@ import os
 
 import jax
 import numpy as np
-
-from data import transforms
-from data.pipeline import permutation
-from files.atomic import atomic_write
-from modes.batches import batch_size, fixed_batches, keys_of, number_of_images
-from modes.bound_bits import BoundBits
-from modes.flow_bits import FlowBits
-from modes.latents import ON_CHAIN
-from modes.sample import progress
-from training import parallel
-from training.conditions import make_conditions
+from linnet.data import transforms
+from linnet.data.pipeline import permutation
+from linnet.files.atomic import atomic_write
+from linnet.modes.batches import batch_size, fixed_batches, keys_of, number_of_images
+from linnet.modes.bound_bits import BoundBits
+from linnet.modes.flow_bits import FlowBits
+from linnet.modes.latents import ON_CHAIN
+from linnet.modes.sample import progress
+from linnet.training import parallel
+from linnet.training.conditions import make_conditions
 
 BINS = 10
 LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}

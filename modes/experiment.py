@@ -7,17 +7,16 @@ import json
 import os
 
 import jax
+from linnet.data import get_dataset
+from linnet.models import create_model
+from linnet.models.eps_net import create_eps_net
+from linnet.sde_lib import get_sde
+from linnet.training.checkpoint import Checkpoints
+from linnet.training.objectives import get_objective
+from linnet.training.optimizer import create_optimizer
+from linnet.training.state import TrainState, ema_rates
 
-import interop
-import samplers
-from data import get_dataset
-from models import create_model
-from models.eps_net import create_eps_net
-from sde_lib import get_sde
-from training.checkpoint import Checkpoints
-from training.objectives import get_objective
-from training.optimizer import create_optimizer
-from training.state import TrainState, ema_rates
+from linnet import interop, samplers
 
 
 class Experiment:

@@ -2,7 +2,7 @@
 
 import copy
 
-import interop
+from linnet import interop
 
 
 def run(experiment):

@@ -3,14 +3,13 @@
 import os
 
 import numpy as np
-
-from data import pipeline
-from evaluation.collect import collect
-from evaluation.images import iterate_images
-from evaluation.report import build_report, compute_metrics, summary, write_report
-from evaluation.statistics import check_compatible, load_statistics, save_statistics
-from modes import fid_stats
-from modes.conditions import Conditions
+from linnet.data import pipeline
+from linnet.evaluation.collect import collect
+from linnet.evaluation.images import iterate_images
+from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
+from linnet.evaluation.statistics import check_compatible, load_statistics, save_statistics
+from linnet.modes import fid_stats
+from linnet.modes.conditions import Conditions
 
 
 def run(experiment):

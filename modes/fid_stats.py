@@ -2,10 +2,10 @@
 
 import os
 
-from data import pipeline
-from evaluation.collect import collect
-from evaluation.features import get_extractor
-from evaluation.statistics import from_collected, save_statistics
+from linnet.data import pipeline
+from linnet.evaluation.collect import collect
+from linnet.evaluation.features import get_extractor
+from linnet.evaluation.statistics import from_collected, save_statistics
 
 KEEP = 10_000
 

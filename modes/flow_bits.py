@@ -15,15 +15,14 @@ import os
 
 import jax.numpy as jnp
 import numpy as np
+from linnet.data import transforms
+from linnet.files.atomic import atomic_write
+from linnet.modes.batches import keys_of
+from linnet.modes.latents import arrived, flow_begin
+from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete
+from linnet.training import parallel
+from linnet.training.conditions import make_conditions
 from scipy.special import logsumexp
-
-from data import transforms
-from files.atomic import atomic_write
-from modes.batches import keys_of
-from modes.latents import arrived, flow_begin
-from samplers.likelihood import Likelihood, bits_per_dim, complete
-from training import parallel
-from training.conditions import make_conditions
 
 GREY_LEVELS = 256
 

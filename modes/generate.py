@@ -2,10 +2,9 @@
 
 import jax
 import numpy as np
-
-from data import transforms
-from modes.conditions import Conditions
-from training import parallel
+from linnet.data import transforms
+from linnet.modes.conditions import Conditions
+from linnet.training import parallel
 
 
 def make_draw(experiment, sampler):
@@ -56,9 +55,9 @@ class Generator:
 def save_picture(images, path, columns=None):
     """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG."""
     if images.ndim == 4:
-        from evaluation.grid import save_grid
+        from linnet.evaluation.grid import save_grid
 
         return save_grid(images, path, columns)
-    from evaluation.scatter import save_scatter
+    from linnet.evaluation.scatter import save_scatter
 
     return save_scatter(images, path)

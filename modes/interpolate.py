@@ -8,10 +8,9 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from modes.batches import first_images
-from modes.generate import as_stored, save_picture
-from modes.latents import Latents, slerp
+from linnet.modes.batches import first_images
+from linnet.modes.generate import as_stored, save_picture
+from linnet.modes.latents import Latents, slerp
 
 PAIRS = 8
 STEPS = 10

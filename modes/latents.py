@@ -7,12 +7,11 @@ whose inverse is exact to first order (arXiv:2010.02502, section 4.3).
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from data import transforms
-from samplers import flow
-from samplers.likelihood import complete
-from training import parallel
-from training.conditions import make_conditions
+from linnet.data import transforms
+from linnet.samplers import flow
+from linnet.samplers.likelihood import complete
+from linnet.training import parallel
+from linnet.training.conditions import make_conditions
 
 ON_CHAIN = ("simple", "hybrid", "vlb")
 """Objectives of the discrete chain."""

@@ -12,10 +12,9 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from data import transforms
-from modes.generate import as_stored, make_draw, save_picture
-from training import parallel
+from linnet.data import transforms
+from linnet.modes.generate import as_stored, make_draw, save_picture
+from linnet.training import parallel
 
 COLUMNS = 10
 IMAGES, POINTS = 8, 1024

@@ -7,15 +7,14 @@ import json
 import os
 
 import numpy as np
-
-from data.transforms import ROUNDING_RULE
-from evaluation.archive import write_archive
-from files.atomic import atomic_write
-from modes import pictures
-from modes.generate import Generator, save_picture
-from training import parallel
-from training.checkpoint import versions
-from training.state import ema_rates
+from linnet.data.transforms import ROUNDING_RULE
+from linnet.evaluation.archive import write_archive
+from linnet.files.atomic import atomic_write
+from linnet.modes import pictures
+from linnet.modes.generate import Generator, save_picture
+from linnet.training import parallel
+from linnet.training.checkpoint import versions
+from linnet.training.state import ema_rates
 
 GRID = 64
 

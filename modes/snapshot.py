@@ -5,12 +5,11 @@ parameters, and its distance over config.training.snapshot_fid images of the ave
 """
 
 import jax
-
-from evaluation.collect import collect
-from evaluation.report import compute_metrics
-from modes import fid, fid_stats
-from modes.generate import Generator, save_picture
-from training import parallel
+from linnet.evaluation.collect import collect
+from linnet.evaluation.report import compute_metrics
+from linnet.modes import fid, fid_stats
+from linnet.modes.generate import Generator, save_picture
+from linnet.training import parallel
 
 
 class Snapshot:

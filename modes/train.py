@@ -4,17 +4,16 @@ import json
 import os
 
 import jax
-
-from data import pipeline
-from files.atomic import atomic_write
-from modes.estimates import make_keeper
-from modes.snapshot import Snapshot
-from training import metrics, parallel
-from training.conditions import make_conditions
-from training.loop import Preempted, Schedule, train
-from training.optimizer import create_optimizer
-from training.state import ema_rates
-from training.step import make_eval_step, make_train_step
+from linnet.data import pipeline
+from linnet.files.atomic import atomic_write
+from linnet.modes.estimates import make_keeper
+from linnet.modes.snapshot import Snapshot
+from linnet.training import metrics, parallel
+from linnet.training.conditions import make_conditions
+from linnet.training.loop import Preempted, Schedule, train
+from linnet.training.optimizer import create_optimizer
+from linnet.training.state import ema_rates
+from linnet.training.step import make_eval_step, make_train_step
 
 
 def run(experiment, use_wandb=False):

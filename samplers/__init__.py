@@ -2,17 +2,17 @@
 
 import inspect
 
-from samplers.ancestral import DDIM, Ancestral
-from samplers.base import Sampler
-from samplers.base import Samples as Samples
-from samplers.deis import IPNDM, RhoAB, RhoRK
-from samplers.dpm_solver import DPMpp2M, DPMpp3M, DPMppSDE, UniPC
-from samplers.edm import Heun
-from samplers.euler_maruyama import SSCS, EulerMaruyama
-from samplers.fixed_point import FixedPoint
-from samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, Order0
-from samplers.ode import ODE
-from samplers.predictor_corrector import PredictorCorrector
+from linnet.samplers.ancestral import DDIM, Ancestral
+from linnet.samplers.base import Sampler
+from linnet.samplers.base import Samples as Samples
+from linnet.samplers.deis import IPNDM, RhoAB, RhoRK
+from linnet.samplers.dpm_solver import DPMpp2M, DPMpp3M, DPMppSDE, UniPC
+from linnet.samplers.edm import Heun
+from linnet.samplers.euler_maruyama import SSCS, EulerMaruyama
+from linnet.samplers.fixed_point import FixedPoint
+from linnet.samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, Order0
+from linnet.samplers.ode import ODE
+from linnet.samplers.predictor_corrector import PredictorCorrector
 
 SAMPLERS = {
     "gddim": GDDIM,

@@ -12,11 +12,10 @@ of the two. A process without discrete betas is sampled on 1000 equal steps of i
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers.base import Processes, Sampler, Samples
-from samplers.exponential import draw
-from sde_lib.base import example_keys
-from sde_lib.chain import PREDICTIONS, Chain, split_output
+from linnet.samplers.base import Processes, Sampler, Samples
+from linnet.samplers.exponential import draw
+from linnet.sde_lib.base import example_keys
+from linnet.sde_lib.chain import PREDICTIONS, Chain, split_output
 
 STEPS = 1000  # of processes without discrete betas
 

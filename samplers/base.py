@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-
-from sde_lib import blocks
+from linnet.sde_lib import blocks
 
 
 class Samples(NamedTuple):

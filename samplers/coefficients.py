@@ -22,9 +22,8 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from samplers import grids, stochastic
-from sde_lib import blocks
+from linnet.samplers import grids, stochastic
+from linnet.sde_lib import blocks
 
 PANELS = 6
 

@@ -8,12 +8,11 @@ With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho wh
 """
 
 import numpy as np
-
-from samplers import coefficients, grids
-from samplers.base import SCALAR
-from samplers.coefficients import Coefficients
-from samplers.exponential import Recursion
-from sde_lib import blocks
+from linnet.samplers import coefficients, grids
+from linnet.samplers.base import SCALAR
+from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.exponential import Recursion
+from linnet.sde_lib import blocks
 
 RK = {  # name -> (fractions c, matrix a, weights b)
     "1euler": ([0.0], [[0.0]], [1.0]),

@@ -11,10 +11,9 @@ Both integrate the data form of the flow (see `coefficients`) with polynomials o
 """
 
 import numpy as np
-
-from samplers import coefficients, grids
-from samplers.exponential import Recursion
-from samplers.gddim import PEC
+from linnet.samplers import coefficients, grids
+from linnet.samplers.exponential import Recursion
+from linnet.samplers.gddim import PEC
 
 DATA = {"prediction": "data", "variable": "log_rho"}
 

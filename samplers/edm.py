@@ -6,11 +6,10 @@ before the first step. Steps end at t_min rather than at zero noise; noise_remov
 """
 
 import numpy as np
-
-from samplers import grids, stochastic
-from samplers.coefficients import Coefficients, Form, weights
-from samplers.exponential import Recursion
-from sde_lib import blocks
+from linnet.samplers import grids, stochastic
+from linnet.samplers.coefficients import Coefficients, Form, weights
+from linnet.samplers.exponential import Recursion
+from linnet.sde_lib import blocks
 
 
 class Heun(Recursion):

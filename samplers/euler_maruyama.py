@@ -10,11 +10,10 @@ one step from middle to middle; the very first maps the prior onto itself and is
 """
 
 import numpy as np
-
-from samplers.base import STATIONARY
-from samplers.coefficients import Coefficients
-from samplers.exponential import Recursion
-from sde_lib import blocks
+from linnet.samplers.base import STATIONARY
+from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.exponential import Recursion
+from linnet.sde_lib import blocks
 
 
 def score_weight(sde, t):

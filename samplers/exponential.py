@@ -10,11 +10,10 @@ and the optional denoising step is the last of them.
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers import coefficients, grids
-from samplers.base import Sampler, Samples
-from sde_lib import blocks
-from sde_lib.base import example_keys, normal_per_example
+from linnet.samplers import coefficients, grids
+from linnet.samplers.base import Sampler, Samples
+from linnet.sde_lib import blocks
+from linnet.sde_lib.base import example_keys, normal_per_example
 
 
 def advance(eps_fn, u, past, row, keys, i):

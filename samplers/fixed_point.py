@@ -10,10 +10,9 @@ is the last estimate.
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers.base import Processes, Sampler, Samples
-from sde_lib import LinearSDE
-from sde_lib.base import example_keys, normal_per_example
+from linnet.samplers.base import Processes, Sampler, Samples
+from linnet.sde_lib import LinearSDE
+from linnet.sde_lib.base import example_keys, normal_per_example
 
 DIRECT = Processes("vp, subvp, ve (networks of DDDM)", lambda sde: type(sde).direct is not LinearSDE.direct)
 

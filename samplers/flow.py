@@ -9,8 +9,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-
-from sde_lib import blocks
+from linnet.sde_lib import blocks
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
 MAX_STEPS = 100_000

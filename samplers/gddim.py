@@ -12,11 +12,10 @@ each step as it is: the name is an alias of gddim.
 """
 
 import numpy as np
-
-from samplers import coefficients, grids
-from samplers.coefficients import Coefficients
-from samplers.exponential import Recursion
-from sde_lib import blocks
+from linnet.samplers import coefficients, grids
+from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.exponential import Recursion
+from linnet.sde_lib import blocks
 
 MAX_GAIN = 0.5  # of a correction on an error of the prediction
 

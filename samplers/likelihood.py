@@ -22,9 +22,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers import flow
-from sde_lib.base import example_keys, normal_per_example
+from linnet.samplers import flow
+from linnet.sde_lib.base import example_keys, normal_per_example
 
 EXACT_LIMIT = 1024
 

@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers import coefficients, flow, grids
-from samplers.base import Sampler, Samples
-from samplers.exponential import integrate, predictions
+from linnet.samplers import coefficients, flow, grids
+from linnet.samplers.base import Sampler, Samples
+from linnet.samplers.exponential import integrate, predictions
 
 
 class ODE(Sampler):

@@ -19,14 +19,13 @@ steps of DDPM (with the large variance) and SMLD there, as score_sde takes them.
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from samplers import grids, stochastic
-from samplers.base import DIAGONAL, Sampler, Samples
-from samplers.coefficients import Coefficients
-from samplers.euler_maruyama import euler_maruyama, score_weight
-from samplers.exponential import advance, draw, predictions
-from sde_lib import blocks
-from sde_lib.base import example_keys
+from linnet.samplers import grids, stochastic
+from linnet.samplers.base import DIAGONAL, Sampler, Samples
+from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
+from linnet.samplers.exponential import advance, draw, predictions
+from linnet.sde_lib import blocks
+from linnet.sde_lib.base import example_keys
 
 
 def reverse_diffusion(sde, times, probability_flow):

@@ -2,12 +2,12 @@
 
 import inspect
 
-from sde_lib.base import LinearSDE as LinearSDE
-from sde_lib.blur import Blur
-from sde_lib.cld import CLD
-from sde_lib.subvp import SubVP
-from sde_lib.ve import VE
-from sde_lib.vp import VP
+from linnet.sde_lib.base import LinearSDE as LinearSDE
+from linnet.sde_lib.blur import Blur
+from linnet.sde_lib.cld import CLD
+from linnet.sde_lib.subvp import SubVP
+from linnet.sde_lib.ve import VE
+from linnet.sde_lib.vp import VP
 
 SDES = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD, "blur": Blur}
 

@@ -15,8 +15,7 @@ import abc
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from sde_lib import blocks
+from linnet.sde_lib import blocks
 
 
 class LinearSDE(abc.ABC):

@@ -15,9 +15,8 @@ alpha_T^2 = alpha_0^2 / ((rho_max + sigma_0)^2 + alpha_0^2).
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from sde_lib import blocks
-from sde_lib.base import LinearSDE
+from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 OFFSET = 0.004
 RATE = np.pi / 2 / (1 + 2 * OFFSET)

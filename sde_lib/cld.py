@@ -20,9 +20,8 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-
-from sde_lib import blocks
-from sde_lib.base import LinearSDE
+from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 
 def _gamma_tail(y):

@@ -1,7 +1,7 @@
 """sub-VP diffusion: the drift of VP with Sigma = (1 - exp(-B))^2, B = int_0^t beta (arXiv:2011.13456, eq. 28)."""
 
-from sde_lib import blocks
-from sde_lib.vp import VP
+from linnet.sde_lib import blocks
+from linnet.sde_lib.vp import VP
 
 
 class SubVP(VP):

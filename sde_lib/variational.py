@@ -13,8 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from sde_lib.base import normal_per_example
+from linnet.sde_lib.base import normal_per_example
 
 HALF_BIN = 1 / 255
 EDGE = 0.999  # images beyond +-EDGE are in the outermost bins

@@ -17,9 +17,8 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-
-from sde_lib import blocks, chain
-from sde_lib.base import LinearSDE
+from linnet.sde_lib import blocks, chain
+from linnet.sde_lib.base import LinearSDE
 
 LEAST_LOG_RATIO = -5.1
 

@@ -6,8 +6,7 @@ dropped (-1) with probability config.training.label_dropout. Low-resolution imag
 
 import jax
 import jax.numpy as jnp
-
-from models.guidance import NO_CLASS
+from linnet.models.guidance import NO_CLASS
 
 KEY = 1_000_000
 """Folded into the keys of examples for labels: far from the numbers that `split` and objectives fold in."""

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-
-from training import parallel
-from training.step import QUARTILES
+from linnet.training import parallel
+from linnet.training.step import QUARTILES
 
 
 class Schedule(NamedTuple):

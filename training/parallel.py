@@ -10,8 +10,7 @@ import os
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from training.step import AXIS
+from linnet.training.step import AXIS
 
 
 def initialize():

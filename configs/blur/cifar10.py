@@ -6,7 +6,7 @@ python main.py --config=configs/blur/cifar10.py --mode=check --workdir=runs/blur
 Not trained here.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/cld/celeba64.py --mode=train --workdir=runs/cld_
 python main.py --config=configs/cld/celeba64.py --mode=check --workdir=runs/cld_celeba64
 """
 
-from configs.data_sets import celeba64
-from configs.default import get_config as default
+from linnet.configs.data_sets import celeba64
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,7 +4,7 @@ python main.py --config=configs/cld/cifar10_accelerated.py --mode=train --workdi
 python main.py --config=configs/cld/cifar10_accelerated.py --mode=check --workdir=runs/cld_cifar10
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

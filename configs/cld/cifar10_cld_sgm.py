@@ -4,7 +4,7 @@ python main.py --config=configs/cld/cifar10_cld_sgm.py --mode=train --workdir=ru
 python main.py --config=configs/cld/cifar10_cld_sgm.py --mode=check --workdir=runs/cld_sgm --ckpt=checkpoint_800000.pth
 """
 
-from configs.cld.cifar10_accelerated import get_config as accelerated
+from linnet.configs.cld.cifar10_accelerated import get_config as accelerated
 
 
 def get_config():

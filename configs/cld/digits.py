@@ -4,8 +4,8 @@ python main.py --config=configs/cld/digits.py --mode=train --workdir=runs/cld_di
 python main.py --config=configs/cld/digits.py --mode=check --workdir=runs/cld_digits
 """
 
-from configs.data_sets import digits
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/cld/mnist.py --mode=train --workdir=runs/cld_mni
 python main.py --config=configs/cld/mnist.py --mode=check --workdir=runs/cld_mnist
 """
 
-from configs.data_sets import mnist
-from configs.default import get_config as default
+from linnet.configs.data_sets import mnist
+from linnet.configs.default import get_config as default
 
 
 def get_config():

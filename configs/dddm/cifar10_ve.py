@@ -6,8 +6,8 @@ python main.py --config=configs/dddm/cifar10_ve.py --mode=check --workdir=runs/d
 Behind a colon stands the distance, as in cifar10_vp.py. Not trained here.
 """
 
-from configs.dddm.cifar10_vp import get_config as vp
-from configs.default import sde
+from linnet.configs.dddm.cifar10_vp import get_config as vp
+from linnet.configs.default import sde
 
 
 def get_config(loss="adaptive_pseudo_huber"):

@@ -8,7 +8,7 @@ Behind a colon stands the distance: cifar10_vp.py:mse, :pseudo_huber (if there i
 did better on small data.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config(loss="pseudo_huber"):

@@ -7,8 +7,8 @@ Minutes on two CPU cores; docs/results has the numbers. The network sees noised 
 weight in the loss. digits.py:paper is the method as published: with epochs of 1,500 images it copies its estimates.
 """
 
-from configs.data_sets import digits_unet
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits_unet
+from linnet.configs.default import get_config as default
 
 
 def get_config(variant=""):

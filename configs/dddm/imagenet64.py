@@ -7,7 +7,7 @@ The estimates of 1.28 M images are 31 GB in float16: divided over eight devices,
 the distance, as in cifar10_vp.py. Not trained here.
 """
 
-from configs.dddm.cifar10_vp import get_config as cifar10
+from linnet.configs.dddm.cifar10_vp import get_config as cifar10
 
 
 def get_config(loss="pseudo_huber"):

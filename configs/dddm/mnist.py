@@ -4,7 +4,7 @@ python main.py --config=configs/dddm/mnist.py --mode=train --workdir=runs/dddm_m
 python main.py --config=configs/dddm/mnist.py --mode=check --workdir=runs/dddm_mnist --config.sampling.nfe=5
 """
 
-from configs.dddm.digits import get_config as digits
+from linnet.configs.dddm.digits import get_config as digits
 
 
 def get_config():

@@ -6,7 +6,7 @@ python main.py --config=configs/ddpm/celebahq.py --mode=check --workdir=runs/ddp
 The authors report no FID for it. 112 M parameters; not trained here.
 """
 
-from configs.ddpm.cifar10 import get_config as cifar10
+from linnet.configs.ddpm.cifar10 import get_config as cifar10
 
 
 def get_config():

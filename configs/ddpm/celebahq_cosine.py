@@ -6,7 +6,7 @@ python main.py --config=configs/ddpm/celebahq_cosine.py --mode=check --workdir=r
 500,000 steps of 64 images; nobody reports a number; not trained here.
 """
 
-from configs.ddpm.celebahq import get_config as linear
+from linnet.configs.ddpm.celebahq import get_config as linear
 
 
 def get_config():

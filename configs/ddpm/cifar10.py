@@ -6,7 +6,7 @@ python main.py --config=configs/ddpm/cifar10.py --mode=check --workdir=runs/ddpm
 35 M parameters, 800,000 steps of 128 images; not trained here.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

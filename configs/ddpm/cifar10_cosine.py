@@ -6,7 +6,7 @@ python main.py --config=configs/ddpm/cifar10_cosine.py --mode=check --workdir=ru
 35 M parameters, 800,000 steps of 128 images; not trained here.
 """
 
-from configs.ddpm.cifar10 import get_config as linear
+from linnet.configs.ddpm.cifar10 import get_config as linear
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/ddpm/digits.py --mode=train --workdir=runs/ddpm_
 python main.py --config=configs/ddpm/digits.py --mode=check --workdir=runs/ddpm_digits
 """
 
-from configs.data_sets import digits
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -6,8 +6,8 @@ python main.py --config=configs/ddpm/mnist.py --mode=check --workdir=runs/ddpm_m
 Not trained to the end here.
 """
 
-from configs.data_sets import mnist
-from configs.default import get_config as default
+from linnet.configs.data_sets import mnist
+from linnet.configs.default import get_config as default
 
 
 def get_config():

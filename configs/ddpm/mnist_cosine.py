@@ -6,7 +6,7 @@ python main.py --config=configs/ddpm/mnist_cosine.py --mode=check --workdir=runs
 Not trained to the end here.
 """
 
-from configs.ddpm.mnist import get_config as linear
+from linnet.configs.ddpm.mnist import get_config as linear
 
 
 def get_config():

@@ -7,7 +7,7 @@ With classes (edm-cifar10-32x32-cond-vp): --config.model.num_classes=10. The aut
 200 M images. Training here differs: no augmentation, log-uniform noise levels, the error of eps. Not trained here.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -6,7 +6,7 @@ python main.py --config=configs/edm/cifar10_ncsnpp.py --mode=train --workdir=run
 With classes (edm-cifar10-32x32-cond-ve): --config.model.num_classes=10. Training differs as in cifar10_ddpmpp.py.
 """
 
-from configs.edm.cifar10_ddpmpp import get_config as ddpmpp
+from linnet.configs.edm.cifar10_ddpmpp import get_config as ddpmpp
 
 
 def get_config():

@@ -7,7 +7,7 @@ Images are those of config.data.path, a folder or zip. AFHQv2 (edm-afhqv2-64x64-
 with --config.model.dropout=0.25. The authors trained for four days on 8 V100; differences as in cifar10_ddpmpp.py.
 """
 
-from configs.edm.cifar10_ddpmpp import get_config as cifar10
+from linnet.configs.edm.cifar10_ddpmpp import get_config as cifar10
 
 
 def get_config():

@@ -6,7 +6,7 @@ python main.py --config=configs/edm/ffhq64_ncsnpp.py --mode=train --workdir=runs
 Images and AFHQv2 (edm-afhqv2-64x64-uncond-ve) as in ffhq64_ddpmpp.py.
 """
 
-from configs.edm.ffhq64_ddpmpp import get_config as ddpmpp
+from linnet.configs.edm.ffhq64_ddpmpp import get_config as ddpmpp
 
 
 def get_config():

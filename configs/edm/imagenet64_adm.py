@@ -7,7 +7,7 @@ python main.py --config=configs/edm/imagenet64_adm.py --mode=train --workdir=run
 cifar10_ddpmpp.py; so do the images (theirs are central squares made smaller by their own tool).
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

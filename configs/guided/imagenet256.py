@@ -8,7 +8,7 @@ report FID 1.90 (bedrooms), 2.57 (horses) and 5.57 (cats) with 1000 steps of the
 that paper is not part of this. Not trained here.
 """
 
-from configs.guided.imagenet64 import get_config as imagenet64
+from linnet.configs.guided.imagenet64 import get_config as imagenet64
 
 
 def get_config():

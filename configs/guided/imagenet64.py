@@ -6,7 +6,7 @@ python main.py --config=configs/guided/imagenet64.py --mode=train --workdir=runs
 296 M parameters. The classifier that guides in that paper is not part of this. Not trained here.
 """
 
-from configs.iddpm.imagenet64_class import get_config as iddpm
+from linnet.configs.iddpm.imagenet64_class import get_config as iddpm
 
 
 def get_config():

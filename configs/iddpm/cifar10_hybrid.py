@@ -6,7 +6,7 @@ python main.py --config=configs/iddpm/cifar10_hybrid.py --mode=check --workdir=r
 50 M parameters; the published checkpoint has 500,000 steps.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

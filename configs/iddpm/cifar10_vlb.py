@@ -6,7 +6,7 @@ python main.py --config=configs/iddpm/cifar10_vlb.py --mode=check --workdir=runs
 50 M parameters; the published checkpoint has 500,000 steps.
 """
 
-from configs.iddpm.cifar10_hybrid import get_config as hybrid
+from linnet.configs.iddpm.cifar10_hybrid import get_config as hybrid
 
 
 def get_config():

@@ -6,8 +6,8 @@ python main.py --config=configs/iddpm/digits.py --mode=check --workdir=runs/iddp
 Minutes on two CPU cores.
 """
 
-from configs.data_sets import digits_unet
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits_unet
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -7,7 +7,7 @@ The authors report FID 2.92 with 250 steps. 270 M parameters; the published chec
 Not trained here.
 """
 
-from configs.iddpm.imagenet64_hybrid import get_config as unconditional
+from linnet.configs.iddpm.imagenet64_hybrid import get_config as unconditional
 
 
 def get_config():

@@ -7,7 +7,7 @@ The authors report 3.57 bits/dim and FID 19.2. 100 M parameters; the published c
 images. Not trained here.
 """
 
-from configs.iddpm.cifar10_hybrid import get_config as cifar10
+from linnet.configs.iddpm.cifar10_hybrid import get_config as cifar10
 
 
 def get_config():

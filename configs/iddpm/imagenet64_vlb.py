@@ -7,7 +7,7 @@ The authors report 3.53 bits/dim and FID 40.1. 100 M parameters; the published c
 images. Not trained here.
 """
 
-from configs.iddpm.imagenet64_hybrid import get_config as hybrid
+from linnet.configs.iddpm.imagenet64_hybrid import get_config as hybrid
 
 
 def get_config():

@@ -7,7 +7,7 @@ The authors report no number for it. 100 M parameters; published checkpoints hav
 --config.optim.lr=2e-5. Not trained here.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

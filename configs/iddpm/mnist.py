@@ -6,7 +6,7 @@ python main.py --config=configs/iddpm/mnist.py --mode=check --workdir=runs/iddpm
 50,000 steps of 128 images; not trained to the end here.
 """
 
-from configs.iddpm.digits import get_config as digits
+from linnet.configs.iddpm.digits import get_config as digits
 
 
 def get_config():

@@ -7,7 +7,7 @@ The authors report no number for it alone. 280 M parameters; the published check
 Not trained here.
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,7 +4,7 @@ python main.py --config=configs/subvp/cifar10_ddpmpp.py --mode=train --workdir=r
 python main.py --config=configs/subvp/cifar10_ddpmpp.py --mode=check --workdir=runs/subvp_cifar10_ddpmpp
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/subvp/digits.py --mode=train --workdir=runs/subv
 python main.py --config=configs/subvp/digits.py --mode=check --workdir=runs/subvp_digits
 """
 
-from configs.data_sets import digits
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/toy/rings_cld.py --mode=train --workdir=runs/toy
 python main.py --config=configs/toy/rings_cld.py --mode=check --workdir=runs/toy_rings_cld
 """
 
-from configs.data_sets import rings
-from configs.default import get_config as default
+from linnet.configs.data_sets import rings
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/toy/rings_dddm.py --mode=train --workdir=runs/to
 python main.py --config=configs/toy/rings_dddm.py --mode=sample --workdir=runs/toy_rings_dddm
 """
 
-from configs.data_sets import rings
-from configs.default import get_config as default
+from linnet.configs.data_sets import rings
+from linnet.configs.default import get_config as default
 
 
 def get_config():

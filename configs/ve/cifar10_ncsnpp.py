@@ -4,7 +4,7 @@ python main.py --config=configs/ve/cifar10_ncsnpp.py --mode=train --workdir=runs
 python main.py --config=configs/ve/cifar10_ncsnpp.py --mode=check --workdir=runs/ve_cifar10_ncsnpp
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

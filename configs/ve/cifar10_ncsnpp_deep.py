@@ -4,7 +4,7 @@ python main.py --config=configs/ve/cifar10_ncsnpp_deep.py --mode=train --workdir
 python main.py --config=configs/ve/cifar10_ncsnpp_deep.py --mode=check --workdir=runs/ve_cifar10_ncsnpp_deep
 """
 
-from configs.ve.cifar10_ncsnpp import get_config as cifar10_ncsnpp
+from linnet.configs.ve.cifar10_ncsnpp import get_config as cifar10_ncsnpp
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/ve/digits.py --mode=train --workdir=runs/ve_digi
 python main.py --config=configs/ve/digits.py --mode=check --workdir=runs/ve_digits
 """
 
-from configs.data_sets import digits
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -7,7 +7,7 @@ Images are those of config.data.path, a folder or zip. sigma_max is the largest 
 CelebA-HQ and FFHQ, 378 for LSUN bedrooms, 380 for churches. The authors report no FID for these. Not trained here.
 """
 
-from configs.ve.cifar10_ncsnpp import get_config as cifar10
+from linnet.configs.ve.cifar10_ncsnpp import get_config as cifar10
 
 
 def get_config():

@@ -4,7 +4,7 @@ python main.py --config=configs/vp/cifar10_ddpmpp_deep.py --mode=train --workdir
 python main.py --config=configs/vp/cifar10_ddpmpp_deep.py --mode=check --workdir=runs/vp_cifar10_ddpmpp_deep
 """
 
-from configs.default import get_config as default
+from linnet.configs.default import get_config as default
 
 
 def get_config():

@@ -4,8 +4,8 @@ python main.py --config=configs/vp/digits.py --mode=train --workdir=runs/vp_digi
 python main.py --config=configs/vp/digits.py --mode=check --workdir=runs/vp_digits
 """
 
-from configs.data_sets import digits
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits
+from linnet.configs.default import get_config as default
 
 
 def get_config():

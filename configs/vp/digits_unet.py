@@ -4,8 +4,8 @@ python main.py --config=configs/vp/digits_unet.py --mode=train --workdir=runs/vp
 python main.py --config=configs/vp/digits_unet.py --mode=check --workdir=runs/vp_digits_unet --config.sampling.nfe=5
 """
 
-from configs.data_sets import digits_unet
-from configs.default import get_config as default
+from linnet.configs.data_sets import digits_unet
+from linnet.configs.default import get_config as default
 
 
 def get_config():

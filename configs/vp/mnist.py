@@ -4,8 +4,8 @@ python main.py --config=configs/vp/mnist.py --mode=train --workdir=runs/vp_mnist
 python main.py --config=configs/vp/mnist.py --mode=check --workdir=runs/vp_mnist
 """
 
-from configs.data_sets import mnist
-from configs.default import get_config as default
+from linnet.configs.data_sets import mnist
+from linnet.configs.default import get_config as default
 
 
 def get_config():

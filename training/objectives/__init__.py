@@ -1,10 +1,10 @@
 """Objectives. OBJECTIVES names them; `get_objective(config, eps_net)` builds config.training.objective."""
 
-from training.objectives.dddm import DirectDenoising
-from training.objectives.dsm import DenoisingScoreMatching
-from training.objectives.hybrid import Hybrid
-from training.objectives.simple import Simple
-from training.objectives.vlb import VariationalBound
+from linnet.training.objectives.dddm import DirectDenoising
+from linnet.training.objectives.dsm import DenoisingScoreMatching
+from linnet.training.objectives.hybrid import Hybrid
+from linnet.training.objectives.simple import Simple
+from linnet.training.objectives.vlb import VariationalBound
 
 OBJECTIVES = {
     "dsm": DenoisingScoreMatching,

@@ -15,11 +15,10 @@ noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, mea
 
 import jax
 import jax.numpy as jnp
-
-from models.lpips import lpips, upscaled
-from models.lpips_weights import load_params
-from sde_lib.base import normal_per_example
-from training.objectives.base import Objective
+from linnet.models.lpips import lpips, upscaled
+from linnet.models.lpips_weights import load_params
+from linnet.sde_lib.base import normal_per_example
+from linnet.training.objectives.base import Objective
 
 DISTANCES = ("mse", "pseudo_huber", "adaptive_pseudo_huber", "pseudo_lpips")
 """Values of config.training.loss."""

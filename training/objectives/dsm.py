@@ -10,9 +10,8 @@ an example depends on the step and on its position in the global batch, not on t
 
 import jax
 import jax.numpy as jnp
-
-from sde_lib import blocks
-from training.objectives.base import Objective
+from linnet.sde_lib import blocks
+from linnet.training.objectives.base import Objective
 
 
 class DenoisingScoreMatching(Objective):

@@ -7,10 +7,9 @@ The published runs have vlb_weight = 1e-3 ("rescaled" losses there); without res
 
 import jax
 import jax.numpy as jnp
-
-from sde_lib.chain import split_output
-from sde_lib.variational import mean_over_image
-from training.objectives.on_chain import ChainObjective
+from linnet.sde_lib.chain import split_output
+from linnet.sde_lib.variational import mean_over_image
+from linnet.training.objectives.on_chain import ChainObjective
 
 
 class Hybrid(ChainObjective):

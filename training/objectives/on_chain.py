@@ -4,12 +4,11 @@ import abc
 
 import jax
 import jax.numpy as jnp
-
-from sde_lib.base import normal_per_example
-from sde_lib.chain import PREDICTIONS, VARIANCES, chain_of
-from sde_lib.variational import step_bits
-from training.objectives.base import Objective
-from training.timestep_samplers import get_timestep_sampler
+from linnet.sde_lib.base import normal_per_example
+from linnet.sde_lib.chain import PREDICTIONS, VARIANCES, chain_of
+from linnet.sde_lib.variational import step_bits
+from linnet.training.objectives.base import Objective
+from linnet.training.timestep_samplers import get_timestep_sampler
 
 
 class ChainObjective(Objective):

@@ -4,7 +4,7 @@ The prior term is left out: it has no parameters. Its gradient is noisy; trainin
 is how the published runs deal with that.
 """
 
-from training.objectives.on_chain import ChainObjective
+from linnet.training.objectives.on_chain import ChainObjective
 
 
 class VariationalBound(ChainObjective):

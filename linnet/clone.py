@@ -1,0 +1,54 @@
+"""Short names in a clone: `import samplers` gives the module linnet.samplers itself, never a second copy of it.
+
+Who runs Python in the folder of the clone finds its folders on the path (`samplers`, `models`, ...), and configs and
+tests import them so. A finder answers these names, but only where Python would have found the clone's folder under
+them: a project that installed Linnet and has a `models` of its own keeps its own.
+"""
+
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+
+def install(root):
+    """Puts the finder for the clone at `root` before Python's own, and replaces what was imported without it."""
+    finder = ShortNames(root)
+    sys.meta_path.insert(0, finder)
+    for name in sorted(finder.names & sys.modules.keys()):
+        if finder.is_ours(sys.modules[name].__spec__):  # being imported now: its import ends with the module put here
+            sys.modules[name] = importlib.import_module(f"linnet.{name}")
+
+
+class ShortNames(MetaPathFinder, Loader):
+    """Finds `samplers` and `samplers.grids` as linnet.samplers and linnet.samplers.grids."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.names = {file.parent.name for file in self.root.glob("*/*.py")} - {"linnet", "tests"}
+
+    def is_ours(self, spec):
+        """Whether `spec` is of a folder of the clone."""
+        places = [Path(place).resolve() for place in getattr(spec, "submodule_search_locations", None) or ()]
+        return any(place.parent == self.root for place in places)
+
+    def find_spec(self, name, path=None, target=None):
+        """A spec that leads to the module below linnet; None for every name that is not one of the clone's."""
+        top = name.partition(".")[0]
+        if top not in self.names:
+            return None
+        if path is None and not self.is_ours(PathFinder.find_spec(name)):
+            return None
+        if path is not None and sys.modules.get(top) is not sys.modules.get(f"linnet.{top}"):
+            return None
+        return ModuleSpec(name, self)
+
+    def create_module(self, spec):
+        """An empty module for the time of the import."""
+        return
+
+    def exec_module(self, module):
+        """Puts the module below linnet in its place."""
+        name = module.__name__
+        sys.modules[name] = importlib.import_module(f"linnet.{name}")

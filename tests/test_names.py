@@ -1,0 +1,64 @@
+"""Short names in a clone are the modules of the package; elsewhere they belong to others; a wheel holds all of them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def python(code, cwd, *paths):
+    """Output of `code` in a new interpreter in the folder `cwd`, with `paths` before the installed packages."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_short_names_are_the_same_modules_whichever_comes_first():
+    code = """
+import sde_lib, sde_lib.vp, linnet.sde_lib.vp, linnet.samplers.grids
+from samplers import grids
+import configs.cld.digits
+print(sde_lib is linnet.sde_lib, sde_lib.vp is linnet.sde_lib.vp, sde_lib.SDES["vp"] is sde_lib.vp.VP)
+print(grids is linnet.samplers.grids, configs.cld.digits.__name__)
+"""
+    assert python(code, ROOT) == ["True"] * 4 + ["linnet.configs.cld.digits"]
+
+
+def test_a_project_keeps_its_own_folders(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("mine = True\n")
+    code = """
+import models, linnet.models
+print(models.mine, linnet.models is models)
+"""
+    assert python(code, tmp_path, tmp_path, ROOT) == ["True", "False"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A folder that holds what the wheel installs, and nothing of the clone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "site", str(ROOT)]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+def test_a_wheel_holds_the_library_and_nothing_beside_it(wheel, tmp_path):
+    names = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
+    assert names - {"bin", "__pycache__"} == {"linnet"}
+    code = """
+import linnet.modes.train, linnet.interop, linnet.evaluation.classifier as classifier
+from linnet.configs.cld.digits import get_config
+from linnet.samplers import get_sampler
+from linnet.sde_lib import get_sde
+config = get_config()
+print(linnet.__file__, classifier.ASSET.exists(), get_sampler(config, get_sde(config)).nfe)
+"""
+    file, asset, nfe = python(code, tmp_path, wheel)
+    assert file.startswith(str(wheel))
+    assert (asset, nfe) == ("True", "50")
