@@ -15,6 +15,7 @@ import json
 import time
 
 import numpy as np
+
 from linnet.samplers import coefficients, grids
 from linnet.sde_lib import SDES
 

@@ -18,6 +18,7 @@ EXAMPLES = 50_000
 def linnet(arguments, make_keeper):
     """Seconds per step with the keeper made from the first rows (N, H, W, C)."""
     import jax
+
     from linnet.configs.dddm.cifar10_vp import get_config
     from linnet.data import memory
     from linnet.modes.experiment import Experiment

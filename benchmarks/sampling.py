@@ -13,6 +13,7 @@ from benchmarks.contestants import jax_memory, race, seconds, torch_memory, torc
 def linnet(arguments):
     """Our sampler as --mode=sample runs it: one compiled program for all evaluations."""
     import jax
+
     from linnet.configs.vp.cifar10_ddpm import get_config
     from linnet.modes.experiment import Experiment
     from linnet.modes.generate import Generator

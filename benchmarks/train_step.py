@@ -13,6 +13,7 @@ from benchmarks.contestants import jax_memory, race, seconds, torch_memory, torc
 def linnet(arguments):
     """Our train step as --mode=train runs it."""
     import jax
+
     from linnet.configs.vp.cifar10_ddpm import get_config
     from linnet.modes.experiment import Experiment
     from linnet.modes.train import train_step

@@ -28,13 +28,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
+
+from linnet import samplers
 from linnet.samplers.exponential import Recursion, advance
 from linnet.sde_lib import SDES, blocks
 from linnet.sde_lib.base import example_keys
 from linnet.sde_lib.exact import data_covariance
-from ml_collections import ConfigDict
-
-from linnet import samplers
 
 FINE_STEPS = 2000
 QUANTITIES = ("rms", "median", "moved", "sw")

@@ -6,9 +6,10 @@ Handwritten Digits, UCI, 1998.
 """
 
 import numpy as np
+from PIL import Image
+
 from linnet.data.image_rule import rule_for
 from linnet.data.source import ArraySource
-from PIL import Image
 
 TEST_IMAGES = 297
 SPLIT_SEED = 1797

@@ -13,11 +13,12 @@ import posixpath
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from linnet.data.files import DirectoryFiles, ZipFiles, open_files
 from linnet.data.image_rule import ImageRule, rule_for
 from linnet.data.labels import from_listing, from_paths
 from linnet.data.source import Source, decode_threads
-from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
+
 from linnet.data.prefetch import prefetch
 from linnet.data.source import Source
 

@@ -5,6 +5,7 @@ scales are constants computed from the densities, not from the sample, so the de
 """
 
 import numpy as np
+
 from linnet.data.names import choose
 from linnet.data.source import ArraySource
 

@@ -9,10 +9,11 @@ need TensorFlow that one time. "test" is the test split, or the validation split
 from collections.abc import Iterable
 
 import numpy as np
+from PIL import Image
+
 from linnet.data.image_rule import ImageRule, rule_for
 from linnet.data.names import suggestion
 from linnet.data.source import Source, decode_threads
-from PIL import Image
 
 
 class TfdsSource(Source):

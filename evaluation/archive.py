@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterable
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 
 

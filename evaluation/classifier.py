@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+
 from linnet.evaluation.batches import map_batches
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz

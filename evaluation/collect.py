@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
 from linnet.evaluation.features import Extractor
 from linnet.evaluation.moments import Gaussian, Moments
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 
 

@@ -68,6 +68,7 @@ def _inception(path: str | os.PathLike | None) -> Extractor:
 def _digits(path: str | os.PathLike | None) -> Extractor:
     """The shipped classifier of 8x8 digits, 64 features; `path` of another file it was trained to."""
     from flax.traverse_util import flatten_dict
+
     from linnet.evaluation import classifier
     from linnet.evaluation.batches import replicate
 

@@ -4,6 +4,7 @@ import math
 import os
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 
 VISIBLE_SIZE = 64

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from linnet.files.npz import open_npz
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.evaluation.batches import map_batches
 from linnet.evaluation.inception_weights import FILE, find_weights, fold, read_state_dict
 

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from linnet.files.published import Published, cache, download, read_tensors, verify
 
 FILE = Published(

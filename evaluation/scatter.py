@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 
 

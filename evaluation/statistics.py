@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from linnet.evaluation.collect import Collected, collect
 from linnet.evaluation.features import Extractor
 from linnet.evaluation.images import iterate_images

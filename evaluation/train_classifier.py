@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from linnet.evaluation import classifier
 
 SEED = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
 

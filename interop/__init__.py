@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
+
 from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch
 from linnet.interop import export as exported
 from linnet.interop.expected import expected_shapes

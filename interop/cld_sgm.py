@@ -14,6 +14,7 @@ config.model.mixed_score. They add 1e-9 to the variances at t = 0.
 """
 
 import numpy as np
+
 from linnet.interop.published import Published, Refused
 
 FIELDS = {"sde.name": "cld", "sde.eps": 1e-9, "model.prediction": "velocity", "model.mixed_score": True}

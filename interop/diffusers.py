@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
 from linnet.interop import safetensors, torch_files
 from linnet.interop.published import Published, Refused
 

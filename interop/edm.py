@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+
 from linnet.interop import edm_names, safetensors, zip_files
 from linnet.interop.published import Published, Refused
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+
 from linnet.models import create_model
 
 CONDITIONS = {"super_resolution": "low_res", "cross_attention": "context"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
+
 from linnet.files.atomic import atomic_write
 from linnet.interop import safetensors, stored_config
 from linnet.interop.published import Published, Refused

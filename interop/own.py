@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from flax import traverse_util
+
 from linnet.interop import stored_config
 from linnet.interop.published import Published, Refused
 

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from linnet.files.atomic import atomic_write
 from linnet.interop.published import Refused, first_bytes
 

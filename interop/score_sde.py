@@ -14,6 +14,7 @@ from pathlib import Path
 import ml_dtypes
 import msgpack
 import numpy as np
+
 from linnet.interop import known
 from linnet.interop.published import Published, Refused, first_bytes
 

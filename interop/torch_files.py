@@ -7,6 +7,7 @@ NumPy scalar types are added that optimisers leave in checkpoints; without torch
 from pathlib import Path
 
 import numpy as np
+
 from linnet.interop import torch_zip
 from linnet.interop.published import Refused, first_bytes
 

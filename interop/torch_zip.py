@@ -17,6 +17,7 @@ import reprlib
 from pathlib import Path
 
 import numpy as np
+
 from linnet.interop import zip_files
 from linnet.interop.published import Refused
 

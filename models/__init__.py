@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import flax.linen as nn
 import ml_collections
+
 from linnet.models.ddpm import DDPM
 from linnet.models.mlp import MLP
 from linnet.models.ncsnpp import NCSNpp

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+
 from linnet.models import resample
 from linnet.models.layers import NIN, Conv, Dropout, GroupNorm, default_init, residual_sum
 

@@ -10,6 +10,7 @@ Module and parameter names are those of score_sde's checkpoints (https://github.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from linnet.models.blocks import ResnetBlockDDPM, rematerialised
 from linnet.models.checks import check_images, check_option
 from linnet.models.embeddings import noise_levels, positional, time_mlp

@@ -29,6 +29,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.models.guidance import Bound
 from linnet.sde_lib import LinearSDE, blocks
 from linnet.sde_lib.base import normal_per_example

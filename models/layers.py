@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from linnet.models import resample
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {

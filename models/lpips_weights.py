@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from linnet.files.published import Published, cache, download, read_tensors
 from linnet.models.lpips import stages
 

@@ -8,6 +8,7 @@ out = dense(act(h))
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from linnet.models.checks import check_labels, check_option, present
 from linnet.models.embeddings import EMBEDDINGS, embed_labels, time_mlp
 from linnet.models.layers import ACTIVATIONS, DTYPES, Dropout, default_init, dropout_keys

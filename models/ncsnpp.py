@@ -16,6 +16,7 @@ Module and parameter names are those of the checkpoints that score_sde and gDDIM
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from linnet.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
 from linnet.models.checks import check_images, check_option
 from linnet.models.embeddings import EMBEDDINGS, class_embedding, embed_labels, noise_label, noise_levels, time_mlp

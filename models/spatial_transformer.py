@@ -9,6 +9,7 @@ As the DDDM networks use it (arXiv:2405.13540): the context is an image of any s
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from linnet.models.unet_layers import Conv, Dense, GroupNorm, attend
 
 NORM_EPSILON = 1e-6  # of the first norm; other norms of these networks have 1e-5

@@ -15,6 +15,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
 from linnet.models.blocks import rematerialised
 from linnet.models.checks import check_labels, check_option, present
 from linnet.models.embeddings import class_embedding, noise_label

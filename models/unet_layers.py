@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+
 from linnet.models import resample
 from linnet.models.layers import Dropout, matmul
 

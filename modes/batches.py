@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+
 from linnet.data import pipeline
 from linnet.training import parallel
 

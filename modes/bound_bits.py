@@ -10,6 +10,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.data import transforms
 from linnet.evaluation.curves import save_curves
 from linnet.files.atomic import atomic_write

@@ -10,12 +10,13 @@ stands for the classes of the low-resolution images.
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
+
 from linnet.data import transforms
 from linnet.data.folder import folder_source
 from linnet.data.source import ArraySource
 from linnet.evaluation.images import read_archive
 from linnet.training.conditions import block_means
-from ml_collections import ConfigDict
 
 
 class Conditions:

@@ -1,9 +1,9 @@
 """--dry_run: what a command would do, without doing it."""
 
 import jax
-from linnet.training.conditions import make_conditions
 
 from linnet import interop
+from linnet.training.conditions import make_conditions
 
 
 def run(experiment):

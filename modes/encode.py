@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+
 from linnet.data import transforms
 from linnet.files.atomic import atomic_write
 from linnet.modes.batches import first_images

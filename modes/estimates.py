@@ -8,12 +8,12 @@ rows       the memory (N, ...) after a step, for a checkpoint, which copies it; 
 
 import jax
 import numpy as np
+
+from linnet import interop
 from linnet.data import memory
 from linnet.data.pipeline import one_pass
 from linnet.data.transforms import to_model_range
 from linnet.training import parallel
-
-from linnet import interop
 
 COMPARED = 256
 

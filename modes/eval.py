@@ -9,6 +9,7 @@ import os
 
 import jax
 import numpy as np
+
 from linnet.data import transforms
 from linnet.data.pipeline import permutation
 from linnet.files.atomic import atomic_write

@@ -7,6 +7,8 @@ import json
 import os
 
 import jax
+
+from linnet import interop, samplers
 from linnet.data import get_dataset
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
@@ -15,8 +17,6 @@ from linnet.training.checkpoint import Checkpoints
 from linnet.training.objectives import get_objective
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import TrainState, ema_rates
-
-from linnet import interop, samplers
 
 
 class Experiment:

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+
 from linnet.data import pipeline
 from linnet.evaluation.collect import collect
 from linnet.evaluation.images import iterate_images

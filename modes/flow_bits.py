@@ -15,6 +15,8 @@ import os
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import logsumexp
+
 from linnet.data import transforms
 from linnet.files.atomic import atomic_write
 from linnet.modes.batches import keys_of
@@ -22,7 +24,6 @@ from linnet.modes.latents import arrived, flow_begin
 from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete
 from linnet.training import parallel
 from linnet.training.conditions import make_conditions
-from scipy.special import logsumexp
 
 GREY_LEVELS = 256
 

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+
 from linnet.data import transforms
 from linnet.modes.conditions import Conditions
 from linnet.training import parallel

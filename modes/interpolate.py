@@ -8,6 +8,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.modes.batches import first_images
 from linnet.modes.generate import as_stored, save_picture
 from linnet.modes.latents import Latents, slerp

@@ -7,6 +7,7 @@ whose inverse is exact to first order (arXiv:2010.02502, section 4.3).
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.data import transforms
 from linnet.samplers import flow
 from linnet.samplers.likelihood import complete

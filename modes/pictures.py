@@ -12,6 +12,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.data import transforms
 from linnet.modes.generate import as_stored, make_draw, save_picture
 from linnet.training import parallel

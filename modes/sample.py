@@ -7,6 +7,7 @@ import json
 import os
 
 import numpy as np
+
 from linnet.data.transforms import ROUNDING_RULE
 from linnet.evaluation.archive import write_archive
 from linnet.files.atomic import atomic_write

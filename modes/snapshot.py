@@ -5,6 +5,7 @@ parameters, and its distance over config.training.snapshot_fid images of the ave
 """
 
 import jax
+
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics
 from linnet.modes import fid, fid_stats

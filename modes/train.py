@@ -4,6 +4,7 @@ import json
 import os
 
 import jax
+
 from linnet.data import pipeline
 from linnet.files.atomic import atomic_write
 from linnet.modes.estimates import make_keeper

@@ -12,6 +12,7 @@ of the two. A process without discrete betas is sampled on 1000 equal steps of i
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers.base import Processes, Sampler, Samples
 from linnet.samplers.exponential import draw
 from linnet.sde_lib.base import example_keys

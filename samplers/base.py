@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
 from linnet.sde_lib import blocks
 
 

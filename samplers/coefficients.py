@@ -22,6 +22,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from linnet.samplers import grids, stochastic
 from linnet.sde_lib import blocks
 

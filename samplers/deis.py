@@ -8,6 +8,7 @@ With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho wh
 """
 
 import numpy as np
+
 from linnet.samplers import coefficients, grids
 from linnet.samplers.base import SCALAR
 from linnet.samplers.coefficients import Coefficients

@@ -11,6 +11,7 @@ Both integrate the data form of the flow (see `coefficients`) with polynomials o
 """
 
 import numpy as np
+
 from linnet.samplers import coefficients, grids
 from linnet.samplers.exponential import Recursion
 from linnet.samplers.gddim import PEC

@@ -6,6 +6,7 @@ before the first step. Steps end at t_min rather than at zero noise; noise_remov
 """
 
 import numpy as np
+
 from linnet.samplers import grids, stochastic
 from linnet.samplers.coefficients import Coefficients, Form, weights
 from linnet.samplers.exponential import Recursion

@@ -10,6 +10,7 @@ one step from middle to middle; the very first maps the prior onto itself and is
 """
 
 import numpy as np
+
 from linnet.samplers.base import STATIONARY
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion

@@ -10,6 +10,7 @@ and the optional denoising step is the last of them.
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers import coefficients, grids
 from linnet.samplers.base import Sampler, Samples
 from linnet.sde_lib import blocks

@@ -10,6 +10,7 @@ is the last estimate.
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers.base import Processes, Sampler, Samples
 from linnet.sde_lib import LinearSDE
 from linnet.sde_lib.base import example_keys, normal_per_example

@@ -9,6 +9,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+
 from linnet.sde_lib import blocks
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first

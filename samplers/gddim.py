@@ -12,6 +12,7 @@ each step as it is: the name is an alias of gddim.
 """
 
 import numpy as np
+
 from linnet.samplers import coefficients, grids
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers import flow
 from linnet.sde_lib.base import example_keys, normal_per_example
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers import coefficients, flow, grids
 from linnet.samplers.base import Sampler, Samples
 from linnet.samplers.exponential import integrate, predictions

@@ -19,6 +19,7 @@ steps of DDPM (with the large variance) and SMLD there, as score_sde takes them.
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.samplers import grids, stochastic
 from linnet.samplers.base import DIAGONAL, Sampler, Samples
 from linnet.samplers.coefficients import Coefficients

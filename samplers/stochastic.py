@@ -9,6 +9,7 @@ no Lyapunov equation and stays positive. For k = 1, M = (rho_t / rho_s)^(lambda^
 """
 
 import numpy as np
+
 from linnet.sde_lib import blocks
 
 PANELS = 6

@@ -15,6 +15,7 @@ import abc
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib import blocks
 
 

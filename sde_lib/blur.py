@@ -15,6 +15,7 @@ alpha_T^2 = alpha_0^2 / ((rho_max + sigma_0)^2 + alpha_0^2).
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 

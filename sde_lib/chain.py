@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib.respacing import kept_steps
 
 VARIANCES = ("fixed_small", "fixed_large", "learned_range", "learned")

@@ -20,6 +20,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 

@@ -9,6 +9,7 @@ N(Psi mean_m, P_m) with P_m = Psi C_m Psi^T + Sigma, C_m = diag(variance_m, 0), 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib import blocks
 
 

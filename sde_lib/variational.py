@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib.base import normal_per_example
 
 HALF_BIN = 1 / 255

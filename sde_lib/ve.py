@@ -1,6 +1,7 @@
 """Variance-exploding diffusion: sigma(t) = sigma_min (sigma_max / sigma_min)^t (arXiv:2011.13456, eq. 30)."""
 
 import numpy as np
+
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 

@@ -17,6 +17,7 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+
 from linnet.sde_lib import blocks, chain
 from linnet.sde_lib.base import LinearSDE
 

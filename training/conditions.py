@@ -6,6 +6,7 @@ dropped (-1) with probability config.training.label_dropout. Low-resolution imag
 
 import jax
 import jax.numpy as jnp
+
 from linnet.models.guidance import NO_CLASS
 
 KEY = 1_000_000

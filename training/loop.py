@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+
 from linnet.training import parallel
 from linnet.training.step import QUARTILES
 

@@ -10,6 +10,7 @@ import os
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
 from linnet.training.step import AXIS
 
 

@@ -7,6 +7,7 @@ devices nor gradient accumulation changes what an example sees.
 import jax
 import jax.numpy as jnp
 import optax
+
 from linnet.data import memory, transforms
 
 AXIS = "batch"

@@ -15,6 +15,7 @@ noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, mea
 
 import jax
 import jax.numpy as jnp
+
 from linnet.models.lpips import lpips, upscaled
 from linnet.models.lpips_weights import load_params
 from linnet.sde_lib.base import normal_per_example

@@ -10,6 +10,7 @@ an example depends on the step and on its position in the global batch, not on t
 
 import jax
 import jax.numpy as jnp
+
 from linnet.sde_lib import blocks
 from linnet.training.objectives.base import Objective
 

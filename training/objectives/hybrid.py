@@ -7,6 +7,7 @@ The published runs have vlb_weight = 1e-3 ("rescaled" losses there); without res
 
 import jax
 import jax.numpy as jnp
+
 from linnet.sde_lib.chain import split_output
 from linnet.sde_lib.variational import mean_over_image
 from linnet.training.objectives.on_chain import ChainObjective

@@ -4,6 +4,7 @@ import abc
 
 import jax
 import jax.numpy as jnp
+
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import PREDICTIONS, VARIANCES, chain_of
 from linnet.sde_lib.variational import step_bits

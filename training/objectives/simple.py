@@ -5,6 +5,7 @@ mse    (f - y)^2        l1    |f - y|        huber    (f - y)^2 / 2 below 1, |f 
 
 import jax.numpy as jnp
 import optax
+
 from linnet.sde_lib.chain import split_output
 from linnet.sde_lib.variational import mean_over_image
 from linnet.training.objectives.on_chain import ChainObjective
