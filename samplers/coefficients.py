@@ -190,11 +190,11 @@ def multistep(
 def denoising(sde, t):
     """The last row, at time t: u without the noise that is left in it.
 
-    Where noise vanishes towards t = 0 it is one Euler step of length t of the mean of the reverse SDE, as in score_sde
-    and gDDIM: u - t F u + t G G^T score. A process that keeps noise at t = 0 would stay noisy; it takes E[u_0 | u_t] =
-    Psi(0, t) (u - R eps) instead (Tweedie's formula).
+    For k = 1 it is E[u_0 | u_t] = Psi(0, t) (u - R eps) (Tweedie's formula), which also leaves none of the noise that a
+    process keeps at t = 0 (VE, blur). With k > 1 it is one Euler step of length t of the mean of the reverse SDE, as in
+    gDDIM: u - t F u + t G G^T score.
     """
-    if sde.noise_at_0:
+    if sde.k == 1:
         psi = sde.Psi(0.0, t)
         eps = -blocks.matmul(psi, sde.R(t))
     else:

@@ -1,7 +1,9 @@
 """Predictor-corrector sampling of score_sde (arXiv:2011.13456, algorithms 1 to 5), for processes with k = 1.
 
-At each time the corrector takes n_steps_each Langevin steps u <- u + h score + sqrt(2 h) z, then the predictor goes on
-to the next time. Predictors, with the forward transition Psi(t, s), covariance Q, from s to t:
+At each of N times from T to t_min, both included, the corrector takes n_steps_each Langevin steps
+u <- u + h score + sqrt(2 h) z, then the predictor goes on to the next time. From t_min it goes on to no noise at all
+(see coefficients.denoising), as the last entry of score_sde's tables does; the predictor `none` does so in an
+evaluation more. Predictors, with the forward transition Psi(t, s), covariance Q, from s to t:
 
     euler_maruyama      the Euler step of the reverse SDE
     reverse_diffusion   u_s = (2 - Psi) u_t + Q score + Q^(1/2) z
@@ -22,9 +24,9 @@ import numpy as np
 
 from linnet.samplers import grids, stochastic
 from linnet.samplers.base import DIAGONAL, Sampler, Samples
-from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
-from linnet.samplers.exponential import advance, draw, predictions
+from linnet.samplers.exponential import advance, draw, integrate, predictions
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import example_keys
 
@@ -34,7 +36,7 @@ def reverse_diffusion(sde, times, probability_flow):
     t = times[:-1]
     Psi, Q = stochastic.transition(sde, t, times[1:])
     eps = (0.5 if probability_flow else 1.0) * blocks.matmul(Q, score_weight(sde, t))
-    noise = np.zeros_like(Q) if probability_flow else blocks.root(Q)
+    noise = None if probability_flow else blocks.root(Q)
     return Coefficients(t, 2 * blocks.identity(sde.k) - Psi, eps[:, None], noise=noise)
 
 
@@ -75,10 +77,11 @@ CORRECTORS = {"langevin": langevin, "ald": annealed_langevin, "none": None}
 
 
 class PredictorCorrector(Sampler):
-    """nfe // (evaluations of a step) steps, on equal times by default.
+    """nfe // (evaluations of a step) times, equally spaced by default.
 
     predictor, corrector: see above. snr: of the corrector. n_steps_each: its steps at every time. probability_flow:
-    predictors without noise and with half the score. noise_removal: no noise in the very last prediction, at no cost.
+    predictors without noise and with half the score. noise_removal: the last step, from t_min to no noise; without it
+    the last prediction arrives at t_min.
     """
 
     nfe_per_step = "1 + n_steps_each"
@@ -101,25 +104,23 @@ class PredictorCorrector(Sampler):
         self.nfe_per_step = self.n_steps_each + (predictor != "none")
         if self.nfe_per_step < 1:
             raise ValueError("sampling.n_steps_each must be at least 1 where sampling.predictor is 'none'")
-        times = grids.make_grid(grid, sde, nfe // self.nfe_per_step, ts_order)
-        self.nfe = (len(times) - 1) * self.nfe_per_step
-        self.rows = (
-            None if predictor == "none" else self._predictions(predictor, times, probability_flow, noise_removal)
-        )
-        t = times[:-1]
+        predicts = predictor != "none"
+        arrives = predicts and not noise_removal  # at t_min, with the last prediction
+        alone = noise_removal and not predicts  # the last step, which is that of the predictor otherwise
+        visited = (nfe - alone) // self.nfe_per_step
+        self.nfe = visited * self.nfe_per_step + alone
+        times = grids.make_grid(grid, sde, visited - 1 + arrives, ts_order)
+        self.rows = PREDICTORS[predictor](sde, times, probability_flow) if predicts else None
+        self.last = denoising(sde, times[-1]) if alone else None
+        if predicts and noise_removal:
+            self.rows = append(self.rows, denoising(sde, times[-1]))
+        t, ends = times[:visited], np.append(times[1:], 0.0)[:visited]
         self.correction = {
             "t": t,
-            "a": sde.Psi(t, times[1:])[grids.FIRST] ** 2,
+            "a": sde.Psi(t, ends)[grids.FIRST] ** 2,
             "std": sde.R(t)[grids.FIRST],
             "score": score_weight(sde, t),
         }
-
-    def _predictions(self, predictor, times, probability_flow, noise_removal):
-        rows = PREDICTORS[predictor](self.sde, times, probability_flow)
-        noise = np.zeros_like(rows.psi) if rows.noise is None else rows.noise
-        if noise_removal:
-            noise[-1] = 0
-        return rows._replace(noise=noise)
 
     def _correct(self, eps_fn, u, at, keys, i):
         """n_steps_each Langevin steps at the time of `at`: (u, the last eps)."""
@@ -150,4 +151,5 @@ class PredictorCorrector(Sampler):
 
         steps = jnp.arange(len(self.correction["t"]))
         u, visited = jax.lax.scan(step, u_T, (steps, rows, correction))
+        u = u if self.last is None else integrate(eps_fn, u, self.last)[0]
         return Samples(u, self.nfe, predictions(self.sde, self.correction["t"], *visited) if self.trajectory else None)

@@ -25,7 +25,6 @@ class LinearSDE(abc.ABC):
     k = 1
     T = 1.0
     t_min: float
-    noise_at_0 = False  # whether Sigma(0) is noise that a finished sample must not keep (see coefficients.denoising)
     grid = "power"  # the time grid that suits samplers of the probability flow; see samplers.grids
     betas = None
     """(N,) of the discrete chain of DDPM (see sde_lib.chain) that the process continues, where it does."""

@@ -38,8 +38,6 @@ class Blur(LinearSDE):
     away; rho_max: noise to signal at the end T; image_shape: (H, W), needed. ValueError for values out of range.
     """
 
-    noise_at_0 = True
-
     def __init__(self, sigma_blur_max=10.0, min_scale=1e-3, rho_max=80.0, t_min=1e-5, image_shape=None):
         if image_shape is None:
             raise ValueError("the blur process acts per frequency of an image: give image_shape=(H, W)")

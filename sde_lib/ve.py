@@ -9,7 +9,6 @@ from linnet.sde_lib.base import LinearSDE
 class VE(LinearSDE):
     """VE SDE, k = 1: Psi = 1, Sigma = sigma(t)^2, so that Sigma(0) = sigma_min^2."""
 
-    noise_at_0 = True
     grid = "log_snr"
 
     def __init__(self, sigma_min=0.01, sigma_max=50.0, t_min=1e-5, image_shape=None):

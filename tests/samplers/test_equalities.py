@@ -214,7 +214,7 @@ def test_the_langevin_corrector_keeps_the_marginal(x64):
     vp, shape, variance, snr, d = VP(), (100, 8, 8, 1), 0.3, 0.05, 64
     P = lambda t: vp.Psi(t, t * 0) ** 2 * variance + vp.Sigma(t)  # noqa: E731
     eps_fn = lambda u, t: blocks.apply(vp.R(t) / P(t), u)  # noqa: E731
-    keys = {"method": "pc", "predictor": "none", "snr": snr, "nfe": 200}
+    keys = {"method": "pc", "predictor": "none", "snr": snr, "nfe": 200, "noise_removal": False}
     sampler = get_sampler(ConfigDict({"sampling": keys}), vp)
     sampler.correction = {k: np.repeat(v[99:100], 200, 0) for k, v in sampler.correction.items()}
     std = np.sqrt(P(sampler.correction["t"][0])).item()
