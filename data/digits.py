@@ -10,6 +10,7 @@ from PIL import Image
 
 from linnet.data.image_rule import rule_for
 from linnet.data.source import ArraySource
+from linnet.data.splits import pick
 
 TEST_IMAGES = 297
 SPLIT_SEED = 1797
@@ -22,7 +23,8 @@ def digits_source(data, split: str) -> ArraySource:
     except ImportError as error:
         raise ImportError("data.dataset=digits needs the package scikit-learn: pip install scikit-learn") from error
     bunch = load_digits()
-    chosen = split_indices(bunch.target)[split]
+    splits = split_indices(bunch.target)
+    chosen = splits[pick(splits, split, "data.dataset=digits")]
     pictures = [Image.fromarray(v) for v in np.rint(bunch.images[chosen] * (255 / 16)).astype(np.uint8)]
     rule = rule_for(data, pictures[0])
     return ArraySource("digits", split, np.stack([rule(p) for p in pictures]), bunch.target[chosen], 10)

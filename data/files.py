@@ -9,6 +9,8 @@ import zipfile
 from functools import cached_property
 from pathlib import Path
 
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+
 
 def visible(name: str) -> bool:
     """False for a path with a hidden part or below `__MACOSX`, and for the folders of a zip."""
@@ -67,3 +69,13 @@ def open_files(path: Path) -> DirectoryFiles | ZipFiles:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"data.path={str(path)!r} is neither a directory nor a readable .zip")
     return ZipFiles(path)
+
+
+def list_images(path: Path) -> tuple[DirectoryFiles | ZipFiles, list[str]]:
+    """The files at `path` and the names of the images among them. ValueError where there are none."""
+    files = open_files(path)
+    names = [name for name in files.names if name.lower().endswith(EXTENSIONS)]
+    if not names:
+        looked = ", ".join(EXTENSIONS)
+        raise ValueError(f"data.path={str(path)!r} has no images: looked for {looked} in all sub-folders")
+    return files, names

@@ -1,45 +1,120 @@
-"""Class labels of a folder of images, by the first rule that applies.
+"""Class labels of a folder of images, by the first rule that applies to its training images.
 
 1. `dataset.json` in the folder that holds all images or above it: {"labels": [[file, class], ...]} or
-   {"labels": {file: class}} with integer classes (the layout of EDM's dataset tool); "labels": null means
-   unlabelled; an optional "classes" lists class names.
-2. Every image lies in a sub-folder of the folder that holds all of them, the root, and there are at least
-   two: the class is the first sub-folder.
+   {"labels": {file: class}} with whole numbers as classes (the layout of EDM's dataset tool); "labels": null means
+   unlabelled; an optional "classes" lists the names of the classes, or is their number.
+2. There are at least two sub-folders in the folder that holds all images, the root: the class is the first
+   sub-folder. Images beside these folders are left out, with a note, if they are fewer than a class has on average.
 3. Every file name has an underscore and there are at least two prefixes: the class is the part before the
-   first underscore (`cat_0001.png`, the convention of improved-diffusion).
-4. Otherwise the images are unlabelled: label 0, num_classes 0.
+   first underscore (`cat_0001.png`, the convention of improved-diffusion). This rule goes before rule 2 where the
+   sub-folders are parts: their names, unlike the prefixes, differ in digits alone (part1/cat_1.png, part2/cat_2.png).
+4. Otherwise the images are unlabelled: label 0, no classes.
 
-By rules 2 and 3 classes are numbered in sorted order, by value where all of them are whole numbers.
+By rules 2 and 3 classes are numbered in sorted order, by value where all of them are whole numbers. Images of another
+split follow the rule and the numbers of the training images; classes that are not among these have later numbers.
 """
 
 import json
 import posixpath
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
+from linnet.data.splits import Images, common_folder
 
-def from_paths(images: list[str]) -> tuple[np.ndarray, int]:
-    """Rules 2 to 4 for names relative to the root -> labels (N,) int32 and the number of classes."""
-    if all("/" in name for name in images):
-        return from_names([name.split("/")[0] for name in images])
-    files = [posixpath.basename(name) for name in images]
-    if all("_" in name for name in files):
-        return from_names([name.split("_")[0] for name in files])
-    return np.zeros(len(images), np.int32), 0
+Rule = Callable[[str], str | None]
+"""Path below the root -> class; None for an image without one."""
 
 
-def from_names(classes: list[str]) -> tuple[np.ndarray, int]:
-    """Number the class names; a single class is no class."""
-    distinct = sorted(set(classes))
+class Labelled(NamedTuple):
+    """Names of images and their labels (N,) int32; `classes`: names by number, () without; notes: lines for people."""
+
+    images: list[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def label(images: Images, training: Images) -> Labelled:
+    """The images of a split with labels that mean what they mean in the training images."""
+    listed = from_listing(images)
+    if listed is not None:
+        known = from_listing(training)
+        return listed._replace(classes=max(known.classes, listed.classes, key=len)) if known else listed
+    root = common_folder(training.names)
+    rule = find_rule([name.removeprefix(root) for name in training.names])
+    if rule is None:
+        return Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
+    known = numbered(classes_of(training, root, rule))
+    classes = classes_of(images, images.top + root.removeprefix(training.top), rule)
+    kept = [i for i, name in enumerate(classes) if name is not None]
+    if not kept:
+        return Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
+    number = {name: i for i, name in enumerate(known)}
+    for name in numbered(classes):
+        number.setdefault(name, len(number))
+    labels = np.array([number[classes[i]] for i in kept], np.int32)
+    strays = len(classes) - len(kept)
+    notes = (f"{strays} of {len(classes)} images lie beside the class folders and are left out",) * bool(strays)
+    return Labelled([images.names[i] for i in kept], labels, tuple(number), images.notes + notes)
+
+
+def classes_of(images: Images, root: str, rule: Rule) -> list[str | None]:
+    """The class of each image."""
+    return [rule(name.removeprefix(root)) for name in images.names]
+
+
+def find_rule(images: list[str]) -> Rule | None:
+    """Rule 2 or 3 for training images, by their names below the root; None for unlabelled ones."""
+    folders, prefixes = (numbered(map(rule, images)) for rule in (by_folder, by_prefix))
+    prefixed = len(prefixes) > 1 and all(map(by_prefix, images))
+    if prefixed and (len(folders) < 2 or (counts(folders) and not counts(prefixes))):
+        return by_prefix
+    strays = sum(by_folder(name) is None for name in images)
+    return by_folder if len(folders) > 1 and strays * len(folders) < len(images) - strays else None
+
+
+def by_folder(name: str) -> str | None:
+    """The first folder."""
+    folder, slash, _ = name.partition("/")
+    return folder if slash else None
+
+
+def by_prefix(name: str) -> str | None:
+    """What the file name has before the first underscore."""
+    prefix, underscore, _ = posixpath.basename(name).partition("_")
+    return prefix if underscore else None
+
+
+def counts(names: Iterable[str]) -> bool:
+    """Whether the names differ in digits alone."""
+    return len({re.sub(r"\d+", "0", name) for name in names}) == 1
+
+
+def numbered(classes: Iterable[str | None]) -> tuple[str, ...]:
+    """The distinct class names in the order of their numbers."""
+    distinct = sorted({name for name in classes if name is not None})
     if all(name.isdecimal() for name in distinct):
         distinct.sort(key=int)
-    number = {name: i for i, name in enumerate(distinct)}
-    labels = np.array([number[name] for name in classes], np.int32)
-    return labels, len(distinct) if len(distinct) > 1 else 0
+    return tuple(distinct)
 
 
-def from_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndarray, int]:
-    """Labels by dataset.json; ValueError for a file that is not as rule 1 says or lacks an image.
+def from_listing(images: Images) -> Labelled | None:
+    """Labels by the nearest dataset.json at or above the images' common folder; None without one. ValueError."""
+    files, parts = images.files, common_folder(images.names).split("/")[:-1]
+    for depth in range(len(parts), -1, -1):
+        above = "".join(part + "/" for part in parts[:depth])
+        if above + "dataset.json" in files.names:
+            listed = [name.removeprefix(above) for name in images.names]
+            labels, classes = read_listing(listed, files.read(above + "dataset.json"), str(files.path))
+            return Labelled(images.names, labels, classes, images.notes)
+    return None
+
+
+def read_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(labels (N,), class names) by dataset.json; ValueError where it is not as rule 1 says or lacks an image.
 
     images: names relative to the folder of dataset.json; listing: its text; where: the path, for errors.
     """
@@ -48,8 +123,10 @@ def from_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndar
         content = json.loads(listing)
         entries = content["labels"]
         if entries is None:
-            return np.zeros(len(images), np.int32), 0
-        by_name = {file.replace("\\", "/"): int(label) for file, label in dict(entries).items()}
+            return np.zeros(len(images), np.int32), ()
+        by_name = {file.replace("\\", "/"): whole(found) for file, found in dict(entries).items()}
+        names = content.get("classes") or ()
+        names = tuple(map(str, range(whole(names)) if np.isscalar(names) else names))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{problem} ({type(error).__name__}: {error})") from error
     missing = [name for name in images if name not in by_name]
@@ -58,4 +135,11 @@ def from_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndar
     labels = np.array([by_name[name] for name in images], np.int32)
     if labels.min() < 0:
         raise ValueError(f"{problem}, counted from 0; found {labels.min()}")
-    return labels, max(int(labels.max()) + 1, len(content.get("classes") or ()))
+    return labels, names + tuple(map(str, range(len(names), labels.max() + 1)))
+
+
+def whole(number) -> int:
+    """`number` as int. ValueError for 1.7 and true."""
+    if isinstance(number, bool) or not float(number).is_integer():
+        raise ValueError(f"{number!r} is no whole number")
+    return int(number)

@@ -11,6 +11,7 @@ from linnet.data.source import ArraySource
 
 NUM_POINTS = 20_000
 SEED = 2022
+SPLITS = ("train", "test", "val")
 RING_RADII = np.arange(1, 5) / np.sqrt(3.75)
 RING_NOISE = 0.02
 GAUSSIAN_CENTRES = np.sqrt(2) * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], -1)
@@ -74,9 +75,9 @@ POINTS = {
 
 
 def points_source(data, split: str) -> ArraySource:
-    """`data.points` of POINTS, `data.num_points` of them (default 20,000); train and test are independent draws."""
+    """`data.points` of POINTS, `data.num_points` of them (default 20,000); the splits are independent draws."""
     name = data.get("points", "rings")
     generate, num_classes = choose(POINTS, name, "data.points")
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([SEED, ("train", "test").index(split)])))
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([SEED, SPLITS.index(split)])))
     x, labels = generate(rng, data.get("num_points", 0) or NUM_POINTS)
     return ArraySource(name, split, x.astype(np.float32), labels, num_classes)

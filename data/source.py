@@ -35,8 +35,9 @@ def with_progress(blocks: Iterable, total: int, text: str) -> Iterable:
 class Source(abc.ABC):
     """A data set with random access.
 
-    Attributes: `name`; `split` "train" or "test"; `shape` of one example, (H, W, C) or (D,); `num_classes`,
-    0 if unlabelled; `dtype` uint8 for images or float32 for points.
+    Attributes: `name`; `split` "train", "val" or "test"; `shape` of one example, (H, W, C) or (D,); `num_classes`,
+    0 if unlabelled; `class_names`, by default the numbers themselves; `dtype` uint8 for images or float32 for points;
+    `notes`, lines for people about what was found.
     """
 
     def __init__(
@@ -48,9 +49,12 @@ class Source(abc.ABC):
         num_classes: int,
         dtype=np.uint8,
         decode_threads: int = 1,
+        class_names: Iterable[str] = (),
+        notes: tuple[str, ...] = (),
     ):
         self.name, self.split, self.shape, self.num_classes = name, split, tuple(shape), num_classes
-        self.dtype = np.dtype(dtype)
+        self.dtype, self.notes = np.dtype(dtype), notes
+        self.class_names = tuple(class_names) or tuple(map(str, range(num_classes)))
         self._length, self._decode_threads, self._arrays = length, decode_threads, None
 
     @abc.abstractmethod
@@ -104,8 +108,16 @@ class Source(abc.ABC):
 class ArraySource(Source):
     """Examples that exist as arrays: images (N, *shape) uint8 or float32, labels (N,)."""
 
-    def __init__(self, name: str, split: str, images: np.ndarray, labels: np.ndarray, num_classes: int):
-        super().__init__(name, split, len(images), images.shape[1:], num_classes, images.dtype)
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        num_classes: int,
+        class_names: Iterable[str] = (),
+    ):
+        super().__init__(name, split, len(images), images.shape[1:], num_classes, images.dtype, class_names=class_names)
         self._images, self._labels = images, labels.astype(np.int32)
 
     def read(self, index: int) -> tuple[np.ndarray, int]:

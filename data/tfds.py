@@ -3,7 +3,7 @@
 `data.dataset` is the TFDS name, with a configuration after a slash where there is one (`lsun/bedroom`), in
 any case; `data.path` the folder of prepared data (data_dir; empty: TFDS's default). Data that is not prepared
 yet is downloaded and prepared by TFDS, for which some of its data sets (cifar10, mnist, svhn_cropped, lsun)
-need TensorFlow that one time. "test" is the test split, or the validation split of data sets without one.
+need TensorFlow that one time. Splits are chosen as those of folders are (data/splits.py).
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,16 @@ from PIL import Image
 from linnet.data.image_rule import ImageRule, rule_for
 from linnet.data.names import suggestion
 from linnet.data.source import Source, decode_threads
+from linnet.data.splits import pick
 
 
 class TfdsSource(Source):
     """Examples of a TFDS data source, prepared by `rule`."""
 
-    def __init__(self, examples, name: str, split: str, num_classes: int, rule: ImageRule, threads: int):
-        super().__init__(name, split, len(examples), rule.shape, num_classes, decode_threads=threads)
+    def __init__(self, examples, name: str, split: str, classes: tuple[str, ...], rule: ImageRule, threads: int):
+        super().__init__(
+            name, split, len(examples), rule.shape, len(classes), decode_threads=threads, class_names=classes
+        )
         self._examples, self._rule = examples, rule
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
@@ -37,20 +40,16 @@ def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
     builder = find_builder(data, others)
     prepare(builder)
     splits = list(builder.info.splits)
-    if split == "test" and "test" not in splits and "validation" in splits:
-        chosen = "validation"
-    elif split in splits or not splits:
-        chosen = split
-    else:
-        raise ValueError(f"data.dataset={data.dataset!r} has no split {split!r}; it has {', '.join(splits)}")
+    chosen = pick(splits, split, f"data.dataset={data.dataset!r}") if splits else split
     examples = builder.as_data_source(split=chosen)
     features = builder.info.features
     if "image" not in features:
         raise ValueError(f"data.dataset={data.dataset!r} has no feature 'image'; it has {', '.join(features)}")
-    num_classes = (getattr(features["label"], "num_classes", 0) or 0) if "label" in features else 0
+    label = features["label"] if "label" in features else None
+    names = tuple(map(str, getattr(label, "names", None) or range(getattr(label, "num_classes", 0) or 0)))
     picture = as_picture(examples[0]["image"])
     threads = decode_threads(picture.width * picture.height)
-    return TfdsSource(examples, data.dataset.lower(), split, num_classes, rule_for(data, picture), threads)
+    return TfdsSource(examples, data.dataset.lower(), split, names, rule_for(data, picture), threads)
 
 
 def find_builder(data, others: Iterable[str]):

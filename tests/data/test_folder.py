@@ -41,6 +41,12 @@ def listing(labels, **more):
 
 PLAIN = {"b.png": 20, "a.png": 10, "c.png": 30}
 LABEL_CASES = {
+    "json with the number of classes": (
+        PLAIN | {"dataset.json": listing(dict.fromkeys(PLAIN, 0), classes=3)},
+        [10, 20, 30],
+        [0, 0, 0],
+        3,
+    ),
     "none": (PLAIN, [10, 20, 30], [0, 0, 0], 0),
     "prefix": ({"dog_1.png": 1, "cat_1.png": 2, "dog_0.png": 3}, [2, 3, 1], [0, 1, 1], 2),
     "one prefix is no class": ({"IMG_1.png": 1, "IMG_2.png": 2}, [1, 2], [0, 0], 0),
@@ -183,6 +189,9 @@ def test_a_corrupt_image_is_named(position, tmp_path):
         ("not json", "dataset.json must hold"),
         (listing([["a.png", 1]]), "no label for 'b.png'"),
         ("[]", "dataset.json must hold"),
+        (listing({"a.png": 1.7, "b.png": 0, "c.png": 0}), "1.7 is no whole number"),
+        (listing({"a.png": True, "b.png": 0, "c.png": 0}), "True is no whole number"),
+        (listing({"a.png": 0, "b.png": 0, "c.png": 0}, classes=1.5), "1.5 is no whole number"),
         (listing([["a.png", "cat"]]), "whole numbers"),
         (listing({"a.png": -1, "b.png": 0, "c.png": 0}), "found -1"),
     ],
