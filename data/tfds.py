@@ -42,10 +42,10 @@ def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
     splits = list(builder.info.splits)
     chosen = pick(splits, split, f"data.dataset={data.dataset!r}") if splits else split
     examples = builder.as_data_source(split=chosen)
-    features = builder.info.features
+    features = dict(builder.info.features.items())
     if "image" not in features:
         raise ValueError(f"data.dataset={data.dataset!r} has no feature 'image'; it has {', '.join(features)}")
-    label = features["label"] if "label" in features else None
+    label = features.get("label")
     names = tuple(map(str, getattr(label, "names", None) or range(getattr(label, "num_classes", 0) or 0)))
     picture = as_picture(examples[0]["image"])
     threads = decode_threads(picture.width * picture.height)
