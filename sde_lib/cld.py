@@ -11,9 +11,10 @@ Write w = sqrt(m_inv), z = w int_s^t beta and v' = w v. In the coordinates (x, v
     P(y)     = 1 - exp(-y) (1 + y + y^2 / 2) = exp(-y) (y^3/3! + y^4/4! + ...)                                (4)
     R'       = chol(Sigma') Rot(theta),   theta(0) = 0,   dtheta/dz = -sqrt(det Sigma') / Sigma'_xx           (5)
 
-All sums in (2)-(3) have positive terms where they are small, so float32 keeps its digits down to t = 1e-5. theta is
-one quadrature, done on the host in float64 on a grid that is uniform in log(1 + z / z_0), and read back from cubic
-Hermite pieces (its derivative is known exactly).
+All sums in (2)-(3) have positive terms where they are small, so float32 keeps its digits down to t = 1e-5. In (5)
+theta falls like -z once Sigma has settled. What is tabulated is theta + z, which settles too, so that neither the
+position in the table nor the size of what it holds costs digits in float32: one quadrature on the host in float64, on
+a grid that is uniform in log(1 + z / z_0), read back from cubic Hermite pieces (its derivative is known exactly).
 """
 
 import math
@@ -114,21 +115,21 @@ class CLD(LinearSDE):
         index = xp.clip(xp.floor(position), 0, last).astype(int if xp is np else jnp.int32)
         c = xp.asarray(self._theta, z.dtype)[:, index]
         d = position - index
-        return c[0] + d * (c[1] + d * (c[2] + d * c[3]))
+        return c[0] + d * (c[1] + d * (c[2] + d * c[3])) - z
 
     def _tabulate_theta(self, pieces=4096, nodes=8):
-        """Cubic Hermite pieces of theta over [0, z(T)], coefficients (4, pieces) in ascending powers."""
+        """Cubic Hermite pieces of theta + z over [0, z(T)], coefficients (4, pieces) in ascending powers."""
         self._z_0 = 0.1 * math.sqrt(self.variance_0[0] / self.variance_0[1])
         y, self._step = np.linspace(0, math.log1p(self.z(self.T, 0.0) / self._z_0), pieces + 1, retstep=True)
 
-        def slope(y):  # dtheta/dy
+        def slope(y):  # d (theta + z) / dy
             z = self._z_0 * np.expm1(y)
             xx, xv, vv = self._covariance(z)
-            return -np.sqrt(xx * vv - xv**2) / xx * (z + self._z_0)
+            return (1 - np.sqrt(xx * vv - xv**2) / xx) * (z + self._z_0)
 
         x, weight = np.polynomial.legendre.leggauss(nodes)
         inner = slope(y[:-1, None] + self._step * (x + 1) / 2) @ weight * self._step / 2
-        theta = np.concatenate([[0.0], np.cumsum(inner)])
+        value = np.concatenate([[0.0], np.cumsum(inner)])
         d = slope(y) * self._step
-        rise = np.diff(theta)
-        self._theta = np.stack([theta[:-1], d[:-1], 3 * rise - 2 * d[:-1] - d[1:], d[:-1] + d[1:] - 2 * rise])
+        rise = np.diff(value)
+        self._theta = np.stack([value[:-1], d[:-1], 3 * rise - 2 * d[:-1] - d[1:], d[:-1] + d[1:] - 2 * rise])

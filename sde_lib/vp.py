@@ -41,22 +41,31 @@ class LinearBeta:
 
 
 class CosineBeta:
-    """B(t, s) = 2 log(cos a(s) / cos a(t)) with a(t) = pi/2 (t + 0.008) / 1.008."""
+    """B(t, s) = 2 log(cos a(s) / cos a(t)) with a(t) = pi/2 (t + 0.008) / 1.008.
+
+    cos a(t) = sin(pi/2 (1 - t) / 1.008) counts from its zero at t = 1, where float32 would lose digits.
+    """
 
     T = 0.9946
     N = betas = None
     offset = 0.008
     rate = np.pi / 2 / (1 + offset)
 
-    def beta(self, t):
+    def _tan(self, t):
+        """tan a(t)."""
         xp, t = blocks.namespace(t)
-        return 2 * self.rate * xp.tan(self.rate * (t + self.offset))
+        return xp.sin(self.rate * (t + self.offset)) / xp.sin(self.rate * (1 - t))
+
+    def beta(self, t):
+        return 2 * self.rate * self._tan(t)
 
     def B(self, t, s):
-        # cos a(s) / cos a(t) = cos d + tan a(t) sin d with d = a(t) - a(s): no loss of digits as t -> s.
+        # cos a(s) / cos a(t) = cos d + tan a(t) sin d with d = a(t) - a(s) >= 0: no loss of digits as t -> s.
         xp, t = blocks.namespace(t)
-        d = self.rate * (t - s)
-        return 2 * xp.log1p(xp.tan(self.rate * (t + self.offset)) * xp.sin(d) - 2 * xp.sin(d / 2) ** 2)
+        later, earlier = xp.where(t < s, s, t), xp.where(t < s, t, s)
+        d = self.rate * (later - earlier)
+        B = 2 * xp.log1p(self._tan(later) * xp.sin(d) - 2 * xp.sin(d / 2) ** 2)
+        return xp.where(t < s, -B, B)
 
 
 class DiscreteBeta:
@@ -75,13 +84,17 @@ class DiscreteBeta:
         self.N = len(betas)
         log_ratio = -0.5 * (values[1:] + np.log(-np.expm1(-values[1:])))
         self.T = (1 + np.flatnonzero(log_ratio >= LEAST_LOG_RATIO)[-1]) / self.N
+        knots = np.arange(self.N) / self.N
+        rounded = knots.astype(np.float32)
+        self.knots = np.stack([rounded, knots - rounded])  # in two parts, whose sum float32 does not round
         self.coefficients = PchipInterpolator(np.arange(self.N + 1), values).c[::-1]  # (4, N), ascending powers
 
     def _piece(self, t):
         xp, t = blocks.namespace(t)
         index = xp.clip(xp.floor(t * self.N), 0, self.N - 1).astype(int if xp is np else jnp.int32)
         c = xp.asarray(self.coefficients, t.dtype)[:, index]
-        return c, t * self.N - index
+        start, rest = xp.asarray(self.knots, t.dtype)[:, index]
+        return c, self.N * (t - start - rest)
 
     def beta(self, t):
         c, d = self._piece(t)

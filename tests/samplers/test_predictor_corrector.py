@@ -24,7 +24,10 @@ def test_data_on_one_point_come_out_without_noise(name, predictor, flow):
     sde = PROCESSES[name]
     x = jax.random.uniform(jax.random.key(0), SHAPE[1:], minval=-1.0)
     u_0 = sde.lift(jnp.broadcast_to(x, SHAPE))
-    eps_fn = lambda u, t: (u - sde.mean(u_0, t)) / blocks.apply(sde.R(t), jnp.ones_like(u))  # noqa: E731
+
+    def eps_fn(u, t):
+        return blocks.apply(blocks.inverse(sde.R(t)), u - sde.mean(u_0, t))
+
     sampler = PredictorCorrector(sde, nfe=41, predictor=predictor, corrector="ald", probability_flow=flow)
     u = jax.jit(lambda key, u: sampler(eps_fn, key, u).u)(jax.random.key(1), sde.prior(jax.random.key(2), SHAPE))
     rms = jnp.sqrt(((sde.project(u) - x) ** 2).mean())

@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sde_lib import SDES, blocks, get_sde
+from sde_lib import CLD, SDES, blocks, get_sde
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
 VARIANTS = {name: (name, {}) for name in SDES} | {
     "vp-cosine": ("vp", {"schedule": "cosine"}),
     "vp-discrete": ("vp", {"schedule": "discrete", "betas": BETAS}),
+    "vp-discrete-cosine": ("vp", {"schedule": "discrete_cosine"}),
+    "cld-thin": ("cld", {"eps": 1e-9}),
     "cld-ramp": ("cld", {"beta_0": 1.5, "beta_1": 5.0, "m_inv": 2.5, "vv_gamma": 0.1}),
 }
 
@@ -74,18 +76,43 @@ def test_R_solves_its_equation(sde):
 
 
 def test_float32_keeps_its_digits(sde):
-    t32 = np.geomspace(sde.t_min, sde.T, 200).astype(np.float32)
+    """Of every block at times down to 1e-5 or t_min: some ten roundings of 6e-8, and where they enter an exponent as
+    many as it is large (8.5 for VE, and for Psi of blur, from the fourth power of a sine, 7 where 1e-3 is left).
+    """
+    t32 = np.concatenate([np.geomspace(min(sde.t_min, 1e-5), sde.T, 400), np.linspace(0.01, sde.T, 400)])
+    t32 = t32.astype(np.float32)
     t = t32.astype(np.float64)
-    row = lambda block: np.sqrt(np.diagonal(sde.Sigma(t), axis1=-2, axis2=-1))[..., None]  # noqa: E731
-    for exact, single in ((sde.R, sde.R), (sde.L, sde.L), (sde.Sigma, sde.Sigma)):
-        a, b = exact(t), np.asarray(single(jnp.asarray(t32)))
-        assert b.dtype == np.float32
-        scale = row(a) * (np.swapaxes(row(a), -1, -2) if exact == sde.Sigma else 1)
-        assert (np.abs(a - b) <= 1e-5 * scale).all()
-    Psi = sde.Psi(t, 0.0)
-    assert (
-        np.abs(np.asarray(sde.Psi(jnp.asarray(t32), 0.0)) - Psi) <= 1e-5 * np.abs(Psi).max((-1, -2), keepdims=True)
-    ).all()
+    std = np.sqrt(np.diagonal(sde.Sigma(t), axis1=-2, axis2=-1))[..., None]
+
+    def largest(block):
+        return np.abs(block).max((-1, -2), keepdims=True)
+
+    blocks_of = {
+        "R": (sde.R, std, 2e-6),
+        "L": (sde.L, std, 2e-6),
+        "Sigma": (sde.Sigma, std * np.swapaxes(std, -1, -2), 2e-6),
+        "F": (sde.F, largest(sde.F(t)), 5e-6),
+        "GGt": (sde.GGt, largest(sde.GGt(t)), 5e-6),
+        "Psi(t, 0)": (lambda t: sde.Psi(t, t * 0), largest(sde.Psi(t, 0.0)), 4e-6),
+        "Psi(0, t)": (lambda t: sde.Psi(t * 0, t), largest(sde.Psi(0.0, t)), 4e-6),
+        "Psi(0.97 t, t)": (lambda t: sde.Psi(t - t / 32, t), largest(sde.Psi(t - t / 32, t)), 4e-6),
+    }
+    for name, (block, scale, tolerance) in blocks_of.items():
+        single = np.asarray(block(jnp.asarray(t32)))
+        assert single.dtype == np.float32
+        assert (np.abs(block(t) - single) <= tolerance * scale).all(), name
+
+
+def test_the_angle_of_R_is_its_integral():
+    """The table of CLD against Gauss-Legendre sums over panels from each time to the next, for several layers."""
+    x, w = np.polynomial.legendre.leggauss(20)
+    for parameters in ({}, {"eps": 1e-9}, {"m_inv": 1.0, "beta_0": 8.0, "vv_gamma": 0.5}):
+        sde = CLD(**parameters)
+        z = np.concatenate([[0.0], np.geomspace(1e-7, sde.z(sde.T, 0.0), 200)])
+        half = np.diff(z) / 2
+        xx, xv, vv = sde._covariance(z[:-1, None] + half[:, None] * (1 + x))
+        theta = -np.cumsum(half * ((np.sqrt(xx * vv - xv**2) / xx) @ w))
+        np.testing.assert_allclose(sde.theta(z[1:]), theta, rtol=0, atol=1e-11)
 
 
 def test_prior_is_close_to_the_last_marginal(sde):
