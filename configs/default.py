@@ -83,7 +83,7 @@ MODEL = {
     | {
         "name": "ncsnpp",
         "log_label": False,  # positional: embed log(sigma)/4 in place of the label (EDM)
-        "num_classes": 0,  # 0: not conditioned on a class
+        "num_classes": 0,  # 0: not conditioned on a class; -1: as many as the data has
         "fir": False,  # anti-aliased resampling
         "fir_kernel": (1, 3, 3, 1),
         "skip_rescale": True,
@@ -116,7 +116,7 @@ MODEL = {
         "use_new_attention_order": False,
         "dropout": 0.0,
         "log_label": False,  # embed log(sigma)/4 in place of the label (EDM)
-        "num_classes": 0,  # 0: not conditioned on a class
+        "num_classes": 0,  # 0: not conditioned on a class; -1: as many as the data has
         "learn_sigma": False,  # twice the output channels, for variance = learned_range or learned
         "super_resolution": False,  # conditioned on a low-resolution image
         "cross_attention": False,  # attention blocks see a second image (DDDM: the earlier estimate)
@@ -162,6 +162,7 @@ def data():
         "image_size": 32,  # height and width in pixels, or (H, W); 0: as the first image
         "num_channels": 3,  # 1, 3 or 4; 0: as the first image
         "crop": 0,  # centre crop of this many pixels before resizing; 0: none
+        "classes": (),  # their names in the order of their numbers; (): as the data has them, noted by training
         "points": "rings",  # which 2-D density, for dataset = points
         "num_points": 20_000,
         "random_flip": True,  # horizontal, training only
@@ -226,7 +227,7 @@ def sampling():
     return {
         "method": "gddim",  # --mode=sample --config.sampling.method=list shows them all
         "nfe": 50,  # network evaluations per image
-        "labels": "",  # class-conditional networks: classes like 3,5; "": all of them in turn
+        "labels": "",  # class-conditional networks: names or numbers like dog,cat or 3,5; "": all in turn
         "guidance": 1.0,  # scale of classifier-free guidance; 1: none
         "grid": placeholder(str),  # times: power | uniform | log_snr | rho
         "ts_order": placeholder(float),  # exponent of the grids power and rho
@@ -266,7 +267,7 @@ def evaluation():
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
         "split": "train",  # which images the statistics are of
         "held_out": False,  # also report the distance of the test images to the statistics
-        "image_split": "test",  # modes eval, encode and interpolate: which images
+        "image_split": "test",  # train | val | test; modes eval, encode and interpolate: which images
         "num_images": 0,  # mode eval: the first of them; 0: all
         "likelihood": "",  # mode eval: flow | bound (of the discrete chain); "": bound for objectives of the chain
         "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)

@@ -128,6 +128,25 @@ class ArraySource(Source):
         return self._images, self._labels
 
 
+class Renumbered(Source):
+    """The examples of `source`; labels are the numbers of their classes among `classes`, which has them all."""
+
+    def __init__(self, source: Source, classes: tuple[str, ...]):
+        super().__init__(
+            source.name, source.split, len(source), source.shape, len(classes), source.dtype, class_names=classes
+        )
+        self._source = source
+        self._numbers = np.array([classes.index(name) for name in source.class_names], np.int32)
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        image, label = self._source.read(index)
+        return image, self._numbers[label]
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
+        found = self._source.arrays()
+        return found and (found[0], self._numbers[found[1]])
+
+
 def decode_threads(encoded_bytes: int) -> int:
     """Threads that decode images of about `encoded_bytes` each fastest."""
     return (os.cpu_count() or 1) if encoded_bytes >= PARALLEL_BYTES else 1

@@ -3,6 +3,7 @@
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
     load_with_kind(path, config, params="ema") -> params, and whether they are averages
     estimates(path) -> what DDDM remembers of its training images
+    classes(path) -> number and names of the classes that a network of our own was trained on
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
 file contains is executed. The parameters must fit the config exactly: every name, every shape.
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
-from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch
+from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch, stored_config
 from linnet.interop import export as exported
 from linnet.interop.expected import expected_shapes
 from linnet.interop.foreign import describe
@@ -31,7 +32,7 @@ FORMATS = {
 }
 """Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads.
 
-A module may have estimates(path) as well.
+A module may have estimates(path) and stored(path) as well.
 """
 
 export = exported.write
@@ -74,6 +75,12 @@ def estimates(path) -> np.ndarray | None:
     """What a file or a run of DDDM remembers of its training images, (N, H, W, C) in their order; None for others."""
     reader = FORMATS[detect(path)]
     return reader.estimates(Path(path)) if hasattr(reader, "estimates") else None
+
+
+def classes(path) -> tuple[int | None, tuple[str, ...]]:
+    """(number, names) of the classes of parameters of our own, as their config says; (None, ()) where none does."""
+    reader = FORMATS[detect(path)]
+    return stored_config.classes(reader.stored(Path(path)) if hasattr(reader, "stored") else {})
 
 
 def detect(path) -> str:

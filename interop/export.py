@@ -47,6 +47,11 @@ def _description(path):
         return None
 
 
+def stored(path: Path) -> dict:
+    """The config that was exported with the parameters; {} where there is none."""
+    return _description(path).get("config", {})
+
+
 def read(path: Path, config, params: str) -> Published:
     """The parameters; the folder holds one set (the averages, unless the raw ones were asked for at export)."""
     description = _description(path)

@@ -38,16 +38,17 @@ def read(path: Path, config, params: str) -> Published:
         if not isinstance(tree, dict) or key not in tree:
             raise Refused(f"{step}: an Orbax checkpoint without {'/'.join(WHERE[params])}, so none of a training run")
         tree = tree[key]
-    return Published(traverse_util.flatten_dict(tree, sep="/"), _fields(step / META), kind=params)
+    config = stored(step)
+    fields = stored_config.fields(step / META, config) if config else {}
+    return Published(traverse_util.flatten_dict(tree, sep="/"), fields, kind=params)
 
 
-def _fields(path):
-    """What the config of the run says; nothing where it was not kept."""
+def stored(path: Path) -> dict:
+    """The config of the run; {} where it was not kept."""
     try:
-        config = json.loads(path.read_text())["config"]
+        return json.loads((_step(path) / META).read_text())["config"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return stored_config.fields(path, config)
 
 
 def estimates(path: Path):

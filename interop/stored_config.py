@@ -20,6 +20,14 @@ def fields(path, config) -> dict:
     return found
 
 
+def classes(config) -> tuple[int | None, tuple[str, ...]]:
+    """(model.num_classes, data.classes); (None, ()) where the config does not say."""
+    try:
+        return int(config["model"]["num_classes"]), tuple(map(str, config["data"].get("classes", ())))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None, ()
+
+
 def kind(config) -> str:
     """Which parameters the config asks for, "ema" or "raw"; "unknown" where it does not say."""
     try:

@@ -3,20 +3,28 @@
 import jax
 import numpy as np
 
-from linnet.data import pipeline
+from linnet.data import NoSplit, pipeline
 from linnet.training import parallel
+
+
+def examples(experiment):
+    """The split with the labels that the network knows. NoSplit says which key chooses another."""
+    try:
+        return experiment.examples(experiment.config.eval.image_split)
+    except NoSplit as error:
+        raise NoSplit(f"{error}; or take other images by config.eval.image_split=train") from error
 
 
 def first_images(experiment, n):
     """The first n examples of the split: {"image" (n, ...) as the data set delivers them, "label" (n,), "index"}."""
-    source = experiment.dataset(experiment.config.eval.image_split)
+    source = examples(experiment)
     n = min(n, len(source))
     return next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))
 
 
 def number_of_images(experiment):
     """config.eval.num_images, where 0 and more than there are stand for the whole split."""
-    available = len(experiment.dataset(experiment.config.eval.image_split))
+    available = len(examples(experiment))
     return min(experiment.config.eval.num_images or available, available)
 
 
@@ -30,7 +38,7 @@ def batch_size(experiment):
 def fixed_batches(experiment):
     """(batch as in `first_images`, how many rows count) for all images: the last is filled up with images it holds."""
     config, total, size = experiment.config, number_of_images(experiment), batch_size(experiment)
-    source = experiment.dataset(config.eval.image_split)
+    source = examples(experiment)
     for k, batch in enumerate(pipeline.one_pass(source, size, num_workers=config.data.num_workers)):
         kept = min(size, total - k * size)
         if kept <= 0:

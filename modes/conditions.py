@@ -3,8 +3,8 @@
 Low-resolution images come from config.data.low_res_path, or are block means of the images of config.eval.image_split;
 sample i is made from image i, over again from the first where there are more samples. An .npz is read as ADM writes
 samples (arr_0 and, with classes, arr_1), so that the samples of one network are what the next one enlarges.
-Classes are those that config.sampling.labels names, "3,5" or "" for all of them, in turn; for super-resolution ""
-stands for the classes of the low-resolution images.
+Classes are those that config.sampling.labels lists, by name or number, "dog,cat" or "3,5", or "" for all of them, in
+turn; for super-resolution "" stands for the classes of the low-resolution images.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from linnet.data import transforms
 from linnet.data.folder import folder_source
 from linnet.data.source import ArraySource
 from linnet.evaluation.images import read_archive
+from linnet.modes.classes import listed, number_of
 from linnet.training.conditions import block_means
 
 
@@ -34,6 +35,7 @@ class Conditions:
             raise ValueError("config.data.low_res_path is for networks with config.model.super_resolution=True")
         self.source = low_res_source(experiment) if super_resolution else None
         self.shrink = 0 if config.data.low_res_path else config.data.low_res_size
+        self.names = experiment.classes or tuple(map(str, range(self.classes)))
         self.chosen = self._chosen(config.sampling.labels)
 
     def __call__(self, index):
@@ -61,20 +63,31 @@ class Conditions:
             return None
         if text and not self.classes:
             raise ValueError("config.sampling.labels needs a class-conditional network: config.model.num_classes")
-        try:
-            chosen = np.array([int(part) for part in text.split(",")] if text else range(self.classes), np.int32)
-        except ValueError as error:
-            raise ValueError(f"config.sampling.labels={text!r} must be class numbers like 3,5") from error
-        if not ((chosen >= 0) & (chosen < self.classes)).all():
-            raise ValueError(f"config.sampling.labels={text!r} must lie in 0 to {self.classes - 1}")
-        return chosen
+        chosen = [number_of(part, self.names) for part in parts(text, self.names)] if text else range(self.classes)
+        wrong = [number is None or not 0 <= number < self.classes for number in chosen]
+        if any(wrong):
+            raise ValueError(
+                f"config.sampling.labels={text!r}: {parts(text, self.names)[wrong.index(True)]!r} is no class; class "
+                f"numbers like 3,5 must lie in 0 to {self.classes - 1}, their names are {listed(self.names)}"
+            )
+        return np.array(chosen, np.int32)
+
+    def names_of(self, index):
+        """The names of the classes (B,) of these images, for pictures; None for a network without classes."""
+        return [self.names[number] for number in self.labels(index)] if self.classes else None
+
+
+def parts(text, names):
+    """The classes that config.sampling.labels lists: all of it may be one name, with its commas."""
+    return [text] if text in names else text.split(",")
 
 
 def low_res_source(experiment):
     """The images of config.data.low_res_path at low resolution, or those of config.eval.image_split at full size."""
     data = experiment.config.data
     if not data.low_res_path:
-        return experiment.dataset(experiment.config.eval.image_split)
+        images = experiment.dataset if experiment.config.sampling.labels else experiment.examples
+        return images(experiment.config.eval.image_split)
     height, width, channels = experiment.shape
     wanted = data.low_res_size, data.low_res_size * width // height, channels
     if not data.low_res_path.endswith(".npz"):

@@ -12,6 +12,7 @@ from linnet import interop, samplers
 from linnet.data import get_dataset
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
+from linnet.modes import classes
 from linnet.sde_lib import get_sde
 from linnet.training.checkpoint import Checkpoints
 from linnet.training.objectives import get_objective
@@ -32,6 +33,8 @@ class Experiment:
                 raise ValueError(
                     f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}"
                 )
+        if config.model.get("num_classes", 0) == classes.FOLLOW:
+            config.model.num_classes = classes.follow(self)
 
     def path(self, *names):
         """A path in the workdir, which must have been given."""
@@ -62,10 +65,27 @@ class Experiment:
         return samplers.get_sampler(config, self.sde)
 
     def dataset(self, split="train"):
-        """The data set's `split`, opened once."""
+        """The data set's `split`, opened once; what there is to say about it is printed."""
         if split not in self._datasets:
             self._datasets[split] = get_dataset(self.config, split)
+            for note in self._datasets[split].notes:
+                print(f"{self._datasets[split].name} ({split}): {note}", flush=True)
         return self._datasets[split]
+
+    def examples(self, split="train"):
+        """The data set's `split` with labels as the network knows them. ValueError where it does not know them."""
+        return classes.labelled(self, split)
+
+    @functools.cached_property
+    def stored_classes(self):
+        """(number, names) of the classes of the checkpoint to use or to go on from; (None, ()) where nothing says."""
+        path = self.ckpt or (self.workdir and self._newest())
+        return interop.classes(path) if path else (None, ())
+
+    @property
+    def classes(self):
+        """The names of the network's classes by number: the checkpoint's, else config.data.classes; () for unknown."""
+        return self.stored_classes[1] or tuple(self.config.data.get("classes", ()))
 
     @functools.cached_property
     def shape(self):
@@ -94,11 +114,16 @@ class Experiment:
         """Path of the checkpoint to use: --ckpt, or the newest of the workdir."""
         if self.ckpt is not None:
             return self.ckpt
+        newest = self._newest()
+        if newest is None:
+            raise ValueError(f"no checkpoint in {self.path('checkpoints')}: train first, or give --ckpt")
+        return newest
+
+    def _newest(self):
+        """Path of the newest checkpoint of the workdir, or None."""
         folder = self.path("checkpoints")
         newest = Checkpoints(folder).latest if os.path.isdir(folder) else None
-        if newest is None:
-            raise ValueError(f"no checkpoint in {folder}: train first, or give --ckpt")
-        return os.path.join(folder, str(newest))
+        return newest and os.path.join(folder, str(newest))
 
     @functools.cached_property
     def _loaded(self):

@@ -12,5 +12,6 @@ def run(experiment):
         raise ValueError("--result_folder is missing: the folder to export to (or --workdir, for DIR/export)")
     config = copy.deepcopy(experiment.config)
     config.eval.params = experiment.kind
+    config.data.classes = experiment.classes
     written = interop.export(experiment.trained, config, folder or experiment.path("export"))
     print(f"{experiment.kind} parameters in {written}")

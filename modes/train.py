@@ -7,6 +7,7 @@ import jax
 
 from linnet.data import pipeline
 from linnet.files.atomic import atomic_write
+from linnet.modes import classes
 from linnet.modes.estimates import make_keeper
 from linnet.modes.snapshot import Snapshot
 from linnet.training import metrics, parallel
@@ -21,8 +22,9 @@ def run(experiment, use_wandb=False):
     """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/."""
     config, training = experiment.config, experiment.config.training
     parallel.check_batch(training.batch_size, parts=training.grad_accum)
-    dataset = experiment.dataset()
+    dataset = experiment.examples()
     with config.ignore_type():
+        config.data.classes = dataset.class_names if config.model.get("num_classes", 0) else ()
         config.data.image_size = tuple(experiment.shape[:2]) if len(experiment.shape) == 3 else 0
         config.data.num_channels = experiment.shape[-1]
     state, position, checkpoints = start(experiment)
@@ -33,6 +35,8 @@ def run(experiment, use_wandb=False):
         f"examples of {dataset.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; "
         f"everything goes to {experiment.workdir}"
     )
+    if config.data.classes:
+        console.say(classes.table(config.data.classes))
     keeper = make_keeper(experiment, checkpoints, console.say)
     writers = open_writers(experiment, console, int(state.step), use_wandb)
     batches = pipeline.batches(
@@ -63,7 +67,7 @@ def run(experiment, use_wandb=False):
             schedule(training, stride),
             save=save,
             snapshot=snapshot,
-            evaluate=make_evaluate(experiment),
+            evaluate=make_evaluate(experiment, console.say),
             console=console,
             writers=writers,
         )
@@ -152,9 +156,17 @@ def open_writers(experiment, console, step, use_wandb):
     return writers + [board] * (board is not None)
 
 
-def make_evaluate(experiment):
-    """evaluate(state) -> {"eval_loss": ...}: EMA parameters, one test batch, always the same noise."""
+def make_evaluate(experiment, say=print):
+    """evaluate(state) -> {"eval_loss": ...}: EMA parameters, one test batch, always the same noise.
+
+    {} where there are no test images that the network can be told of, which is said at once.
+    """
     config = experiment.config
+    try:
+        held_out = experiment.examples("test")
+    except ValueError as error:
+        say(f"no eval_loss: {error}")
+        return lambda state: {}
     step = parallel.parallel(
         make_eval_step(
             experiment.objective,
@@ -168,7 +180,6 @@ def make_evaluate(experiment):
     def evaluate(state):
         nonlocal batch
         if batch is None:
-            held_out = experiment.dataset("test")
             batches = pipeline.batches(
                 held_out,
                 config.training.batch_size,

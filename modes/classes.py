@@ -1,0 +1,72 @@
+"""The classes of a network: how many, their names, and labels that mean to it what they meant in training.
+
+A network knows its classes by number. Training notes the name of each number in config.data.classes, which lies in
+config.json, in every checkpoint and beside exported parameters. Data that are read later are numbered by these names,
+so that a folder more or less does not give the others another meaning.
+"""
+
+from linnet.data.source import Renumbered
+
+FOLLOW = -1
+"""config.model.num_classes for as many as the data has."""
+
+SHOWN = 10
+
+
+def follow(experiment):
+    """The number that FOLLOW stands for: that of the checkpoint, else that of the data. ValueError without labels."""
+    number = experiment.stored_classes[0] or experiment.dataset().num_classes
+    if not number:
+        raise ValueError(f"config.model.num_classes={FOLLOW} is for data with labels: {unlabelled(experiment)}")
+    return number
+
+
+def unlabelled(experiment, split="train"):
+    """What to do about images without labels."""
+    return (
+        f"the {split} images of {experiment.dataset(split).name} have none; sort them into a folder for each class, or "
+        "train without classes by config.model.num_classes=0"
+    )
+
+
+def labelled(experiment, split):
+    """The source of a split with the labels that the network of config.model knows; as it is for one without classes.
+
+    ValueError where the data has another number of classes than the network, other classes, or none.
+    """
+    source, number = experiment.dataset(split), experiment.config.model.get("num_classes", 0)
+    if not number:
+        return source
+    if not source.num_classes:
+        raise ValueError(f"config.model.num_classes={number} needs labels: {unlabelled(experiment, split)}")
+    names = experiment.classes or source.class_names
+    new = [name for name in source.class_names if name not in names]
+    if new:
+        raise ValueError(
+            f"{source.name} ({split}) has classes that the network does not know: {listed(new)}; it knows "
+            f"{listed(names)}: leave their images out, or train in a new --workdir"
+        )
+    if len(names) != number:
+        raise ValueError(
+            f"config.model.num_classes={number}, but {source.name} ({split}) has {len(names)} classes, "
+            f"{listed(names)}: set config.model.num_classes={len(names)}, or {FOLLOW} for as many as the data has"
+        )
+    return source if source.class_names == names else Renumbered(source, names)
+
+
+def listed(names):
+    """The names, or the first of very many."""
+    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def table(names):
+    """The table of numbers and names, in one line."""
+    return "classes: " + listed([f"{number} = {name}" for number, name in enumerate(names)])
+
+
+def number_of(part, names):
+    """The number of a class given by name, or else by number; None where it is neither."""
+    if part in names:
+        return names.index(part)
+    return int(part) if part.strip().isdecimal() else None
