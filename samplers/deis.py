@@ -34,7 +34,7 @@ class RhoAB(Recursion):
     order = "deis_order + 1"
     reference = "arXiv:2204.13902"
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=7, grid="rho", noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=None, grid="rho", noise_removal=True, trajectory=False):
         self.deis_order, self.order = deis_order, deis_order + 1
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
@@ -49,8 +49,9 @@ def runge_kutta(sde, starts, ends, tableau):
     """
     c, a, b = (np.asarray(part) for part in tableau)
     low, high = (np.exp(grids.log_rho(sde, t)) for t in (starts, ends))
-    inner = [grids.time_of_log_rho(sde, np.log(low + x * (high - low))) for x in c if 0 < x < 1]
-    nodes = np.stack([starts, *inner, *[ends] * int((c == 1).sum()), ends], 1)  # (N, stages + 1)
+    inner = {x: grids.time_of_log_rho(sde, np.log(low + x * (high - low))) for x in c if 0 < x < 1}
+    at = {0.0: starts, 1.0: ends} | inner
+    nodes = np.stack([*[at[x] for x in c], ends], 1)  # (N, stages + 1), in the order of the stages
     stages = len(c)
     gain = np.diff(np.concatenate([a, b[None]]), axis=0)  # (stages, stages)
     psi = sde.Psi(nodes[:, 1:], nodes[:, :-1])
@@ -71,7 +72,9 @@ class RhoRK(Recursion):
     processes = SCALAR
     reference = "arXiv:2204.13902"
 
-    def __init__(self, sde, *, nfe=50, rk_method="2heun", ts_order=7, grid="rho", noise_removal=True, trajectory=False):
+    def __init__(
+        self, sde, *, nfe=50, rk_method="2heun", ts_order=None, grid="rho", noise_removal=True, trajectory=False
+    ):  # fmt: skip
         if rk_method not in RK:
             raise ValueError(f"sampling.rk_method {rk_method!r} is unknown; use one of {', '.join(RK)}")
         self.tableau = RK[rk_method]

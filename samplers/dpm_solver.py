@@ -38,7 +38,7 @@ class DPMpp2M(Recursion):
     order = 2
     reference = "arXiv:2211.01095, algorithm 2"
 
-    def __init__(self, sde, *, nfe=50, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False):
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
@@ -62,7 +62,7 @@ class DPMppSDE(Recursion):
     reference = "arXiv:2211.01095, appendix D"
 
     def __init__(
-        self, sde, *, nfe=50, lambda_coef=1.0, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False
+        self, sde, *, nfe=50, lambda_coef=1.0, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False
     ):
         if lambda_coef < 0:
             raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
@@ -79,7 +79,9 @@ class UniPC(PEC):
     reference = "arXiv:2302.04867"
     form = DATA
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid="log_snr", noise_removal=True, trajectory=False):
+    def __init__(
+        self, sde, *, nfe=50, deis_order=2, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False
+    ):  # fmt: skip
         super().__init__(
             sde, nfe=nfe, deis_order=deis_order, ts_order=ts_order, grid=grid, noise_removal=noise_removal,
             trajectory=trajectory,

@@ -1,4 +1,13 @@
-"""Heun's method in rho with churn (EDM, arXiv:2206.00364, algorithm 2), for every process.
+"""Heun's method with churn (EDM, arXiv:2206.00364, algorithm 2), for every process.
+
+Order 0 to the end of the step, then the line in rho through both evaluations in place of the constant:
+
+    one noise level for all pixels    the line of eps, which is EDM's trapezoid of dv = eps drho, v = Psi(0, t) u
+    others (CLD, blur)                the line of the predicted data D, in the data form of `coefficients`
+
+A correction of eps multiplies an error of the prediction by about (rho_s / rho_t - 1) / 2. EDM's grid keeps rho_s / rho_t
+small; but a step that suits one component or frequency takes another one's rho down by factors of hundreds, and samples
+of CLD and blur would diverge below 100 evaluations. The data form is of the same order and does not amplify.
 
 Before each step from t the forward process adds noise up to t_hat, where rho is (1 + gamma) times as large; gamma is
 min(s_churn / N, sqrt(2) - 1) while s_min <= rho <= s_max and 0 elsewhere. t_hat does not exceed T, so there is no churn
@@ -8,13 +17,17 @@ before the first step. Steps end at t_min rather than at zero noise; noise_remov
 import numpy as np
 
 from linnet.samplers import grids, stochastic
+from linnet.samplers.base import SCALAR
 from linnet.samplers.coefficients import Coefficients, Form, weights
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
 
 
 class Heun(Recursion):
-    """EDM's sampler, 2 evaluations a step. s_churn, s_min, s_max, s_noise as there; others as in GDDIM."""
+    """EDM's sampler, 2 evaluations a step. s_churn, s_min, s_max, s_noise as there; others as in GDDIM.
+
+    grid: None is EDM's (rho) where one noise level serves all pixels, elsewhere that of the process.
+    """
 
     order = 2
     nfe_per_step = 2
@@ -22,13 +35,15 @@ class Heun(Recursion):
     reference = "arXiv:2206.00364"
 
     def __init__(
-        self, sde, *, nfe=50, s_churn=0.0, s_min=0.0, s_max=float("inf"), s_noise=1.0, ts_order=7, grid="rho",
+        self, sde, *, nfe=50, s_churn=0.0, s_min=0.0, s_max=float("inf"), s_noise=1.0, ts_order=None, grid=None,
         noise_removal=True, trajectory=False,
     ):  # fmt: skip
         if min(s_churn, s_min, s_noise) < 0:
             raise ValueError("sampling.s_churn, s_min and s_noise must not be negative")
         self.s_churn, self.s_min, self.s_max, self.s_noise = s_churn, s_min, s_max, s_noise
         self.stochastic = s_churn > 0
+        if grid is None:
+            grid = "rho" if SCALAR.accept(sde) else sde.grid
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def _raised(self, t):
@@ -54,16 +69,18 @@ class Heun(Recursion):
 
 
 def heun(sde, starts, ends):
-    """Rows of Heun's step from each of `starts` to each of `ends` (N,), 2 N rows.
-
-    Order 0 to the end of the step, then the line in rho through both evaluations in place of the constant: in rho this
-    is the trapezoid where one noise level serves all pixels, and exact for such lines everywhere else too.
-    """
-    form = Form(variable="rho")
-    psi, first = sde.Psi(ends, starts), weights(sde, starts, ends, starts[:, None], form)
+    """Rows of Heun's step from each of `starts` to each of `ends` (N,), 2 N rows."""
+    form = Form("eps" if SCALAR.accept(sde) else "data", variable="rho")
+    psi = form.flow(sde, ends, starts)
+    first = weights(sde, starts, ends, starts[:, None], form)
     both = weights(sde, starts, ends, np.stack([ends, starts], 1), form)
     predict = np.concatenate([first, np.zeros_like(first)], 1)
     correct = np.concatenate([both[:, :1], both[:, 1:] - first], 1)
     stay = np.zeros_like(psi) + blocks.identity(sde.k)
-    pair = lambda a, b: np.stack([a, b], 1).reshape(-1, *a.shape[1:])  # noqa: E731
-    return Coefficients(pair(starts, ends), pair(psi, stay), pair(predict, correct))
+    times = alternate(starts, ends)
+    return Coefficients(times, alternate(psi, stay), alternate(predict, correct), form.recall(sde, times))
+
+
+def alternate(a, b):
+    """a_0, b_0, a_1, b_1, ... along the first axis of two arrays of one shape."""
+    return np.stack([a, b], 1).reshape(-1, *a.shape[1:])

@@ -39,7 +39,9 @@ class EulerMaruyama(Recursion):
     stochastic = True
     reference = "arXiv:2206.05564, eq. 7"
 
-    def __init__(self, sde, *, nfe=1000, lambda_coef=1.0, ts_order=2, grid=None, noise_removal=True, trajectory=False):
+    def __init__(
+        self, sde, *, nfe=1000, lambda_coef=1.0, ts_order=None, grid=None, noise_removal=True, trajectory=False
+    ):  # fmt: skip
         if lambda_coef < 0:
             raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
         self.lambda_coef, self.stochastic = lambda_coef, lambda_coef > 0
@@ -56,7 +58,7 @@ class SSCS(Recursion):
     processes = STATIONARY
     reference = "arXiv:2112.07068"
 
-    def __init__(self, sde, *, nfe=100, ts_order=2, grid=None, noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=100, ts_order=None, grid=None, noise_removal=True, trajectory=False):
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):

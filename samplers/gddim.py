@@ -31,7 +31,7 @@ class GDDIM(Recursion):
     order = "deis_order + 1"
     reference = "arXiv:2206.05564"
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=2, grid=None, noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=None, grid=None, noise_removal=True, trajectory=False):
         self.deis_order, self.order = deis_order, deis_order + 1
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
@@ -52,7 +52,7 @@ class Order0(GDDIM):
 
     order = 1
 
-    def __init__(self, sde, *, nfe=50, ts_order=2, grid=None, noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, ts_order=None, grid=None, noise_removal=True, trajectory=False):
         super().__init__(
             sde, nfe=nfe, deis_order=0, ts_order=ts_order, grid=grid, noise_removal=noise_removal, trajectory=trajectory
         )
@@ -83,7 +83,7 @@ class AdamsMoulton(Recursion):
     reference = "arXiv:2206.05564, algorithm 1"
     form = {"prediction": "eps", "variable": "t"}
 
-    def __init__(self, sde, *, nfe=50, deis_order=1, ts_order=2, grid=None, noise_removal=True, trajectory=False):
+    def __init__(self, sde, *, nfe=50, deis_order=1, ts_order=None, grid=None, noise_removal=True, trajectory=False):
         self.deis_order, self.order = deis_order, deis_order + 2
         self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
@@ -160,7 +160,7 @@ class SDEIS(Recursion):
     reference = "arXiv:2206.05564, section 4"
 
     def __init__(
-        self, sde, *, nfe=50, deis_order=0, lambda_coef=1.0, ts_order=2, grid=None, noise_removal=True,
+        self, sde, *, nfe=50, deis_order=0, lambda_coef=1.0, ts_order=None, grid=None, noise_removal=True,
         trajectory=False,
     ):  # fmt: skip
         if lambda_coef < 0:

@@ -1,8 +1,9 @@
 """Time grids: decreasing float64 arrays of n + 1 times from T to t_min.
 
-power     t_i = (T^(1/p) + i/n (t_min^(1/p) - T^(1/p)))^p, p = ts_order       (DEIS, arXiv:2204.13902; p = 1: uniform)
+power     t_i = (T^(1/p) + i/n (t_min^(1/p) - T^(1/p)))^p, p = ts_order, by default 2     (DEIS, arXiv:2204.13902)
+uniform   p = 1 of it
 log_snr   uniform in log rho, rho(t) = sqrt(Sigma_xx(t)) / Psi_xx(t, 0)       (DPM-Solver, arXiv:2206.00927)
-rho       equidistant in rho^(1/p), p = ts_order; p = 7 is EDM's grid         (arXiv:2206.00364, eq. 5)
+rho       equidistant in rho^(1/p), p = ts_order, by default 7: EDM's grid     (arXiv:2206.00364, eq. 5)
 hybrid    uniform from T to img_t_ratio T, then power down to t_min           (gDDIM, arXiv:2206.05564)
 
 Where rho differs between components or frequencies, it is that of the position at the lowest frequency.
@@ -13,13 +14,13 @@ import numpy as np
 FIRST = (..., 0, 0, 0, 0)
 
 
-def power(sde, n, ts_order, start=None):
+def power(sde, n, ts_order=2, start=None):
     """n steps, equidistant in t^(1/ts_order), from `start` (T when absent)."""
     start = sde.T if start is None else start
     return np.linspace(start ** (1 / ts_order), sde.t_min ** (1 / ts_order), n + 1) ** ts_order
 
 
-def uniform(sde, n, ts_order):
+def uniform(sde, n, ts_order=None):
     """n steps of equal length."""
     return power(sde, n, 1)
 
@@ -62,12 +63,12 @@ def time_of_log_rho(sde, target):
     return (low + high) / 2
 
 
-def log_snr(sde, n, ts_order):
+def log_snr(sde, n, ts_order=None):
     """n steps of equal length in log rho."""
     return _between(sde, np.linspace(log_rho(sde, sde.T), log_rho(sde, sde.t_min), n + 1))
 
 
-def rho(sde, n, ts_order):
+def rho(sde, n, ts_order=7):
     """n steps, equidistant in rho^(1/ts_order)."""
     ends = np.exp(np.array([log_rho(sde, sde.T), log_rho(sde, sde.t_min)]) / ts_order)
     return _between(sde, ts_order * np.log(np.linspace(*ends, n + 1)))
@@ -81,11 +82,18 @@ def _between(sde, target):
 GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho}
 
 
-def make_grid(name, sde, n, ts_order=2):
-    """n + 1 decreasing times on the grid `name` (None: sde.grid). ValueError for an unknown name or n < 1."""
+def make_grid(name, sde, n, ts_order=None):
+    """n + 1 decreasing times on the grid `name` (None: sde.grid) with exponent ts_order (None: that of the grid).
+
+    ValueError for an unknown name, n < 1 or an exponent that is not positive.
+    """
     name = sde.grid if name is None else name
     if name not in GRIDS:
         raise ValueError(f"config.sampling.grid {name!r} is unknown; use one of {', '.join(GRIDS)}")
     if n < 1:
         raise ValueError(f"{n} sampling steps: raise config.sampling.nfe (noise_removal takes one evaluation of it)")
+    if ts_order is None:
+        return GRIDS[name](sde, n)
+    if ts_order <= 0:
+        raise ValueError(f"config.sampling.ts_order={ts_order} must be positive")
     return GRIDS[name](sde, n, ts_order)

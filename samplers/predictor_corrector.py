@@ -91,7 +91,7 @@ class PredictorCorrector(Sampler):
 
     def __init__(
         self, sde, *, nfe=2000, predictor="reverse_diffusion", corrector="langevin", snr=0.16, n_steps_each=1,
-        probability_flow=False, ts_order=1, grid="uniform", noise_removal=True, trajectory=False,
+        probability_flow=False, ts_order=None, grid="uniform", noise_removal=True, trajectory=False,
     ):  # fmt: skip
         for key, name, known in (("predictor", predictor, PREDICTORS), ("corrector", corrector, CORRECTORS)):
             if name not in known:
