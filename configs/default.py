@@ -10,9 +10,9 @@ from ml_collections.config_dict import placeholder
 SDE = {
     "vp": {
         "name": "vp",
-        "schedule": "linear",  # linear | cosine | discrete | discrete_cosine
-        "beta_min": 0.1,  # linear: beta(0)
-        "beta_max": 20.0,  # linear: beta(1)
+        "schedule": "linear",  # linear | cosine, or of a discrete chain: discrete | discrete_cosine | quad
+        "beta_min": 0.1,  # beta(0), or num_steps times the first beta of discrete and quad
+        "beta_max": 20.0,  # beta(1), or num_steps times the last
         "num_steps": 1000,  # discrete: states of the chain
         "t_min": 1e-3,  # sampling ends here
     },
@@ -230,7 +230,7 @@ def sampling():
         "labels": "",  # class-conditional networks: names or numbers like dog,cat or 3,5; "": all in turn
         "guidance": 1.0,  # scale of classifier-free guidance; 1: none
         "grid": placeholder(str),  # times: power | uniform | log_snr | rho
-        "ts_order": placeholder(float),  # exponent of the grids power and rho
+        "ts_order": placeholder(float),  # exponent of the grids power (by default 2) and rho (7)
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
         "trajectory": False,  # keep the states and predicted images of every step
         "deis_order": placeholder(int),  # gddim and relatives: 0 to 3

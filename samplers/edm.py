@@ -5,9 +5,9 @@ Order 0 to the end of the step, then the line in rho through both evaluations in
     one noise level for all pixels    the line of eps, which is EDM's trapezoid of dv = eps drho, v = Psi(0, t) u
     others (CLD, blur)                the line of the predicted data D, in the data form of `coefficients`
 
-A correction of eps multiplies an error of the prediction by about (rho_s / rho_t - 1) / 2. EDM's grid keeps rho_s / rho_t
-small; but a step that suits one component or frequency takes another one's rho down by factors of hundreds, and samples
-of CLD and blur would diverge below 100 evaluations. The data form is of the same order and does not amplify.
+A correction of eps multiplies an error of the prediction by about (rho_s / rho_t - 1) / 2. EDM's grid keeps that small;
+but a step that suits one component or frequency divides the rho of another by hundreds, and samples of CLD and blur
+would diverge below 100 evaluations. The data form is of the same order and does not amplify.
 
 Before each step from t the forward process adds noise up to t_hat, where rho is (1 + gamma) times as large; gamma is
 min(s_churn / N, sqrt(2) - 1) while s_min <= rho <= s_max and 0 elsewhere. t_hat does not exceed T, so there is no churn

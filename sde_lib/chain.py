@@ -21,7 +21,7 @@ PREDICTIONS = ("eps", "x_0", "v", "previous")
 
 
 class Reverse(NamedTuple):
-    """p(x_{i-1} | x_i): mean and log variance (broadcasts to the mean), and the predicted x_0."""
+    """p(x_{i-1} | x_i): mean and log variance (broadcasts to the mean), and the predicted x_0 (clipped if asked)."""
 
     mean: jnp.ndarray
     log_variance: jnp.ndarray
@@ -31,6 +31,11 @@ class Reverse(NamedTuple):
 def linear_betas(num_steps, beta_min=0.1, beta_max=20.0):
     """betas of DDPM: from beta_min / N to beta_max / N, (N,)."""
     return np.linspace(beta_min, beta_max, num_steps) / num_steps
+
+
+def quad_betas(num_steps, beta_min=0.1, beta_max=20.0):
+    """betas of which the square roots are equidistant, from beta_min / N to beta_max / N, (N,)."""
+    return np.linspace(beta_min**0.5, beta_max**0.5, num_steps) ** 2 / num_steps
 
 
 def cosine_betas(num_steps, offset=0.008, largest=0.999):
@@ -151,11 +156,17 @@ class Chain:
         }[variance]()
 
     def reverse(self, output, x, i, prediction="eps", variance="fixed_large", clip=False) -> Reverse:
-        """p(x_{i-1} | x_i) from a network output of the channels of x, or twice as many. clip: x_0 to [-1, 1]."""
+        """p(x_{i-1} | x_i) from a network output of the channels of x, or twice as many.
+
+        clip: x_0 to [-1, 1], and with it the mean, which follows from x_0; but a network that means "previous" gives
+        the mean of a step of its own chain itself.
+        """
         f, values = split_output(output, x)
         x_0 = self.predicted_x_0(prediction, f, x, i)
         x_0 = jnp.clip(x_0, -1.0, 1.0) if clip else x_0
-        return Reverse(self.posterior_mean(x_0, x, i), self.log_variance(variance, values, x, i), x_0)
+        given = prediction == "previous" and self.original is self
+        mean = f if given else self.posterior_mean(x_0, x, i)
+        return Reverse(mean, self.log_variance(variance, values, x, i), x_0)
 
 
 def split_output(output, x):
@@ -168,6 +179,6 @@ def chain_of(sde) -> Chain:
     """The chain of a VP process with a discrete schedule. ValueError for another process."""
     if sde.betas is None:
         raise ValueError(
-            "needs a discrete chain: config.sde.name=vp and config.sde.schedule=discrete or discrete_cosine"
+            "needs a discrete chain: config.sde.name=vp and config.sde.schedule=discrete, discrete_cosine or quad"
         )
     return Chain(sde.betas)

@@ -56,8 +56,10 @@ def _log_cosh(a):
 
 def step_bits(chain, x_0, x, i, step):
     """L_i in bits per dimension, (B,); step: the Reverse that the network makes of x at i."""
-    # Both means contain c2 x: their difference is c1 (x_0 - predicted x_0), without loss of digits.
+    # Both means contain c2 x: their difference is c1 (predicted x_0 - x_0), without loss of digits, and what the mean
+    # has beside its x_0 (where that was clipped and the mean was not; see Chain.reverse).
     gap = chain.at(chain.posterior_mean_coef1, i, x) * (step.x_0 - x_0)
+    gap = gap + (step.mean - chain.posterior_mean(step.x_0, x, i))
     true_log_variance = chain.at(chain.posterior_log_variance_clipped, i, x)
     divergence = mean_over_image(normal_kl(gap, true_log_variance, step.log_variance))
     decoder = -mean_over_image(log_bin_probability(x_0, step.mean, jnp.broadcast_to(step.log_variance, x.shape)))

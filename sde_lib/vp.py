@@ -6,7 +6,8 @@ with beta(t) and B(t, s), both in the array type of t:
     linear      beta(t) = beta_min + (beta_max - beta_min) t
     cosine      alpha_bar(t) = cos^2(pi/2 (t + s) / (1 + s)), s = 0.008 (improved DDPM, arXiv:2102.09672, eq. 17)
     discrete    alpha_bar(i / N) = prod_{j < i} (1 - betas[j]), between the N + 1 points a monotone cubic (PCHIP);
-                betas from beta_min / N to beta_max / N (DDPM), with discrete_cosine those of improved DDPM
+                betas from beta_min / N to beta_max / N (DDPM), with discrete_cosine those of improved DDPM, with
+                quad equidistant in their square roots
 
 The cosine schedule has no signal left at t = 1 (alpha_bar = 0), so its process ends at T = 0.9946, and a discrete one
 at its last state with log(alpha / sigma) >= -5.1: beyond it the predicted eps does not determine an image in float32.
@@ -108,7 +109,7 @@ class DiscreteBeta:
         return at(t) - at(s)
 
 
-SCHEDULES = ("linear", "cosine", "discrete", "discrete_cosine")
+SCHEDULES = ("linear", "cosine", "discrete", "discrete_cosine", "quad")
 
 
 def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
@@ -123,6 +124,8 @@ def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
         return CosineBeta()
     if schedule == "discrete_cosine":
         return DiscreteBeta(chain.cosine_betas(num_steps))
+    if schedule == "quad":
+        return DiscreteBeta(chain.quad_betas(num_steps, beta_min, beta_max))
     return DiscreteBeta(chain.linear_betas(num_steps, beta_min, beta_max) if betas is None else betas)
 
 

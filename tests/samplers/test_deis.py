@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from samplers import coefficients, grids
-from samplers.deis import IPNDM, RhoAB, RhoRK
+from samplers.deis import IPNDM, RhoAB, RhoRK, runge_kutta
 from samplers.exponential import integrate
 from samplers.gddim import GDDIM
 from sde_lib import VP, LinearSDE, blocks
@@ -93,6 +93,26 @@ def test_coefficients_of_jax_deis(golden, case):
             ours[:, 0] *= alpha[:-1] / alpha[1:]
             ours[:, 1:] /= alpha[1:, None]
         np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
+
+
+def test_a_tableau_with_falling_fractions_is_of_its_order(x64):
+    """Third order with the stages at 0, 1 and 1/2 (strong-stability-preserving, Shu and Osher), as with 3kutta."""
+    sde, V = VP(), 0.3
+    ssp = ([0.0, 1.0, 0.5], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.0]], [1 / 6, 1 / 6, 4 / 6])
+
+    def P(t):
+        return sde.Psi(t, t * 0) ** 2 * V + sde.Sigma(t)
+
+    def eps_fn(u, t):
+        return blocks.apply(sde.R(t) / P(t), u)
+
+    u, errors = jnp.ones((1, 1, 1, 1), jnp.float64), []
+    exact = np.sqrt(P(0.1) / P(1.0)).item()
+    for n in (40, 80):
+        times = np.linspace(1.0, 0.1, n + 1)
+        end, _ = integrate(eps_fn, u, runge_kutta(sde, times[:-1], times[1:], ssp))
+        errors.append(abs(end.item() - exact))
+    assert abs(np.log2(errors[0] / errors[1]) - 3) <= 0.15, errors
 
 
 def test_rho_of_jax_deis(golden):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sde_lib import VP
-from sde_lib.chain import PREDICTIONS, VARIANCES, Chain, chain_of, cosine_betas, linear_betas
+from sde_lib.chain import PREDICTIONS, VARIANCES, Chain, chain_of, cosine_betas, linear_betas, quad_betas
 from sde_lib.respacing import kept_steps
 
 SCHEDULES = {
@@ -113,6 +113,49 @@ def test_trailing_ends_at_the_noisiest_step():
     np.testing.assert_array_equal(kept_steps(12, ""), np.arange(12))
 
 
+@pytest.mark.parametrize(("text", "kept"), [("0,5", range(5, 10)), ("5,0", range(5)), ("2,0,3", [0, 3, 7, 8, 9])])
+def test_sections_may_be_skipped(text, kept):
+    """As improved-diffusion's code skips a section of which it takes no step."""
+    np.testing.assert_array_equal(kept_steps(10, text), kept)
+
+
+def test_names_of_a_ddpm_code_base():
+    """uniform-linspace is torch.linspace(0, N - 1, n).long(), whose float32 leaves 332 of 999 * 73 / 219 = 333."""
+    np.testing.assert_array_equal(kept_steps(1000, "uniform-linspace10"), 111 * np.arange(10))
+    np.testing.assert_array_equal(kept_steps(1000, "uniform-linspace5"), [0, 249, 499, 749, 999])
+    assert kept_steps(1000, "uniform-linspace220")[73] == 332
+    np.testing.assert_array_equal(kept_steps(12, "none"), np.arange(12))
+    for name, same in (("uniform-leading", "uniform"), ("uniform-trailing", "trailing")):
+        np.testing.assert_array_equal(kept_steps(1000, f"{name}30"), kept_steps(1000, f"{same}30"))
+
+
+@pytest.mark.parametrize("text", ["1", "0,1", "uniform1", "uniform-linspace1", "uniform-trailing1", "quad1", "ddim1"])
+def test_a_single_step_is_the_noisiest(text):
+    np.testing.assert_array_equal(kept_steps(1000, text), [999])
+
+
+def test_betas_of_the_schedule_quad():
+    """DDPM's ends, and equal differences of the square roots, in the process too."""
+    betas = quad_betas(1000)
+    np.testing.assert_allclose(betas[[0, -1]], [1e-4, 0.02], rtol=1e-12)
+    np.testing.assert_allclose(np.diff(np.sqrt(betas), 2), 0, atol=1e-15)
+    np.testing.assert_array_equal(VP(schedule="quad").betas, betas)
+
+
+def test_a_given_mean_is_not_clipped():
+    """Of a network for the step before: on its own chain the mean is its output, as in improved-diffusion, x_0 clipped.
+
+    On kept steps only, the mean of the longer step follows from x_0, clipped like that of any other prediction.
+    """
+    chain = Chain(linear_betas(1000))
+    x, f, i = jnp.full((1, 1, 1, 1), 0.3), jnp.full((1, 1, 1, 1), 0.9), jnp.array([500])
+    step = chain.reverse(f, x, i, "previous", clip=True)
+    assert step.mean.item() == f.item() and step.x_0.item() == 1.0
+    kept = chain.respaced("10")
+    step = kept.reverse(f, x, jnp.array([5]), "previous", clip=True)
+    np.testing.assert_allclose(step.mean, kept.posterior_mean(jnp.ones_like(x), x, jnp.array([5])), rtol=1e-6)
+
+
 @pytest.mark.parametrize("respacing", ["", "ddim25", "quad15", "10,15,20"])
 def test_the_chain_is_the_process_at_its_times(respacing):
     """abar = Psi(t, 0)^2, 1 - abar = Sigma(t), and kept steps leave both as they are."""
@@ -162,8 +205,10 @@ def test_learned_range_has_the_fixed_variances_at_its_ends():
     [
         (lambda: kept_steps(10, "every2"), "'every2': write 250"),
         (lambda: kept_steps(10, "quad11"), "cannot keep 11 of 10"),
+        (lambda: kept_steps(10, "0,0"), "cannot keep 0 of 10"),
+        (lambda: kept_steps(10, "0,6"), "cannot keep 6 of the 5 steps of section 2"),
         (lambda: chain_of(VP()), "needs a discrete chain"),
-        (lambda: VP(schedule="quadratic"), "use one of linear, cosine, discrete, discrete_cosine"),
+        (lambda: VP(schedule="quadratic"), "use one of linear, cosine, discrete, discrete_cosine, quad"),
         (lambda: Chain(cosine_betas(5)).predicted_x_0("score", 0, 0, 0), "'score' is not for a discrete chain"),
         (lambda: Chain(cosine_betas(5)).log_variance("learned", None, jnp.zeros((1, 1)), 0), "needs a network with"),
         (lambda: Chain(cosine_betas(5)).log_variance("large", None, jnp.zeros((1, 1)), 0), "'large' is unknown"),

@@ -54,6 +54,16 @@ def test_bound_of_whole_images(golden, tag):
     np.testing.assert_allclose(total, g[f"{tag}.total_bpd"], rtol=5e-4)
 
 
+def test_a_step_counts_with_its_mean():
+    """KL to the mean itself, where a clipped x_0 would give another (a network for the step before)."""
+    chain, x_0, i = Chain(linear_betas(100)), jnp.full((1, 2, 2, 1), 0.2), jnp.array([50])
+    x, f = chain.q_sample(x_0, i, jnp.full_like(x_0, 0.7)), jnp.full_like(x_0, 0.9)
+    step = chain.reverse(f, x, i, "previous", "fixed_small", clip=True)
+    gap = np.asarray(chain.posterior_mean(x_0, x, i) - f, np.float64)
+    expected = 0.5 * gap**2 / chain.posterior_variance[50] / np.log(2)  # one variance on both sides
+    np.testing.assert_allclose(variational.step_bits(chain, x_0, x, i, step), expected.mean(), rtol=1e-4)
+
+
 def test_bound_sums_its_terms_over_the_steps():
     chain, variance = CASES["learned_clip"]
     x_0 = jax.random.uniform(jax.random.key(0), (2, 3, 3, 1), minval=-1)
