@@ -261,6 +261,7 @@ def evaluation():
     return {
         "num_samples": 50_000,
         "batch_size": 1024,  # images sampled at a time, over all devices
+        "png": False,  # also write each sample as png/<number>.png
         "params": "ema",  # ema | raw
         "extractor": "inception",  # of features: inception | digits
         "extractor_path": "",  # its weights; "": environment variable, cache or download
@@ -268,7 +269,7 @@ def evaluation():
         "split": "train",  # which images the statistics are of
         "held_out": False,  # also report the distance of the test images to the statistics
         "image_split": "test",  # train | val | test; modes eval, encode and interpolate: which images
-        "num_images": 0,  # mode eval: the first of them; 0: all
+        "num_images": 0,  # modes eval and encode: the first of them; 0: all, and 32 for encode
         "likelihood": "",  # mode eval: flow | bound (of the discrete chain); "": bound for objectives of the chain
         "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)
         "bpd_repeats": 1,  # flow: draws of dequantisation and velocity per image

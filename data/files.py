@@ -6,6 +6,7 @@ data set. Hidden files and the `__MACOSX` folder of zips made on a Mac are passe
 
 import os
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class DirectoryFiles:
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
 
+    def checksum(self, name: str) -> int:
+        """CRC-32 of the file: what a zip would note."""
+        return zlib.crc32(self.read(name))
+
     def __getstate__(self) -> dict:
         return {"path": self.path}
 
@@ -55,6 +60,10 @@ class ZipFiles:
 
     def read(self, name: str) -> bytes:
         return self._zip.read(name)
+
+    def checksum(self, name: str) -> int:
+        """CRC-32 of the file, as the zip notes it."""
+        return self._zip.getinfo(name).CRC
 
     def __getstate__(self) -> dict:
         return {"path": self.path}

@@ -4,6 +4,8 @@ Splits: data/splits.py; sizes and channels: data/image_rule.py; labels: data/lab
 """
 
 import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,12 @@ class FolderSource(Source):
     def read(self, index: int) -> tuple[np.ndarray, int]:
         with open_image(self._files, self._names[index]) as image:
             return self._rule(image), self._labels[index]
+
+    def content(self) -> Iterator[bytes]:
+        yield repr(self._rule).encode()
+        with ThreadPoolExecutor() as threads:
+            for name, checksum in zip(self._names, threads.map(self._files.checksum, self._names), strict=True):
+                yield f"{name} {checksum}\n".encode()
 
 
 def folder_source(data, split: str) -> FolderSource:

@@ -6,9 +6,10 @@ processes receive only what they need to decode an example again.
 """
 
 import abc
+import hashlib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +19,9 @@ IN_MEMORY_BYTES = 2 * 2**30
 
 DECODE_BLOCK = 256
 """Examples per task of the decoding threads."""
+
+PROBES = 16
+"""Images that a fingerprint sees decoded: they differ where the rule or Pillow made something else of the files."""
 
 PARALLEL_BYTES = 4096
 """Encoded images below this size decode faster in one thread: the interpreter lock costs more than decoding."""
@@ -60,6 +64,19 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def read(self, index: int) -> tuple[np.ndarray, int]:
         """Decode example `index` -> (image of `shape` and `dtype`, label)."""
+
+    @abc.abstractmethod
+    def content(self) -> Iterator[bytes]:
+        """What the examples are made of, before decoding: equal for equal data, wherever it lies."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) that tells these images from others: content, number and shape, and PROBES of them decoded."""
+        digest = hashlib.sha256(f"{len(self)} {self.shape} {self.dtype}".encode())
+        for part in self.content():
+            digest.update(part)
+        for i in np.unique(np.linspace(0, len(self) - 1, PROBES).astype(int)):
+            digest.update(np.ascontiguousarray(self.read(int(i))[0]))
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return self._length
@@ -123,6 +140,10 @@ class ArraySource(Source):
     def read(self, index: int) -> tuple[np.ndarray, int]:
         return self._images[index], self._labels[index]
 
+    def content(self) -> Iterator[bytes]:
+        yield self._images.tobytes()
+        yield self._labels.tobytes()
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """The arrays themselves: they are in memory whatever their size."""
         return self._images, self._labels
@@ -141,6 +162,10 @@ class Renumbered(Source):
     def read(self, index: int) -> tuple[np.ndarray, int]:
         image, label = self._source.read(index)
         return image, self._numbers[label]
+
+    def content(self) -> Iterator[bytes]:
+        yield from self._source.content()
+        yield self._numbers.tobytes()
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
         found = self._source.arrays()

@@ -6,7 +6,7 @@ yet is downloaded and prepared by TFDS, for which some of its data sets (cifar10
 need TensorFlow that one time. Splits are chosen as those of folders are (data/splits.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -18,18 +18,23 @@ from linnet.data.splits import pick
 
 
 class TfdsSource(Source):
-    """Examples of a TFDS data source, prepared by `rule`."""
+    """Examples of a TFDS data source, prepared by `rule`; prepared: name, version and split of what TFDS prepared."""
 
-    def __init__(self, examples, name: str, split: str, classes: tuple[str, ...], rule: ImageRule, threads: int):
+    def __init__(
+        self, examples, name: str, split: str, classes: tuple[str, ...], rule: ImageRule, threads: int, prepared: str
+    ):
         super().__init__(
             name, split, len(examples), rule.shape, len(classes), decode_threads=threads, class_names=classes
         )
-        self._examples, self._rule = examples, rule
+        self._examples, self._rule, self._prepared = examples, rule, prepared
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         example = self._examples[index]
         label = int(example["label"]) if self.num_classes else 0
         return self._rule(as_picture(example["image"])), label
+
+    def content(self) -> Iterator[bytes]:
+        yield f"{self._prepared} {self._rule}".encode()
 
 
 def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
@@ -49,7 +54,8 @@ def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
     names = tuple(map(str, getattr(label, "names", None) or range(getattr(label, "num_classes", 0) or 0)))
     picture = as_picture(examples[0]["image"])
     threads = decode_threads(picture.width * picture.height)
-    return TfdsSource(examples, data.dataset.lower(), split, names, rule_for(data, picture), threads)
+    prepared = f"{builder.info.full_name} {chosen}"
+    return TfdsSource(examples, data.dataset.lower(), split, names, rule_for(data, picture), threads, prepared)
 
 
 def find_builder(data, others: Iterable[str]):

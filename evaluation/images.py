@@ -1,10 +1,10 @@
 """Sample and image folders as batches of uint8 images.
 
-Understood: one .npz or a folder of samples_*.npz with the key `samples` (ours and score_sde's) or `arr_0`
-(ADM's), and a folder tree of png, jpg, jpeg or webp files. A folder that has samples_*.npz is read from those
-alone, so previews beside them do not count as samples; and from its batches samples_<k>.npz alone where it has some,
-so that ADM's samples_<N>x<H>x<W>x<C>.npz, which holds the same images, does not count twice. Names are read in sorted
-order.
+Understood: one .npz or a folder of samples_*.npz with the key `samples` (ours and score_sde's), `arr_0`
+(ADM's) or `images`, and a folder tree of png, jpg, jpeg or webp files. A folder that has samples_*.npz is read from
+those alone, so previews beside them do not count as samples; and from its batches samples_<k>.npz alone where it has
+some, so that ADM's samples_<N>x<H>x<W>x<C>.npz, which holds the same images, does not count twice. Names are read in
+sorted order.
 """
 
 import os
@@ -17,7 +17,7 @@ import numpy as np
 from linnet.files.npz import open_npz
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-KEYS = ("samples", "arr_0")
+KEYS = ("samples", "arr_0", "images")
 CLASSES = "arr_1"
 BATCH_NAME = re.compile(r"samples_\d+\.npz")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+NEIGHBOURS = 3
 ROWS = 1024
 
 
@@ -20,7 +21,7 @@ class PrecisionRecall(NamedTuple):
     f_score: float
 
 
-def precision_recall(generated: np.ndarray, real: np.ndarray, k: int = 3) -> PrecisionRecall:
+def precision_recall(generated: np.ndarray, real: np.ndarray, k: int = NEIGHBOURS) -> PrecisionRecall:
     """generated (N, D), real (M, D), with N, M > k; float64, distances formed in row blocks."""
     generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     if min(len(generated), len(real)) <= k:

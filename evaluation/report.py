@@ -79,6 +79,7 @@ def build_report(
             "dataset": reference.dataset,
             "split": reference.split,
             "image_rule": reference.image_rule,
+            "fingerprint": reference.fingerprint,
             "n": reference.n,
             "extractor": status,
         },

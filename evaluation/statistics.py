@@ -1,8 +1,8 @@
 """Reference statistics: our file format, and the layouts that other projects publish.
 
 Ours is an .npz with format_version, n, mu (D,), sigma (D, D) float64, the extractor's name, hash and
-preprocessing, data set, split, image rule (how images became uint8 of that size) and, for kernel and
-neighbour metrics, features (m, D) of m images. Read besides:
+preprocessing, data set, split, image rule (how images became uint8 of that size), fingerprint of the images
+and, for kernel and neighbour metrics, features (m, D) of m images. Read besides:
 
     pool_3            features (N, 2048), score_sde
     mu, sigma         moments, pytorch-fid, TTUR and EDM; with mu_s, sigma_s ADM's reference batches
@@ -27,12 +27,12 @@ from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
 
 FORMAT_VERSION = 1
-TEXTS = ("extractor", "extractor_hash", "preprocessing", "dataset", "split", "image_rule")
+TEXTS = ("extractor", "extractor_hash", "preprocessing", "dataset", "split", "image_rule", "fingerprint")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """n is None, and texts are empty, where a published file does not say. `source` is the file's name."""
+    """n is None, and texts are empty, where a published or older file does not say. `source` is the file's name."""
 
     mu: np.ndarray
     sigma: np.ndarray
@@ -43,14 +43,18 @@ class Statistics:
     dataset: str = ""
     split: str = ""
     image_rule: str = ""
+    fingerprint: str = ""
     features: np.ndarray | None = None
     source: str = ""
 
 
 def from_collected(
-    collected: Collected, extractor: Extractor, *, dataset: str, split: str, image_rule: str
+    collected: Collected, extractor: Extractor, *, dataset: str, split: str, image_rule: str, fingerprint: str = ""
 ) -> Statistics:
-    """Statistics with full provenance from one pass over a data set; keeps the collected features."""
+    """Statistics with full provenance from one pass over a data set; keeps the collected features.
+
+    fingerprint: of the images, by which they are told from others of the same name.
+    """
     return Statistics(
         mu=collected.gaussian.mu,
         sigma=collected.gaussian.sigma,
@@ -61,6 +65,7 @@ def from_collected(
         dataset=dataset,
         split=split,
         image_rule=image_rule,
+        fingerprint=fingerprint,
         features=collected.features,
     )
 
@@ -96,7 +101,7 @@ def _read_ours(arrays: Mapping, path: Path, extractor: Extractor | None) -> Stat
     version = int(arrays["format_version"])
     if version > FORMAT_VERSION:
         raise ValueError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update Linnet")
-    texts = {name: str(arrays[name]) for name in TEXTS}
+    texts = {name: str(arrays.get(name, "")) for name in TEXTS}
     features = arrays.get("features")
     mu, sigma = _moments(arrays, path)
     return Statistics(mu=mu, sigma=sigma, n=int(arrays["n"]), features=features, source=path.name, **texts)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from linnet.data import NoSplit, pipeline
+from linnet.data.keys import seed_key
 from linnet.training import parallel
 
 
@@ -22,22 +23,22 @@ def first_images(experiment, n):
     return next(pipeline.one_pass(source, n, num_workers=experiment.config.data.num_workers))
 
 
-def number_of_images(experiment):
-    """config.eval.num_images, where 0 and more than there are stand for the whole split."""
+def number_of_images(experiment, default=None):
+    """config.eval.num_images, where 0 stands for `default` or the whole split; no more than there are."""
     available = len(examples(experiment))
-    return min(experiment.config.eval.num_images or available, available)
+    return min(experiment.config.eval.num_images or default or available, available)
 
 
-def batch_size(experiment):
-    """config.eval.batch_size, or less where there are fewer images. ValueError if devices cannot share it."""
+def batch_size(experiment, total):
+    """config.eval.batch_size, or less for fewer than these `total` images. ValueError if devices cannot share it."""
     config, devices = experiment.config, jax.device_count()
     parallel.check_batch(config.eval.batch_size, "config.eval.batch_size")
-    return min(config.eval.batch_size, -(-number_of_images(experiment) // devices) * devices)
+    return min(config.eval.batch_size, -(-total // devices) * devices)
 
 
-def fixed_batches(experiment):
-    """(batch as in `first_images`, how many rows count) for all images: the last is filled up with images it holds."""
-    config, total, size = experiment.config, number_of_images(experiment), batch_size(experiment)
+def fixed_batches(experiment, total):
+    """(batch as in `first_images`, how many rows count) for `total` images: the last is filled up with its own."""
+    config, size = experiment.config, batch_size(experiment, total)
     source = examples(experiment)
     for k, batch in enumerate(pipeline.one_pass(source, size, num_workers=config.data.num_workers)):
         kept = min(size, total - k * size)
@@ -49,5 +50,5 @@ def fixed_batches(experiment):
 
 def keys_of(seed, index, repeat):
     """Three keys for each image (B, 3): image and repeat decide them, not the batch."""
-    key = jax.random.fold_in(jax.random.key(seed), repeat)
+    key = jax.random.fold_in(seed_key(seed), repeat)
     return jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), 3))(index)

@@ -7,21 +7,22 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.files.atomic import atomic_write
-from linnet.modes.batches import first_images
+from linnet.modes.batches import fixed_batches, number_of_images
 from linnet.modes.generate import as_stored, save_picture
 from linnet.modes.latents import Latents
+from linnet.modes.sample import progress
 
 N = 32
 PAIRS_IN_ROW = 4
 
 
 def run(experiment):
-    """Writes latents.npz, encode.json and encode.png (pairs: image, reconstruction) to the folder of the mode."""
+    """Writes latents.npz, encode.json and encode.png (N pairs: image, reconstruction) to the folder of the mode.
+
+    Of config.eval.num_images images, in batches; of N where that is 0.
+    """
     config, folder = experiment.config, experiment.mode_folder("encode")
-    batch = first_images(experiment, N)
-    images, latents = batch["image"], Latents(experiment)
-    u_T, nfe_encode = latents.encode(batch)
-    x, nfe_decode = latents.decode(u_T, batch)
+    images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, number_of_images(experiment, N))
     errors = reconstruction_errors(images, x, config) | {
         "n": len(images),
         "split": config.eval.image_split,
@@ -30,14 +31,26 @@ def run(experiment):
         "nfe_decode": nfe_decode,
         "tolerance": config.eval.flow_tolerance,
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
+        "parameters": experiment.parameter_hash,
     }
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
     with atomic_write(os.path.join(folder, "encode.json")) as file:
         file.write(json.dumps(errors, indent=2).encode())
-    pairs = np.stack([images, as_stored(x, config)], axis=1).reshape(-1, *images.shape[1:])
+    pairs = np.stack([images[:N], as_stored(x[:N], config)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     print(" ".join(f"{key}={value}" for key, value in errors.items()) + f" | everything in {folder}")
+
+
+def there_and_back(experiment, total):
+    """(images, latents, reconstructions, evaluations of the slowest image each way) of the first `total` images."""
+    latents, found, evaluations = Latents(experiment), [], []
+    for batch, kept in progress(fixed_batches(experiment, total), f"encoding {total} images"):
+        u_T, nfe_encode = latents.encode(batch)
+        x, nfe_decode = latents.decode(u_T, batch)
+        found.append([values[:kept] for values in (batch["image"], u_T, x)])
+        evaluations.append((nfe_encode, nfe_decode))
+    return *map(np.concatenate, zip(*found, strict=True)), *map(max, zip(*evaluations, strict=True))
 
 
 def reconstruction_errors(images, x, config):

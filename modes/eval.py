@@ -7,10 +7,10 @@ Networks of classes and of low-resolution images are told those of the image its
 import json
 import os
 
-import jax
 import numpy as np
 
 from linnet.data import transforms
+from linnet.data.keys import seed_key
 from linnet.data.pipeline import permutation
 from linnet.files.atomic import atomic_write
 from linnet.modes.batches import batch_size, fixed_batches, keys_of, number_of_images
@@ -31,15 +31,15 @@ def run(experiment):
     folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
     params, order = parallel.replicate(experiment.trained), permutation(config.seed, 0, total)
-    batches = -(-total // batch_size(experiment))
-    for batch, kept in progress(fixed_batches(experiment), f"evaluating {total} images", batches):
+    batches = -(-total // batch_size(experiment, total))
+    for batch, kept in progress(fixed_batches(experiment, total), f"evaluating {total} images", batches):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})
         for part in (losses, bits):
             part.add(params, batch, kept)
     report = bits.finish(folder) | losses.finish() | describe(experiment, total)
     with atomic_write(os.path.join(folder, "eval.json")) as file:
         file.write(json.dumps(report, indent=2).encode())
-    by_time = " ".join(f"{part['loss']:.3g}" for part in report["loss_bins"])
+    by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
     print(
         f"{bits.summary(report)}, {total} {config.eval.image_split} examples\n"
         f"loss {report['loss']:.4g}, in {BINS} bins of t: {by_time} | everything in {folder}"
@@ -63,6 +63,7 @@ def describe(experiment, total):
         "n": total,
         "split": config.eval.image_split,
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
+        "parameters": experiment.parameter_hash,
         "params": experiment.kind,
         "seed": config.seed,
     }
@@ -77,7 +78,7 @@ class Losses:
         self.drawn, conditions = [], make_conditions(config)
 
         def losses(params, batch):
-            t, weights = objective.draw(objective.init(), jax.random.key(config.seed), batch["position"], total)
+            t, weights = objective.draw(objective.init(), seed_key(config.seed), batch["position"], total)
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
             keys, told = keys_of(config.seed, batch["index"], 0), conditions(batch, x, None)
             return t, objective.losses(params, x, keys[:, 0], t, train=False, condition=told), weights
@@ -89,13 +90,16 @@ class Losses:
         self.drawn.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
 
     def finish(self):
-        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times that have examples."""
+        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones."""
         t, losses, weights = map(np.concatenate, zip(*self.drawn, strict=True))
         edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
         member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
         bins = [
-            {"t": edges[i : i + 2].round(5).tolist(), "loss": float(losses[member == i].mean()), "n": int(n)}
+            {
+                "t": edges[i : i + 2].round(5).tolist(),
+                "loss": float(losses[member == i].mean()) if n else None,
+                "n": int(n),
+            }
             for i, n in enumerate(np.bincount(member, minlength=BINS))
-            if n
         ]
         return {"loss": float((losses * weights).mean()), "loss_bins": bins}

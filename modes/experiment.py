@@ -2,14 +2,14 @@
 
 import copy
 import functools
-import hashlib
-import json
 import os
 
-import jax
+from flax import traverse_util
 
 from linnet import interop, samplers
 from linnet.data import get_dataset
+from linnet.data.keys import seed_key
+from linnet.evaluation.features import parameter_hash
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
 from linnet.modes import classes
@@ -97,7 +97,7 @@ class Experiment:
 
     def create_state(self):
         """The TrainState before training: initialised parameters, optimiser and averages."""
-        params = self.eps_net.init(jax.random.key(self.config.seed), self.shape)
+        params = self.eps_net.init(seed_key(self.config.seed), self.shape)
         return self.state_of(params)
 
     def state_of(self, params):
@@ -140,22 +140,10 @@ class Experiment:
         """What they are: "ema", "raw", or "unknown" where the file does not say."""
         return self._loaded[1]
 
-    @property
-    def way_of_sampling(self):
-        """What of config.sampling decides the samples."""
-        return {key: value for key, value in self.config.sampling.to_dict().items() if key != "trajectory"}
-
-    @property
-    def result_folder(self):
-        """--result_folder, or a folder beside the checkpoint named after it and the way of sampling."""
-        if self._result_folder is not None:
-            return self._result_folder
-        sampling, params = self.config.sampling, self.config.eval.params
-        digest = hashlib.sha256(json.dumps(self.way_of_sampling).encode()).hexdigest()[:6]
-        name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{self.config.seed}_{digest}"
-        if self.workdir is not None:
-            return self.path("check", os.path.basename(os.path.normpath(self.checkpoint)), name)
-        return os.path.join(f"{self.checkpoint}_check", name)
+    @functools.cached_property
+    def parameter_hash(self):
+        """SHA-256 of the parameters: what tells a checkpoint from another that was at the same path."""
+        return parameter_hash(traverse_util.flatten_dict(self.trained, sep="/"))
 
     def mode_folder(self, mode, *names):
         """--result_folder, or a folder of the mode beside the checkpoint, named after it."""

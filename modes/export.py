@@ -1,8 +1,10 @@
 """--mode=export: the parameters of a checkpoint as model.safetensors with config.json, readable with NumPy alone."""
 
 import copy
+import os
 
 from linnet import interop
+from linnet.files.atomic import check_writable
 
 
 def run(experiment):
@@ -10,8 +12,10 @@ def run(experiment):
     folder = experiment.file_or_default(None)
     if folder is None and experiment.workdir is None:
         raise ValueError("--result_folder is missing: the folder to export to (or --workdir, for DIR/export)")
+    folder = folder or experiment.path("export")
+    check_writable(os.path.join(folder, "config.json"))
     config = copy.deepcopy(experiment.config)
     config.eval.params = experiment.kind
     config.data.classes = experiment.classes
-    written = interop.export(experiment.trained, config, folder or experiment.path("export"))
+    written = interop.export(experiment.trained, config, folder)
     print(f"{experiment.kind} parameters in {written}")

@@ -1,5 +1,6 @@
-"""--mode=fid: scores the images of the result folder and writes report.json there."""
+"""--mode=fid: scores the images of the result folder, or of one .npz, and writes report.json there."""
 
+import itertools
 import os
 
 import numpy as np
@@ -7,35 +8,53 @@ import numpy as np
 from linnet.data import pipeline
 from linnet.evaluation.collect import collect
 from linnet.evaluation.images import iterate_images
+from linnet.evaluation.precision_recall import NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 from linnet.evaluation.statistics import check_compatible, load_statistics, save_statistics
-from linnet.modes import fid_stats
+from linnet.files.atomic import check_writable
+from linnet.modes import fid_stats, record
 from linnet.modes.conditions import Conditions
 
 
 def run(experiment):
-    """Scores all images of the folder."""
+    """Scores all images there. What may be refused is looked for before the reference statistics are made."""
+    images = record.result_folder(experiment)
+    batches = iterate_images(images)
+    batch = next(batches, None)
+    if batch is None:
+        raise ValueError(f"{images} holds no images")
+    check_writable(report_path(images))
     extractor, reference = prepare(experiment)
-    score(experiment, extractor, reference, iterate_images(experiment.result_folder))
+    reference = reference or make_reference(experiment, extractor, os.path.dirname(report_path(images)))
+    score(experiment, extractor, reference, itertools.chain([batch], batches), images)
 
 
 def prepare(experiment):
-    """(extractor, reference statistics), which fit. ValueError where they do not, and for points."""
+    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not, and for points."""
     if len(experiment.shape) == 1:
         raise ValueError("distances need images; for points use --mode=sample and look at the picture")
     extractor = fid_stats.load_extractor(experiment.config)
-    reference = load_reference(experiment, extractor)
+    if not experiment.config.eval.stats:
+        return extractor, None
+    reference = load_statistics(experiment.config.eval.stats, extractor)
     check_compatible(reference, extractor)
     return extractor, reference
 
 
-def score(experiment, extractor, reference, batches, fields=None):
-    """Prints and writes the report of uint8 batches; fields: how the images were made, if that is known."""
+def score(experiment, extractor, reference, batches, images, fields=None):
+    """Prints and writes the report of uint8 batches from the path `images`; fields: what made them, if it is known."""
     samples = collect(extractor, batches, keep=fid_stats.KEEP)
     real = held_out(experiment, extractor, reference) if experiment.config.eval.held_out else {}
-    report = build_report(samples, reference, extractor, real | (fields or {}))
-    write_report(report, os.path.join(experiment.result_folder, "report.json"))
+    neighbours = reference.features is not None and min(map(len, (samples.features, reference.features))) > NEIGHBOURS
+    report = build_report(samples, reference, extractor, real | (fields or {}), with_precision_recall=neighbours)
+    write_report(report, report_path(images))
     print(summary(report))
+
+
+def report_path(images):
+    """report.json in the folder of images; for one .npz of them <name>_report.json beside it."""
+    name, _ = os.path.splitext(images)
+    return f"{name}_report.json" if os.path.isfile(images) else os.path.join(images, "report.json")
 
 
 def first(batches, n):
@@ -71,13 +90,26 @@ def label_agreement(experiment, extractor, batches):
 
 
 def load_reference(experiment, extractor):
-    """config.eval.stats, or statistics of the data set, made once and kept beside the run."""
+    """The statistics of config.eval.stats, or those of the data set."""
+    return prepare(experiment)[1] or make_reference(experiment, extractor, experiment.workdir)
+
+
+def make_reference(experiment, extractor, folder):
+    """Statistics of the data set, made once and kept in the workdir, or in `folder` where there is none.
+
+    They are made anew where those that were kept are of other images: other files, number, size, crop or channels.
+    """
     config = experiment.config
-    if config.eval.stats:
-        return load_statistics(config.eval.stats, extractor)
     source = experiment.dataset(config.eval.split)
     name = f"stats_{source.name}_{config.eval.split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
-    path = os.path.join(experiment.workdir or experiment.result_folder, name)
-    if not os.path.exists(path):
-        save_statistics(path, fid_stats.compute(experiment, extractor))
+    path = os.path.join(experiment.workdir or folder, name)
+    if os.path.exists(path):
+        kept = load_statistics(path, extractor)
+        if kept.fingerprint == source.fingerprint():
+            check_compatible(kept, extractor)
+            return kept
+        reason = "is of other images" if kept.fingerprint else "does not say of which images it is"
+        print(f"{path} {reason}: statistics are made anew", flush=True)
+    check_writable(path)
+    save_statistics(path, fid_stats.compute(experiment, extractor))
     return load_statistics(path, extractor)

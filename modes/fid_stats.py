@@ -6,6 +6,7 @@ from linnet.data import pipeline
 from linnet.evaluation.collect import collect
 from linnet.evaluation.features import get_extractor
 from linnet.evaluation.statistics import from_collected, save_statistics
+from linnet.files.atomic import check_writable
 
 KEEP = 10_000
 
@@ -15,6 +16,7 @@ def run(experiment):
     config = experiment.config
     name = f"{experiment.dataset(config.eval.split).name}_{config.eval.extractor}_{config.eval.split}.npz"
     path = experiment.file_or_default(os.path.join("assets", "stats", name.replace("/", "_")))
+    check_writable(path)
     statistics = compute(experiment, load_extractor(config))
     save_statistics(path, statistics)
     print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
@@ -36,4 +38,5 @@ def compute(experiment, extractor):
         dataset=source.name,
         split=source.split,
         image_rule=f"uint8 {'x'.join(map(str, source.shape))}",
+        fingerprint=source.fingerprint(),
     )

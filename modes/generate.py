@@ -1,22 +1,33 @@
-"""Images from parameters: image i of a seed is the same picture at any batch size and on any number of devices."""
+"""Images from parameters: image i of a seed is the same picture at any batch size and on any number of devices.
+
+Images that are not finite are told apart from black ones: they raise, with the step of the sampler that made them so.
+"""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
+from linnet.data.keys import seed_key
 from linnet.modes.conditions import Conditions
 from linnet.training import parallel
 
 
 def make_draw(experiment, sampler):
-    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of Conditions."""
+    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of Conditions.
+
+    ValueError for a guidance that is not finite.
+    """
     config, sde, eps_net, shape = experiment.config, experiment.sde, experiment.eps_net, experiment.shape
+    key, guidance = seed_key(config.seed), config.sampling.guidance
+    if not np.isfinite(guidance):
+        raise ValueError(f"config.sampling.guidance={guidance} must be a finite number; 1 is none")
 
     def draw(params, index, told):
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), index)
-        prior, noise = jax.numpy.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+        prior, noise = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         u_T = sde.prior(prior, (len(index), *shape))
-        return sampler(eps_net.bind(params, told, config.sampling.guidance), noise, u_T)
+        return sampler(eps_net.bind(params, told, guidance), noise, u_T)
 
     return draw
 
@@ -26,31 +37,57 @@ def as_stored(x, config):
     return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x
 
 
+class NotFinite(RuntimeError):
+    """Says which image holds infinities or NaN, and which step of the sampler made it so."""
+
+
 class Generator:
     """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image so far.
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
-    sampler: in place of the experiment's. conditions: the Conditions of the images.
+    changes: keys of config.sampling in place of the experiment's. conditions: the Conditions of the images.
     """
 
-    def __init__(self, experiment, batch_size, sampler=None):
+    def __init__(self, experiment, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size")
+        self.experiment, self.changes = experiment, changes
         self.batch_size, self.nfe, self.conditions = batch_size, None, Conditions(experiment)
-        draw = make_draw(experiment, sampler or experiment.sampler)
+        draw = make_draw(experiment, experiment.sampler_with(**changes))
 
         def images(params, index, told):
             samples = draw(params, index, told)
             x = as_stored(experiment.sde.project(samples.u), experiment.config)
-            return x, jax.numpy.asarray(samples.nfe)
+            return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
         self._images = parallel.parallel(images)
 
     def batch(self, params, first):
-        """batch_size images from number `first` on."""
+        """batch_size images from number `first` on. NotFinite where there is one that is not."""
         index = np.arange(first, first + self.batch_size, dtype=np.int32)
-        images, nfe = self._images(params, *parallel.shard((index, self.conditions(index))))
+        images, nfe, finite = self._images(params, *parallel.shard((index, self.conditions(index))))
+        lost = index[~parallel.unshard(finite)]
+        if len(lost):
+            raise NotFinite(
+                f"image {lost[0]} of seed {self.experiment.config.seed} is not finite {self._since(params, lost[0])}, "
+                f"nor are {len(lost) - 1} others of its batch, which is not kept: look for NaN in the checkpoint, too "
+                "large a config.sampling.guidance or too few config.sampling.nfe"
+            )
         self.nfe = max(self.nfe or 0, *(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards))
         return parallel.unshard(images)
+
+    def _since(self, params, number):
+        """Since when image `number` is not finite, in words: it is drawn once more, by itself, with all its states."""
+        draw = make_draw(self.experiment, self.experiment.sampler_with(**self.changes | {"trajectory": True}))
+
+        def visited(params, index, told):
+            path = draw(params, index, told).trajectory
+            return jnp.asarray(path["t"]), jnp.isfinite(path["u"]).reshape(len(path["u"]), -1).all(1)
+
+        index = np.full(jax.local_device_count(), number, np.int32)
+        found = parallel.parallel(visited)(params, *parallel.shard((index, self.conditions(index))))
+        t, finite = parallel.to_host(found)
+        whole = len(t) if finite.all() else int(finite.argmin())
+        return f"since step {whole} of {len(t)} (at t={t[whole - 1]:.4g})" if whole else f"from t={t[0]:.4g} on"
 
 
 def save_picture(images, path, columns=None):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
+from linnet.data.keys import seed_key
 from linnet.samplers import flow
 from linnet.samplers.likelihood import complete
 from linnet.training import parallel
@@ -50,7 +51,7 @@ class Latents:
             x, eps_fn = told(params, batch)
             if ddim:
                 return experiment.sampler.encode(eps_fn, x), jnp.asarray(experiment.sampler.nfe)
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), batch["index"])
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(seed_key(seed), batch["index"])
             u, _ = complete(sde, keys, x)
             states, nfe = flow.follow(sde, eps_fn, u, (t_min, sde.T), tolerance, tolerance)
             return states[-1], nfe

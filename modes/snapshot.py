@@ -1,7 +1,8 @@
 """Sample grids and distances during training, from fixed seeds.
 
 config.training.snapshot_nfe lists numbers of network evaluations; each has its grids, of the averaged and of the raw
-parameters, and its distance over config.training.snapshot_fid images of the averaged ones.
+parameters, and its distance over config.training.snapshot_fid images of the averaged ones. Samples that are not finite
+cost the grid or the distance, not the training.
 """
 
 import jax
@@ -9,7 +10,7 @@ import jax
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics
 from linnet.modes import fid, fid_stats
-from linnet.modes.generate import Generator, save_picture
+from linnet.modes.generate import Generator, NotFinite, save_picture
 from linnet.training import parallel
 
 
@@ -22,12 +23,10 @@ class Snapshot:
     def __init__(self, experiment, writers):
         self.experiment, self.writers, self.training = experiment, writers, experiment.config.training
         numbers = tuple(self.training.snapshot_nfe)
-        samplers = {f"_nfe{nfe}": experiment.sampler_with(nfe=nfe) for nfe in numbers} or {"": experiment.sampler}
+        changes = {f"_nfe{nfe}": {"nfe": nfe} for nfe in numbers} or {"": {}}
         batch_size = self.training.snapshot_sampling_batch
         parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
-        self.generators = {
-            suffix: Generator(experiment, batch_size, sampler=sampler) for suffix, sampler in samplers.items()
-        }
+        self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
         if self.training.snapshot_fid:
             self.extractor = fid_stats.load_extractor(experiment.config)
             self.statistics = fid.load_reference(experiment, self.extractor)
@@ -36,7 +35,11 @@ class Snapshot:
         for suffix, generator in self.generators.items():
             for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
                 path = self.experiment.path("samples", f"step_{step:08d}_{kind}{suffix}.png")
-                images = generator.batch(params, 0)
+                try:
+                    images = generator.batch(params, 0)
+                except NotFinite as error:
+                    print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
+                    continue
                 if jax.process_index() == 0:
                     save_picture(images, path)
                 for writer in self.writers:
@@ -47,7 +50,11 @@ class Snapshot:
         """{"<metric><suffix>": distance of config.training.snapshot_fid images to the reference statistics}."""
         found = {}
         for suffix, generator in self.generators.items():
-            collected = collect(self.extractor, self.images(generator, params), keep=fid_stats.KEEP)
+            try:
+                collected = collect(self.extractor, self.images(generator, params), keep=fid_stats.KEEP)
+            except NotFinite as error:
+                print(f"no distance{suffix}: {error}", flush=True)
+                continue
             metrics = compute_metrics(collected, self.statistics, self.extractor)
             name = next(iter(metrics))
             found[name + suffix] = metrics[name]

@@ -4,6 +4,7 @@ A writer has write(step, scalars), image(step, name, path) and close(). jsonl is
 flushed at once, cut back to the checkpoint when a run resumes.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -89,9 +90,14 @@ class Wandb:
         except ImportError as error:
             raise ImportError("--wandb needs the package wandb: pip install wandb") from error
         self.wandb = wandb
-        name = os.path.basename(os.path.abspath(workdir))
+        path = os.path.realpath(workdir)
         self.run = wandb.init(
-            project="linnet", name=name, id=name, resume="allow", dir=workdir, config=config.to_dict()
+            project="linnet",
+            name=os.path.basename(path),
+            id=run_id(path),
+            resume="allow",
+            dir=workdir,
+            config=config.to_dict(),
         )
 
     def write(self, step, scalars):
@@ -102,6 +108,11 @@ class Wandb:
 
     def close(self):
         self.run.finish()
+
+
+def run_id(path):
+    """The id of the W&B run of the workdir with this absolute path: another folder of the same name is another run."""
+    return hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
 class TensorBoard:

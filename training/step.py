@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from linnet.data import memory, transforms
+from linnet.data.keys import seed_key
 
 AXIS = "batch"
 QUARTILES = 4
@@ -18,7 +19,7 @@ def draw(seed, step, n, objective, extra=()):
     """(keys of flips, dequantisation and loss (n, 3), times, weights (n,)) of this device's n examples at `step`."""
     devices = jax.lax.axis_size(AXIS)
     position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
-    shared, private = jax.random.split(jax.random.fold_in(jax.random.key(seed), step))
+    shared, private = jax.random.split(jax.random.fold_in(seed_key(seed), step))
     keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(private, i), 3))(position)
     return keys, *objective.draw(extra, shared, position, devices * n)
 

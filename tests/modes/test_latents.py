@@ -14,7 +14,7 @@ SPREAD = 0.1
 
 
 def config(**model):
-    return digits_config(model=model, eval={"flow_tolerance": 1e-5})
+    return digits_config(model=model, eval={"flow_tolerance": 1e-5, "num_images": 0})
 
 
 def to_latent(sde, x, mean):

@@ -113,7 +113,7 @@ def test_pictures_of_the_way_of_every_sampler(method, monkeypatch, tmp_path):
     c = digits_config(model={"num_classes": 10}, sampling={"method": method, "nfe": 24}, sde={"schedule": "discrete"})
     experiment = exact_experiment(c, tmp_path, spread=SPREAD)
     found = panels(experiment, monkeypatch)
-    images = Generator(experiment, 8, experiment.sampler_with(trajectory=False)).batch(parallel.replicate({}), 0)
+    images = Generator(experiment, 8, trajectory=False).batch(parallel.replicate({}), 0)
     denoise, progressive = found["denoise"].astype(int), found["progressive"].astype(int)
     assert 3 <= denoise.shape[1] <= pictures.COLUMNS + 1 and denoise.shape == progressive.shape
     assert np.abs(denoise[:, -1] - images).max() <= 1 and np.abs(progressive[:, -1] - images).max() <= 1

@@ -1,0 +1,102 @@
+"""sampling.json: what made the samples of a folder, by content, so that those of something else are not taken for them.
+
+Samples are the same where parameters (by their hash), conditions, process, network and way of sampling are. The path
+of the checkpoint does not count, for another may lie there by now.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from linnet.data.transforms import ROUNDING_RULE
+from linnet.files.atomic import atomic_write
+from linnet.modes.conditions import Conditions
+from linnet.training.checkpoint import versions
+from linnet.training.state import ema_rates
+
+NAME = "sampling.json"
+ASIDE = ("checkpoint", "versions")
+"""Fields that may differ between runs whose samples are the same."""
+
+
+def prepare(experiment):
+    """(result folder, what decides the samples and the nfe if it is known), noted there.
+
+    ValueError as `claim`; OSError where nothing can be written.
+    """
+    fields = describe(experiment)
+    folder = result_folder(experiment, fields)
+    return folder, fields | claim(folder, fields)
+
+
+def describe(experiment):
+    """What decides the samples, and where it came from."""
+    config, source = experiment.config, Conditions(experiment).source
+    sampling = {key: value for key, value in config.sampling.to_dict().items() if key != "trajectory"}
+    fields = {
+        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
+        "parameters": experiment.parameter_hash,
+        "seed": config.seed,
+        "params": experiment.kind,
+        **({"ema_rate": ema_rates(config)[0]} if experiment.kind == "ema" and experiment.ckpt is None else {}),
+        "sampling": sampling,
+        "sde": config.sde.to_dict(),
+        "model": config.model.to_dict(),
+        "continuous": config.training.continuous,
+        "shape": list(experiment.shape),
+        "centered": config.data.centered,
+        **({} if source is None else {"low_res": source.fingerprint()}),
+        "batch_size": config.eval.batch_size,
+        "rounding": ROUNDING_RULE,
+        "versions": versions(),
+    }
+    return json.loads(json.dumps(fields))
+
+
+def result_folder(experiment, fields=None):
+    """--result_folder, or a folder beside the checkpoint that is named after what decides the samples."""
+    given = experiment.file_or_default(None)
+    if given is not None:
+        return given
+    fields = fields or describe(experiment)
+    decisive = {key: value for key, value in fields.items() if key not in (*ASIDE, "batch_size")}
+    digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
+    sampling, params = experiment.config.sampling, experiment.config.eval.params
+    name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{experiment.config.seed}_{digest}"
+    return experiment.mode_folder("check", name)
+
+
+def claim(folder, fields):
+    """Notes `fields` in the folder, or returns {"nfe": ...} of samples that are there and were made by the same.
+
+    ValueError where it holds samples that were made by something else, or does not say by what.
+    """
+    samples = sorted(Path(folder).glob("samples_*.npz"))
+    if not samples:
+        write(folder, fields)
+        return {}
+    found, advice = read(folder), "delete it or choose another --result_folder"
+    wanted = {key: value for key, value in fields.items() if key not in ASIDE}
+    silent = [key for key in wanted if key not in found]
+    if silent:
+        raise ValueError(f"{folder} holds {samples[0].name} and does not say by which {', '.join(silent)}: {advice}")
+    different = [key for key in wanted if found[key] != wanted[key]]
+    if different:
+        raise ValueError(f"{folder} holds samples made with another {', '.join(different)}; {advice}")
+    return {"nfe": found["nfe"]} if "nfe" in found else {}
+
+
+def read(folder):
+    """The fields that are noted in the folder; {} where there are none. ValueError where they are damaged."""
+    path = Path(folder, NAME)
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete {folder} or choose another --result_folder") from error
+
+
+def write(folder, fields):
+    """Notes the fields, whole or not at all."""
+    with atomic_write(os.path.join(folder, NAME)) as file:
+        file.write(json.dumps(fields, indent=2).encode())
