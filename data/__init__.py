@@ -1,12 +1,28 @@
 """Data sets by name. A new one is a file with a function (config.data, split) -> Source and a line below."""
 
+import functools
+from pathlib import Path
+
+from linnet.data.archives import Archive, missing, published_source
+from linnet.data.cifar10 import CIFAR10
 from linnet.data.digits import digits_source
 from linnet.data.folder import folder_source
+from linnet.data.mnist import FASHION_MNIST, MNIST
 from linnet.data.names import suggestion
 from linnet.data.points import points_source
 from linnet.data.source import Source
 from linnet.data.splits import WORDS, NoSplit
+from linnet.data.svhn import SVHN
 from linnet.data.tfds import tfds_source
+
+PUBLISHED = {
+    "cifar10": CIFAR10,
+    "mnist": MNIST,
+    "fashion_mnist": FASHION_MNIST,
+    "svhn": SVHN,
+    "svhn_cropped": SVHN,
+}
+"""Data sets that are read from the files of their authors."""
 
 DATASETS = {
     "digits": digits_source,
@@ -14,6 +30,7 @@ DATASETS = {
     "folder": folder_source,
     "tfds": tfds_source,
 }
+DATASETS |= {name: functools.partial(published_source, published) for name, published in PUBLISHED.items()}
 
 
 def get_dataset(config, split: str = "train") -> Source:
@@ -30,4 +47,10 @@ def get_dataset(config, split: str = "train") -> Source:
     return known(config.data, split) if known else tfds_source(config.data, split, others=DATASETS)
 
 
-__all__ = ["DATASETS", "NoSplit", "Source", "get_dataset"]
+def missing_files(config, split: str = "train") -> list[tuple[Archive, Path]]:
+    """(file, where it belongs) for all that must be fetched before `get_dataset` can read the split."""
+    published = PUBLISHED.get(config.data.dataset.lower())
+    return missing(published, config.data, split) if published else []
+
+
+__all__ = ["DATASETS", "PUBLISHED", "NoSplit", "Source", "get_dataset", "missing_files"]

@@ -133,8 +133,11 @@ class ArraySource(Source):
         labels: np.ndarray,
         num_classes: int,
         class_names: Iterable[str] = (),
+        notes: tuple[str, ...] = (),
     ):
-        super().__init__(name, split, len(images), images.shape[1:], num_classes, images.dtype, class_names=class_names)
+        super().__init__(
+            name, split, len(images), images.shape[1:], num_classes, images.dtype, class_names=class_names, notes=notes
+        )
         self._images, self._labels = images, labels.astype(np.int32)
 
     def read(self, index: int) -> tuple[np.ndarray, int]:

@@ -6,7 +6,9 @@ yet is downloaded and prepared by TFDS, for which some of its data sets (cifar10
 need TensorFlow that one time. Splits are chosen as those of folders are (data/splits.py).
 """
 
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -82,6 +84,12 @@ def find_builder(data, others: Iterable[str]):
     return tensorflow_datasets.builder(
         base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record"
     )
+
+
+def is_prepared(data) -> bool:
+    """Whether the folder of prepared data has one of the data set `data.dataset`."""
+    folder = data.get("path", "") or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return (Path(folder).expanduser() / data.dataset.lower()).is_dir()
 
 
 def prepare(builder) -> None:

@@ -7,9 +7,10 @@ import os
 from flax import traverse_util
 
 from linnet import interop, samplers
-from linnet.data import get_dataset
+from linnet.data import get_dataset, missing_files
 from linnet.data.keys import seed_key
 from linnet.evaluation.features import parameter_hash
+from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
 from linnet.modes import classes
@@ -67,6 +68,9 @@ class Experiment:
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""
         if split not in self._datasets:
+            for archive, path in missing_files(self.config, split):
+                print(f"downloading {archive.name} to {path}", flush=True)
+                download(Published(*archive[:3]), path, f"place the file at {path}")
             self._datasets[split] = get_dataset(self.config, split)
             for note in self._datasets[split].notes:
                 print(f"{self._datasets[split].name} ({split}): {note}", flush=True)

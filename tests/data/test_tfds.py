@@ -91,4 +91,4 @@ def test_a_failure_to_prepare_says_what_to_do(tensorflow_datasets, tmp_path, mon
 
     monkeypatch.setattr(tensorflow_datasets.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(RuntimeError, match="tfds build cifar10 --file_format=array_record"):
-        load("cifar10", path=str(tmp_path))
+        load("tfds/cifar10", path=str(tmp_path))
