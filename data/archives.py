@@ -36,7 +36,7 @@ class Layout(NamedTuple):
     read: Callable[[list[Path], str], tuple[np.ndarray, np.ndarray]]
 
 
-class Published(NamedTuple):
+class PublishedSet(NamedTuple):
     """A data set: its layouts, the preferred one first; names of the classes; folders of other libraries."""
 
     name: str
@@ -45,7 +45,7 @@ class Published(NamedTuple):
     folders: tuple[str, ...] = ()
 
 
-def published_source(published: Published, data, split: str) -> Source:
+def published_source(published: PublishedSet, data, split: str) -> Source:
     """The examples of a split of config.data. NoSplit; ValueError for damaged files, those of TFDS for none at all."""
     chosen = pick(published.layouts[0].files, split, f"data.dataset={published.name}")
     found = next(filter(None, (find(published, layout, data, chosen) for layout in published.layouts)), None)
@@ -70,7 +70,7 @@ def published_source(published: Published, data, split: str) -> Source:
     )
 
 
-def find(published: Published, layout: Layout, data, split: str) -> tuple[Layout, list[Path]] | None:
+def find(published: PublishedSet, layout: Layout, data, split: str) -> tuple[Layout, list[Path]] | None:
     """The layout with the path of each file of a split; None where one is absent. data.path may be the file itself."""
     root, paths = folder_of(published, data), []
     for archive in layout.files[split]:
@@ -80,7 +80,7 @@ def find(published: Published, layout: Layout, data, split: str) -> tuple[Layout
     return None if None in paths else (layout, paths)
 
 
-def folder_of(published: Published, data) -> Path:
+def folder_of(published: PublishedSet, data) -> Path:
     """data.path, or the folder of the data set in the user's cache."""
     if data.get("path", ""):
         return Path(data.path).expanduser()
@@ -88,7 +88,7 @@ def folder_of(published: Published, data) -> Path:
     return cache / "linnet" / "data" / published.name
 
 
-def missing(published: Published, data, split: str) -> list[tuple[Archive, Path]]:
+def missing(published: PublishedSet, data, split: str) -> list[tuple[Archive, Path]]:
     """(file, where it belongs) for what must be fetched before a split can be read; none for a data.path."""
     chosen = pick(published.layouts[0].files, split, f"data.dataset={published.name}")
     here = tfds.is_prepared(data) or any(find(published, layout, data, chosen) for layout in published.layouts)

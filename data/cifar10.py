@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.data.archives import Archive, Layout, Published
+from linnet.data.archives import Archive, Layout, PublishedSet
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
@@ -60,7 +60,7 @@ ARCHIVE = Archive(
     FOLDER,
 )
 
-CIFAR10 = Published(
+CIFAR10 = PublishedSet(
     "cifar10",
     (Layout({"train": (ARCHIVE,), "test": (ARCHIVE,)}, read_python),),
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.data.archives import Archive, Layout, Published
+from linnet.data.archives import Archive, Layout, PublishedSet
 
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"
@@ -60,7 +60,7 @@ MNIST_NPZ = Archive(
     "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
 )
 
-MNIST = Published(
+MNIST = PublishedSet(
     "mnist",
     (
         idx_layout(
@@ -80,7 +80,7 @@ MNIST = Published(
     ("MNIST/raw",),
 )
 
-FASHION_MNIST = Published(
+FASHION_MNIST = PublishedSet(
     "fashion_mnist",
     (
         idx_layout(

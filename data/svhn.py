@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.data.archives import Archive, Layout, Published
+from linnet.data.archives import Archive, Layout, PublishedSet
 
 
 def read_mat(paths: list[Path], split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -23,4 +23,4 @@ HOME = "http://ufldl.stanford.edu/housenumbers"
 TRAIN = Archive("train_32x32.mat", HOME, "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8")
 TEST = Archive("test_32x32.mat", HOME, "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b")
 
-SVHN = Published("svhn", (Layout({"train": (TRAIN,), "test": (TEST,)}, read_mat),), tuple("0123456789"))
+SVHN = PublishedSet("svhn", (Layout({"train": (TRAIN,), "test": (TEST,)}, read_mat),), tuple("0123456789"))
