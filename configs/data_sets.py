@@ -53,3 +53,13 @@ def celeba64(config):
     """CelebA: the central 140 pixels, resized to 64 (score_sde's crop)."""
     config.data.update(dataset="celeb_a", image_size=64, crop=140)
     return config
+
+
+def folder(config):
+    """Images of one's own in --config.data.path; --mode=data_report says what to set for other sizes and contents."""
+    config.data.update(dataset="folder", image_size=64, num_channels=3, random_flip=False)
+    config.model.update(ch_mult=(1, 1, 2, 2, 2), num_res_blocks=2, attn_resolutions=(16, 8))
+    config.model.update(prediction="edm", sigma_data=0.5)
+    config.training.update(n_iters=200_000, snapshot_freq=10_000, snapshot_freq_for_preemption=2_000)
+    config.eval.update(num_samples=10_000, batch_size=256)
+    return config

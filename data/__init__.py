@@ -53,4 +53,4 @@ def missing_files(config, split: str = "train") -> list[tuple[Archive, Path]]:
     return missing(published, config.data, split) if published else []
 
 
-__all__ = ["DATASETS", "PUBLISHED", "NoSplit", "Source", "get_dataset", "missing_files"]
+__all__ = ["DATASETS", "PUBLISHED", "WORDS", "NoSplit", "Source", "get_dataset", "missing_files"]

@@ -12,6 +12,7 @@ Modes
     eval       loss by time and bits per dimension (probability flow or variational bound) of eval.image_split
     encode     images -> latents -> images along the probability flow, with the error of the reconstruction
     interpolate  a grid of images between pairs of images
+    data_report  what the training images hold, and the flags that suit them
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
 
@@ -26,7 +27,7 @@ from ml_collections import config_flags
 
 import linnet
 
-MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "export")
+MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
 FLAGS = flags.FLAGS
 
 config_flags.DEFINE_config_file("config", None, "Experiment file; --config.group.key=value changes a key.")

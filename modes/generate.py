@@ -90,12 +90,15 @@ class Generator:
         return f"since step {whole} of {len(t)} (at t={t[whole - 1]:.4g})" if whole else f"from t={t[0]:.4g} on"
 
 
-def save_picture(images, path, columns=None):
-    """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG."""
+def save_picture(images, path, columns=None, captions=None):
+    """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
+
+    captions: the text below each image; None for none.
+    """
     if images.ndim == 4:
         from linnet.evaluation.grid import save_grid
 
-        return save_grid(images, path, columns)
+        return save_grid(images, path, columns, captions=captions)
     from linnet.evaluation.scatter import save_scatter
 
     return save_scatter(images, path)

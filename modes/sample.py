@@ -70,7 +70,8 @@ def stored(files):
 def save_pictures(experiment, generator, params, first, folder):
     """Writes grid.png of the `first` images and the others that were asked for; returns their names."""
     config, names = experiment.config, ["grid.png"]
-    save_picture(first, os.path.join(folder, names[0]))
+    captions = generator.conditions.names_of(np.arange(len(first)))
+    save_picture(first, os.path.join(folder, names[0]), captions=captions)
     if config.sampling.trajectory:
         pictures.save_trajectories(experiment, generator.conditions, params, folder)
         names += ["denoise.png", "progressive.png"]

@@ -6,6 +6,7 @@ cost the grid or the distance, not the training.
 """
 
 import jax
+import numpy as np
 
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics
@@ -41,7 +42,7 @@ class Snapshot:
                     print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
                     continue
                 if jax.process_index() == 0:
-                    save_picture(images, path)
+                    save_picture(images, path, captions=generator.conditions.names_of(np.arange(len(images))))
                 for writer in self.writers:
                     writer.image(step, kind + suffix, path)
         return self.distances(state.ema[0]) if self.training.snapshot_fid else {}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.grid import save_grid
+from evaluation.grid import CAPTION, save_grid
 from evaluation.images import iterate_images
 
 
@@ -69,6 +69,20 @@ def test_grid_pixels(tmp_path, channels):
         on_line = i == 2 or j == 3
         expected = np.full(channels, 96) if on_line else images[index, i, j] if index < 5 else np.zeros(channels)
         np.testing.assert_array_equal(sheet[y, x], expected)
+
+
+def test_captions_stand_below_their_images_and_leave_them_alone(tmp_path):
+    """Two texts and none: rows of text are white where there is some, the grey of the lines elsewhere."""
+    images = random_images(3, 40, 40, 1)
+    save_grid(images, tmp_path / "grid.png", columns=2, scale=1, captions=["cat", "a name that is cut off", ""])
+    sheet = np.asarray(Image.open(tmp_path / "grid.png"))
+    pitch = 40 + CAPTION + 1
+    assert sheet.shape == (2 * pitch - 1, 2 * 41 - 1)
+    for i, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        top, left = row * pitch, column * 41
+        np.testing.assert_array_equal(sheet[top : top + 40, left : left + 40], images[i, ..., 0])
+        text = sheet[top + 40 : top + 40 + CAPTION, left : left + 40]
+        assert (text.max() > 200) == (i < 2) and text.min() >= 96
 
 
 @pytest.mark.parametrize(("side", "scale"), [(8, 8), (28, 2), (32, 2), (256, 1)])
