@@ -7,8 +7,8 @@ python main.py --config=configs/vp/folder.py --mode=check --workdir=runs/mine --
 The first prints the flags that suit the images; they go to the other two as well.
 """
 
-from configs.data_sets import folder
-from configs.default import get_config as default
+from linnet.configs.data_sets import folder
+from linnet.configs.default import get_config as default
 
 
 def get_config():
