@@ -161,6 +161,7 @@ def data():
         "path": "",  # folder: directory or zip of images; published data: folder of their files; TFDS: data_dir
         "image_size": 32,  # height and width in pixels, or (H, W); 0: as the first image
         "num_channels": 3,  # 1, 3 or 4; 0: as the first image
+        "background": (255, 255, 255),  # levels (R, G, B) under transparent pixels where num_channels is 1 or 3
         "crop": 0,  # centre crop of this many pixels before resizing; 0: none
         "classes": (),  # their names in the order of their numbers; (): as the data has them, noted by training
         "points": "rings",  # which 2-D density, for dataset = points

@@ -1,9 +1,12 @@
-"""Images below a directory or in a zip: jpg, jpeg, png and webp, recursively, in the order of their names.
+"""Images below a directory or in a zip, of every format in data/files.py, recursively, in the order of their names.
 
-Splits: data/splits.py; sizes and channels: data/image_rule.py; labels: data/labels.py.
+Splits: data/splits.py; sizes, channels and levels: data/image_rule.py, data/survey.py; labels: data/labels.py.
 """
 
+import contextlib
+import functools
 import io
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,17 +14,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from linnet.data.files import DirectoryFiles, ZipFiles
+from linnet.data.files import Files
 from linnet.data.image_rule import ImageRule, rule_for
 from linnet.data.labels import Labelled, label
 from linnet.data.source import Source, decode_threads
 from linnet.data.splits import find_images
+from linnet.data.survey import survey
 
 
 class FolderSource(Source):
     """The images of `labelled`, read from `files` and prepared by `rule`; a ValueError names one that is corrupt."""
 
-    def __init__(self, files: DirectoryFiles | ZipFiles, labelled: Labelled, rule: ImageRule, split: str, threads: int):
+    def __init__(self, files: Files, labelled: Labelled, rule: ImageRule, split: str, threads: int):
         names, self._labels, classes, notes = labelled
         super().__init__(
             files.path.stem,
@@ -43,7 +47,7 @@ class FolderSource(Source):
         yield repr(self._rule).encode()
         with ThreadPoolExecutor() as threads:
             for name, checksum in zip(self._names, threads.map(self._files.checksum, self._names), strict=True):
-                yield f"{name} {checksum}\n".encode()
+                yield os.fsencode(f"{name} {checksum}\n")
 
 
 def folder_source(data, split: str) -> FolderSource:
@@ -52,20 +56,26 @@ def folder_source(data, split: str) -> FolderSource:
         raise ValueError("data.dataset=folder needs data.path: a directory of images or a .zip")
     path = Path(data.path).expanduser()
     images = find_images(path, split)
-    labelled = label(images, images if split == "train" else find_images(path, "train"))
+    training = images if split == "train" else find_images(path, "train")
+    labelled = label(images, training)
+    found = survey(functools.partial(open_image, training.files), training.names)
     first = labelled.images[0]
     with open_image(images.files, first) as image:
-        rule = rule_for(data, image)
-    return FolderSource(images.files, labelled, rule, split, decode_threads(len(images.files.read(first))))
+        rule = rule_for(data, image, found.white)
+    notes = (*filter(None, [images.files.skipped]), *labelled.notes, *found.notes(rule))
+    threads = decode_threads(len(images.files.read(first)))
+    return FolderSource(images.files, labelled._replace(notes=notes), rule, split, threads)
 
 
-def open_image(files: DirectoryFiles | ZipFiles, name: str) -> Image.Image:
-    """The decoded image; whatever stops Pillow or the zip from reading it becomes a ValueError with its name."""
+@contextlib.contextmanager
+def open_image(files: Files, name: str) -> Iterator[Image.Image]:
+    """The opened image; whatever stops Pillow from reading it, or the rule from preparing it, is a ValueError."""
+    content = files.read(name)
     try:
-        image = Image.open(io.BytesIO(files.read(name)))
-        image.load()
+        with Image.open(io.BytesIO(content)) as image:
+            yield image
     except Exception as error:
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"cannot decode image {name!r} in {str(files.path)!r}: {error}; replace or remove it"
+            f"cannot decode image {name!r} in {str(files.path)!r}: {reason}; replace or remove it"
         ) from error
-    return image

@@ -35,6 +35,14 @@ class Extractor:
         return self.compute(images)
 
 
+def over_white(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, C) -> the same without alpha: RGBA is laid over white, for networks that know none."""
+    if images.shape[-1] != 4:
+        return images
+    alpha = images[..., 3:] / 255.0
+    return np.rint(images[..., :3] * alpha + 255.0 * (1 - alpha)).astype(np.uint8)
+
+
 def parameter_hash(arrays: dict[str, np.ndarray]) -> str:
     """SHA-256 over the names in sorted order, the shapes and the little-endian float32 values."""
     digest = hashlib.sha256()
@@ -54,7 +62,7 @@ def _inception(path: str | os.PathLike | None) -> Extractor:
     params = replicate(inception.parameters(state))
 
     def compute(images: np.ndarray) -> dict[str, np.ndarray]:
-        taps = inception.activations(params, images)
+        taps = inception.activations(params, over_white(images))
         return {"features": taps["2048"], "logits": taps["logits_unbiased"]}
 
     return Extractor(
@@ -78,7 +86,7 @@ def _digits(path: str | os.PathLike | None) -> Extractor:
         name="digits",
         hash=parameter_hash(flatten_dict(params, sep="/")),
         preprocessing=classifier.PREPROCESSING,
-        compute=lambda images: classifier.activations(on_devices, images),
+        compute=lambda images: classifier.activations(on_devices, over_white(images)),
         classifies="digits",
     )
 

@@ -92,7 +92,7 @@ def low_res_source(experiment):
     wanted = data.low_res_size, data.low_res_size * width // height, channels
     if not data.low_res_path.endswith(".npz"):
         read = {"path": data.low_res_path, "image_size": wanted[:2], "num_channels": channels}
-        return folder_source(ConfigDict(read), "train")
+        return folder_source(ConfigDict(read | {"background": data.background}), "train")
     images, labels = read_archive(Path(data.low_res_path).expanduser())
     if images.shape[1:] != wanted:
         raise ValueError(

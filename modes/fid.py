@@ -4,10 +4,12 @@ import itertools
 import os
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import pipeline
+from linnet.data.folder import folder_source
 from linnet.evaluation.collect import collect
-from linnet.evaluation.images import iterate_images
+from linnet.evaluation.images import find_archives, iterate_images
 from linnet.evaluation.precision_recall import NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 from linnet.evaluation.statistics import check_compatible, load_statistics, save_statistics
@@ -19,7 +21,7 @@ from linnet.modes.conditions import Conditions
 def run(experiment):
     """Scores all images there. What may be refused is looked for before the reference statistics are made."""
     images = record.result_folder(experiment)
-    batches = iterate_images(images)
+    batches = read_images(experiment, images)
     batch = next(batches, None)
     if batch is None:
         raise ValueError(f"{images} holds no images")
@@ -27,6 +29,21 @@ def run(experiment):
     extractor, reference = prepare(experiment)
     reference = reference or make_reference(experiment, extractor, os.path.dirname(report_path(images)))
     score(experiment, extractor, reference, itertools.chain([batch], batches), images)
+
+
+def read_images(experiment, path):
+    """uint8 batches of the samples there: arrays as they are stored, pictures as those of the data are read.
+
+    FileNotFoundError where nothing is there, ValueError for a path without images.
+    """
+    if find_archives(path) or not os.path.exists(path):
+        return iterate_images(path)
+    *size, channels = experiment.shape
+    read = experiment.config.data.to_dict() | {"path": path, "image_size": size, "num_channels": channels}
+    source = folder_source(ConfigDict(read), "train")
+    for note in (*source.notes, f"{len(source)} images, read as {source.shape} like the data"):
+        print(f"{path}: {note}", flush=True)
+    return (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=read["num_workers"]))
 
 
 def prepare(experiment):

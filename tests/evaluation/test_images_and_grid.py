@@ -27,28 +27,13 @@ def test_folder_of_npz_ignores_the_preview(tmp_path):
     np.testing.assert_array_equal(read_all(tmp_path / "samples_1.npz"), images[6:])
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_folder_tree_of_png(tmp_path, channels):
-    images = random_images(6, 4, 7, channels)
-    for i, image in enumerate(images):
-        folder = tmp_path / f"class{i // 3}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(image[..., 0] if channels == 1 else image).save(folder / f"{i}.png")
-    np.testing.assert_array_equal(read_all(tmp_path), images)
-
-
 def test_bad_inputs_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no images at .*absent"):
-        read_all(tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match=r"expected samples_\*\.npz or files ending in"):
-        read_all(tmp_path)
-    Image.fromarray(random_images(1, 4, 4, 3)[0]).save(tmp_path / "a.png")
-    Image.fromarray(random_images(1, 5, 4, 3)[0]).save(tmp_path / "b.png")
-    for batch_size in (1, 4):
-        with pytest.raises(ValueError, match=r"b\.png.*\(5, 4, 3\)"):
-            read_all(tmp_path, batch_size)
-    (tmp_path / "b.png").write_bytes(b"not an image")
-    with pytest.raises(ValueError, match=r"b\.png: not a readable image"):
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"no samples at .*: expected an \.npz file or a folder of"):
+            read_all(path)
+    np.savez(tmp_path / "samples_0.npz", samples=random_images(1, 4, 4, 3))
+    np.savez(tmp_path / "samples_1.npz", samples=random_images(1, 5, 4, 3))
+    with pytest.raises(ValueError, match=r"samples_1\.npz: images are \(5, 4, 3\)"):
         read_all(tmp_path)
     np.savez(tmp_path / "samples_0.npz", samples=np.zeros((2, 4, 4, 3), np.float32))
     with pytest.raises(ValueError, match=r"samples_0\.npz: samples is float32"):
