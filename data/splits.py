@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from linnet.data.files import DirectoryFiles, ZipFiles, list_images
+from linnet.data.files import Files, list_images
 
 WORDS = {
     "train": ("train", "training", "trainset"),
@@ -35,7 +35,7 @@ class Images(NamedTuple):
     notes: lines about what was left out, for people.
     """
 
-    files: DirectoryFiles | ZipFiles
+    files: Files
     top: str
     names: list[str]
     notes: tuple[str, ...] = ()
