@@ -59,11 +59,11 @@ def folder_source(data, split: str) -> FolderSource:
     training = images if split == "train" else find_images(path, "train")
     labelled = label(images, training)
     found = survey(functools.partial(open_image, training.files), training.names)
-    first = labelled.images[0]
-    with open_image(images.files, first) as image:
+    first = (labelled if split == "train" else label(training, training)).images[0]
+    with open_image(training.files, first) as image:
         rule = rule_for(data, image, found.white)
     notes = (*filter(None, [images.files.skipped]), *labelled.notes, *found.notes(rule))
-    threads = decode_threads(len(images.files.read(first)))
+    threads = decode_threads(len(training.files.read(first)))
     return FolderSource(images.files, labelled._replace(notes=notes), rule, split, threads)
 
 
@@ -73,6 +73,7 @@ def open_image(files: Files, name: str) -> Iterator[Image.Image]:
     content = files.read(name)
     try:
         with Image.open(io.BytesIO(content)) as image:
+            image.filename = name
             yield image
     except Exception as error:
         reason = str(error) or type(error).__name__

@@ -10,7 +10,9 @@
    2021), here for H != W as well. A picture that already has the target size is left untouched.
 """
 
+import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -95,12 +97,18 @@ def rule_for(data, first: Image.Image, white: float = DEEPEST) -> ImageRule:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """`image` as its EXIF orientation says that it is to be seen; other tags, however odd, are not read. ValueError."""
+    """`image` as its EXIF orientation says that it is to be seen; other tags, however odd, are not read.
+
+    EXIF of which nothing can be read says nothing: a warning names the file.
+    """
     image.load()
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception as error:
-        raise ValueError(f"its EXIF data are damaged, which would say what is up ({error}): remove them") from error
+    exif = {}
+    with contextlib.suppress(Exception):  # of many types, by format and damage
+        exif = image.getexif()
+    if image.info.get("exif") and not exif:
+        name = getattr(image, "filename", "a picture")
+        warnings.warn(f"{name!r} is taken as it is stored: its EXIF data cannot be read", stacklevel=2)
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
     if isinstance(orientation, bytes | tuple) and orientation:
         orientation = orientation[0]
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image

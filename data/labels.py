@@ -17,12 +17,16 @@ split follow the rule and the numbers of the training images; classes that are n
 import json
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from linnet.data.splits import Images, common_folder
+
+MOST_CLASSES = 10**6
+"""A larger number in a listing is no class: each has a name and an output of the network."""
 
 Rule = Callable[[str], str | None]
 """Path below the root -> class; None for an image without one."""
@@ -124,18 +128,23 @@ def read_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndar
         entries = content["labels"]
         if entries is None:
             return np.zeros(len(images), np.int32), ()
-        by_name = {file.replace("\\", "/"): whole(found) for file, found in dict(entries).items()}
+        by_name = {normal(file.replace("\\", "/")): whole(found) for file, found in dict(entries).items()}
         names = content.get("classes") or ()
         names = tuple(map(str, range(whole(names)) if np.isscalar(names) else names))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{problem} ({type(error).__name__}: {error})") from error
-    missing = [name for name in images if name not in by_name]
+    missing = [name for name in images if normal(name) not in by_name]
     if missing:
         raise ValueError(f"{where}: dataset.json has no label for {missing[0]!r} ({len(missing)} images lack one)")
-    labels = np.array([by_name[name] for name in images], np.int32)
-    if labels.min() < 0:
-        raise ValueError(f"{problem}, counted from 0; found {labels.min()}")
-    return labels, names + tuple(map(str, range(len(names), labels.max() + 1)))
+    found = [by_name[normal(name)] for name in images]
+    if min(found) < 0 or max(found) >= MOST_CLASSES:
+        raise ValueError(f"{problem}, from 0 to {MOST_CLASSES - 1}; found {min(found)} to {max(found)}")
+    return np.array(found, np.int32), names + tuple(map(str, range(len(names), max(found) + 1)))
+
+
+def normal(name: str) -> str:
+    """The one way to write a path that may be written "./a" and, on a Mac, with accents as characters of their own."""
+    return unicodedata.normalize("NFC", posixpath.normpath(name))
 
 
 def whole(number) -> int:

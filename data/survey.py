@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from linnet.data.image_rule import DEEP_MODES, DEEPEST
+from linnet.data.image_rule import DEEP_MODES, DEEPEST, GREY_MODES
 
 LOOKED_AT = 256
 WHITES = (255, 1023, 4095, 16383, DEEPEST)
@@ -38,15 +38,18 @@ class Survey(NamedTuple):
     white: float
     seen: int
     deep: int
+    coloured: int
     transparent: int
     frames: int
 
     def notes(self, rule) -> tuple[str, ...]:
         """Lines for people about what `rule` does to such pictures."""
         laid = rule.channels != 4 and self.transparent
+        greyed = rule.channels == 1 and self.coloured
         lines = {
             f"have grey of more than 8 bits, read with the level {self.white} as white": self.deep,
             f"have an alpha channel, and are laid over data.background={rule.background}": laid,
+            "are stored in colour, and read as grey (data.num_channels)": greyed,
             "have several frames or pages, of which the first is read": self.frames,
         }
         return tuple(f"{count} of {self.seen} images looked at {line}" for line, count in lines.items() if count)
@@ -74,6 +77,7 @@ def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], nam
         white_of(looks),
         len(looks),
         sum(found.grey is not None for found in looks),
+        sum(found.mode not in GREY_MODES and found.mode != "LA" for found in looks),
         sum(found.transparent for found in looks),
         sum(found.frames for found in looks),
     )

@@ -38,7 +38,7 @@ def read_images(experiment, path):
     """
     if find_archives(path) or not os.path.exists(path):
         return iterate_images(path)
-    *size, channels = experiment.shape
+    *size, channels = image_shape(experiment)
     read = experiment.config.data.to_dict() | {"path": path, "image_size": size, "num_channels": channels}
     source = folder_source(ConfigDict(read), "train")
     for note in (*source.notes, f"{len(source)} images, read as {source.shape} like the data"):
@@ -46,10 +46,16 @@ def read_images(experiment, path):
     return (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=read["num_workers"]))
 
 
-def prepare(experiment):
-    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not, and for points."""
+def image_shape(experiment):
+    """(H, W, C) of the images. ValueError for points."""
     if len(experiment.shape) == 1:
         raise ValueError("distances need images; for points use --mode=sample and look at the picture")
+    return experiment.shape
+
+
+def prepare(experiment):
+    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not, and for points."""
+    image_shape(experiment)
     extractor = fid_stats.load_extractor(experiment.config)
     if not experiment.config.eval.stats:
         return extractor, None

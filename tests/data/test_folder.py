@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -183,6 +184,22 @@ def test_a_corrupt_image_is_named(position, tmp_path):
         load(tmp_path).arrays()
 
 
+def test_names_in_a_listing_are_read_however_they_are_written(tmp_path):
+    """With a dot, from Windows, and with accents in either form of Unicode; a mark of the byte order is no text."""
+    composed, apart = (unicodedata.normalize(form, "é/1.png") for form in ("NFC", "NFD"))
+    path = write(tmp_path / "set", {"a/0.png": 10, apart: 20, "z/2.png": 30})
+    names = ["./a/0.png", composed, "z\\2.png"]
+    (path / "dataset.json").write_bytes(b"\xef\xbb\xbf" + listing(dict(zip(names, (2, 1, 0), strict=True))).encode())
+    images, labels = load(path).arrays()
+    assert dict(zip(images[:, 0, 0, 0].tolist(), labels.tolist(), strict=True)) == {10: 2, 20: 1, 30: 0}
+
+
+def test_the_shape_that_a_config_leaves_open_is_that_of_training(tmp_path):
+    path = write(tmp_path, {"train/a.png": 1, "test/b.png": 2})
+    Image.new("RGB", (50, 40)).save(path / "test" / "a.png")
+    assert load(path, "test").shape == load(path).shape == (4, 6, 1)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -193,7 +210,10 @@ def test_a_corrupt_image_is_named(position, tmp_path):
         (listing({"a.png": True, "b.png": 0, "c.png": 0}), "True is no whole number"),
         (listing({"a.png": 0, "b.png": 0, "c.png": 0}, classes=1.5), "1.5 is no whole number"),
         (listing([["a.png", "cat"]]), "whole numbers"),
-        (listing({"a.png": -1, "b.png": 0, "c.png": 0}), "found -1"),
+        (listing({"a.png": 2**40, "b.png": 0, "c.png": 0}), "from 0 to 999999; found 0 to 1099511627776"),
+        (listing({"a.png": float("inf"), "b.png": 0, "c.png": 0}), "inf is no whole number"),
+        (listing({"a.png": None, "b.png": 0, "c.png": 0}), "whole numbers"),
+        (listing({"a.png": -1, "b.png": 0, "c.png": 0}), "found -1 to 0"),
     ],
 )
 def test_a_bad_listing_is_explained(content, message, tmp_path):

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from data.image_rule import ImageRule, rule_for
+from tests.data.test_folder import load
 
 
 def cubic(x, a=-0.5):
@@ -223,12 +224,15 @@ def test_odd_tags_do_not_keep_a_picture_from_being_upright(case, extension, tmp_
         np.testing.assert_allclose(ImageRule(48, 32, 3)(image).astype(int), np.rot90(pixels, -1), atol=4)
 
 
-def test_exif_that_cannot_be_read_is_an_error(tmp_path):
-    """Which side is up is not known then."""
-    image = Image.fromarray(picture(4, 6))
-    image.save(tmp_path / "a.png", exif=b"Exif\0\0garbage and more of it")
-    with Image.open(tmp_path / "a.png") as stored, pytest.raises(ValueError, match="EXIF data are damaged"):
-        ImageRule(4, 6, 3)(stored)
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage and more of it", b"Exif\0\0II"])
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_exif_that_cannot_be_read_is_said_of_the_file(extension, exif, tmp_path):
+    """Nobody could say which side is up: the picture is as it is stored."""
+    pixels = np.repeat(np.repeat(picture(2, 3), 16, 0), 16, 1)
+    Image.fromarray(pixels).save(tmp_path / f"a.{extension}", exif=exif, **LOSSLESS.get(extension, {}))
+    with pytest.warns(UserWarning, match=rf"'a\.{extension}' is taken as it is stored"):
+        (images, _) = load(tmp_path).arrays()
+    np.testing.assert_allclose(images[0].astype(int), pixels, atol=4)
 
 
 @pytest.mark.parametrize(

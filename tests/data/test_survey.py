@@ -95,3 +95,5 @@ def test_transparency_and_frames_are_said(tmp_path):
         "1 of 3 images looked at have several frames or pages, of which the first is read",
     )
     assert len(load(tmp_path, num_channels=4).notes) == 1
+    grey = load(tmp_path, num_channels=1).notes
+    assert "2 of 3 images looked at are stored in colour, and read as grey (data.num_channels)" in grey
