@@ -116,7 +116,7 @@ class DirectoryFiles(Files):
                     seen.add(real)
                     starts += [link for link in (Path(folder, other) for other in sorted(below)) if link.is_symlink()]
                 for file in files:
-                    yield (inside / file).as_posix(), unfit(Path(folder, file))
+                    yield posixpath.join(*inside.parts, file), unfit(os.path.join(folder, file))
 
     def bytes_of(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -130,7 +130,7 @@ def refuse(error: OSError) -> None:
     raise OSError(f"cannot list the folder {error.filename!r}: {error.strerror}; make it readable or move it elsewhere")
 
 
-def unfit(file: Path) -> str:
+def unfit(file: str) -> str:
     """Why a file holds no image; "" where it may hold one."""
     if not os.path.isfile(file):
         return "broken links or no regular files"

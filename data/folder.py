@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from linnet.data.files import Files
 from linnet.data.image_rule import ImageRule, rule_for
@@ -75,6 +75,8 @@ def open_image(files: Files, name: str) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(content)) as image:
             image.filename = name
             yield image
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name!r} in {str(files.path)!r} is no image, whatever its name; remove it") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ValueError(

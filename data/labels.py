@@ -128,7 +128,11 @@ def read_listing(images: list[str], listing: bytes, where: str) -> tuple[np.ndar
         entries = content["labels"]
         if entries is None:
             return np.zeros(len(images), np.int32), ()
-        by_name = {normal(file.replace("\\", "/")): whole(found) for file, found in dict(entries).items()}
+        pairs = entries.items() if isinstance(entries, dict) else entries
+        pairs = {(normal(file.replace("\\", "/")), whole(found)) for file, found in pairs}
+        by_name = dict(pairs)
+        if len(by_name) < len(pairs):
+            raise ValueError("a file has two classes")
         names = content.get("classes") or ()
         names = tuple(map(str, range(whole(names)) if np.isscalar(names) else names))
     except (ValueError, TypeError, KeyError, AttributeError) as error:

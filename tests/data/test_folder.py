@@ -182,6 +182,9 @@ def test_a_corrupt_image_is_named(position, tmp_path):
     (tmp_path / bad).write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=f"cannot decode image '{bad}'"):
         load(tmp_path).arrays()
+    (tmp_path / bad).write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match=f"'{bad}' in .* is no image, whatever its name"):
+        load(tmp_path).arrays()
 
 
 def test_names_in_a_listing_are_read_however_they_are_written(tmp_path):
@@ -210,6 +213,7 @@ def test_the_shape_that_a_config_leaves_open_is_that_of_training(tmp_path):
         (listing({"a.png": True, "b.png": 0, "c.png": 0}), "True is no whole number"),
         (listing({"a.png": 0, "b.png": 0, "c.png": 0}, classes=1.5), "1.5 is no whole number"),
         (listing([["a.png", "cat"]]), "whole numbers"),
+        (listing([["a.png", 0], ["b.png", 0], ["c.png", 0], ["./a.png", 1]]), "a file has two classes"),
         (listing({"a.png": 2**40, "b.png": 0, "c.png": 0}), "from 0 to 999999; found 0 to 1099511627776"),
         (listing({"a.png": float("inf"), "b.png": 0, "c.png": 0}), "inf is no whole number"),
         (listing({"a.png": None, "b.png": 0, "c.png": 0}), "whole numbers"),
