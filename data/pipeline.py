@@ -7,13 +7,15 @@ for bit, batches run across the end of an epoch without a short one, and the num
 change what is in a batch.
 """
 
+import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
+from linnet.data import workers
 from linnet.data.prefetch import prefetch
 from linnet.data.source import Source
 
@@ -22,7 +24,7 @@ __all__ = ["batches", "one_pass", "permutation", "prefetch"]
 Batch = dict[str, np.ndarray]
 
 
-@lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     """The order of an epoch, (length,) int: the ranks of Philox's raw words.
 
@@ -150,9 +152,13 @@ def decode_ahead(decode: Decode, number: int | None, num_workers: int) -> Iterat
     dataset = grain.MapDataset.range(2**62 if number is None else number).map(decode).to_iter_dataset(reading)
     if num_workers:
         allow_workers()
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=2))
+        options = grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=2)
+        dataset = dataset.mp_prefetch(options, functools.partial(workers.follow, os.getpid()))
     iterator = iter(dataset)
     try:
+        with workers.deaf() if num_workers else contextlib.nullcontext():
+            first = next(iterator)  # starts the workers
+        yield first
         yield from iterator
     finally:
         iterator.close()

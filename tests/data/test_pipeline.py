@@ -1,9 +1,14 @@
 """Positions, resumption, slices of processes, and streaming against memory, on a zip of 23 distinct images."""
 
 import itertools
+import os
+import signal
+import subprocess
 import sys
+import time
 import zipfile
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from PIL import Image
 import data
 from data import source
 from data.pipeline import batches, one_pass, permutation
+from tests.conftest import ROOT
 
 N = 23
 
@@ -104,6 +110,63 @@ def test_streaming_equals_memory(numbers, streamed, num_workers):
     expected = take(batches(numbers, 12, seed=2, start=7, process_index=1, process_count=2), 9)
     got = batches(streamed, 12, seed=2, start=7, process_index=1, process_count=2, num_workers=num_workers)
     assert_equal(expected, take(got, 9))
+
+
+WORKERS = """
+import itertools, os, sys, time
+import linnet
+from linnet.configs.default import get_config
+from linnet.data import get_dataset, pipeline, source
+if __name__ == "__main__":
+    source.IN_MEMORY_BYTES = 0
+    config = get_config()
+    config.data.update(dataset="folder", path=sys.argv[1], image_size=0, num_channels=0)
+    batches = pipeline.batches(get_dataset(config), 2, seed=0, num_workers=2)
+    for k in itertools.count():
+        next(batches)
+        print(k, flush=True)
+        time.sleep(0.01)
+"""
+
+
+def test_workers_are_deaf_to_the_signals_of_the_job_and_end_with_their_parent(tmp_path):
+    """They would die by Ctrl-C at once; at SIGKILL nobody tells them."""
+    code = tmp_path / "read.py"
+    code.write_text(WORKERS)
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        Image.new("L", (4, 4), i).save(tmp_path / "images" / f"{i}.png")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    parent = subprocess.Popen([sys.executable, code, tmp_path / "images"], env=environment, stdout=subprocess.PIPE)
+    parent.stdout.readline()
+    workers = children(parent.pid)
+    assert len(workers) >= 2
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for worker in workers:
+            os.kill(worker, number)
+    for _ in range(50):  # more than what was read ahead
+        parent.stdout.readline()
+    assert parent.poll() is None and children(parent.pid) == workers
+    parent.kill()
+    parent.wait()
+    deadline = time.time() + 30
+    while any(running(worker) for worker in workers) and time.time() < deadline:
+        time.sleep(0.1)
+    assert not any(running(worker) for worker in workers)
+
+
+def children(pid):
+    """Numbers of the processes that process `pid` has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def running(pid):
+    """Whether process `pid` is there, and no zombie that nobody has waited for."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_one_pass_is_every_example_once_in_order(numbers, streamed):
