@@ -63,10 +63,10 @@ class JsonLines:
     def __init__(self, path, start=0):
         kept = []
         if os.path.exists(path):
-            with open(path) as file:
-                kept = [line for line in file if _step(line) <= start]
-        with open(f"{path}.tmp", "w") as file:
-            file.writelines(kept)
+            with open(path, "rb") as file:
+                kept = [line for line in file.read().splitlines() if _step(line) <= start]
+        with open(f"{path}.tmp", "wb") as file:
+            file.writelines(line + b"\n" for line in kept)
         os.replace(f"{path}.tmp", path)
         self.file = open(path, "a")  # noqa: SIM115  (closed by close)
 
@@ -143,10 +143,10 @@ class TensorBoard:
 
 
 def _step(line):
-    """The step of a line of metrics.jsonl; infinity for a line that was cut off."""
+    """The step of a line (bytes) of metrics.jsonl; infinity for a line that a crash cut off or filled with zeros."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
         return math.inf
 
 
