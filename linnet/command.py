@@ -26,6 +26,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import linnet
+from linnet import signals
 
 MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
 FLAGS = flags.FLAGS
@@ -42,7 +43,7 @@ flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memo
 def main(argv):
     """Prepares JAX and runs the mode."""
     del argv
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.FATAL)  # what Orbax logs as an error is raised as well
     enable_compilation_cache()
     from linnet.training import parallel
 
@@ -63,8 +64,12 @@ def main(argv):
         dry_run.run(experiment)
     elif FLAGS.mode == "train":
         from linnet.modes import train
+        from linnet.training.interruption import Preempted
 
-        train.run(experiment, use_wandb=FLAGS.wandb)
+        try:
+            train.run(experiment, use_wandb=FLAGS.wandb)
+        except Preempted as stop:
+            signals.leave(stop)
     else:
         importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
 
@@ -130,7 +135,7 @@ def guarded_main(argv):
     try:
         main(argv)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if not is_ours(error):
+        if signals.interrupted.is_set() or not is_ours(error):
             raise
         fail(error)
 
@@ -138,4 +143,10 @@ def guarded_main(argv):
 def run():
     """The command `linnet`, and what main.py runs."""
     sys.modules["__main__"].__doc__ = __doc__  # what --help shows
-    app.run(guarded_main, flags_parser=parse_flags)
+    signals.end_at_second_interrupt()
+    try:
+        app.run(guarded_main, flags_parser=parse_flags)
+    except BaseException:
+        if not signals.interrupted.is_set():
+            raise
+        fail("interrupted", signals.INTERRUPTED)

@@ -21,8 +21,9 @@ def run(experiment):
 
     Of config.eval.num_images images, in batches; of N where that is 0.
     """
-    config, folder = experiment.config, experiment.mode_folder("encode")
+    config = experiment.config
     images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, number_of_images(experiment, N))
+    folder = experiment.mode_folder("encode")
     errors = reconstruction_errors(images, x, config) | {
         "n": len(images),
         "split": config.eval.image_split,

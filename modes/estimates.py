@@ -82,16 +82,16 @@ class OnHost(Keeper):
         return self.memory.rows()
 
 
-def make_keeper(experiment, checkpoints, say=print):
-    """The Keeper that the objective and config.training.memory ask for, from the newest checkpoint or from the start.
+def make_keeper(experiment, rows, say=print):
+    """The Keeper that the objective and config.training.memory ask for.
 
-    say: told where the estimates are. ValueError where the checkpoint remembers other examples.
+    rows: what is remembered at the start (N, ...), None where nothing is. say: told where the estimates are.
+    ValueError where they are of other examples.
     """
     training, dataset = experiment.config.training, experiment.dataset()
     if not experiment.objective.remembers:
         return Keeper()
     dtype = memory.dtype_of(training.memory_dtype)
-    rows = first_rows(experiment) if checkpoints.latest is None else checkpoints.restore_memory()
     if rows.shape != (len(dataset), *experiment.shape):
         raise ValueError(
             f"the estimates of the checkpoint have the shape {rows.shape}, the training images "
@@ -104,7 +104,9 @@ def make_keeper(experiment, checkpoints, say=print):
 
 
 def first_rows(experiment):
-    """Estimates before the first step: those of --ckpt, where it holds some, or noise."""
+    """Estimates before the first step: those of --ckpt, where it holds some, or noise; None for other objectives."""
+    if not experiment.objective.remembers:
+        return None
     found = interop.estimates(experiment.ckpt) if experiment.ckpt is not None else None
     if found is None:
         config = experiment.config

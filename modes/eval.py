@@ -28,9 +28,9 @@ LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
     config, total, name = experiment.config, number_of_images(experiment), likelihood(experiment.config)
-    folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
     params, order = parallel.replicate(experiment.trained), permutation(config.seed, 0, total)
+    folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
     batches = -(-total // batch_size(experiment, total))
     for batch, kept in progress(fixed_batches(experiment, total), f"evaluating {total} images", batches):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})

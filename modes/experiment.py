@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 
+import jax
 from flax import traverse_util
 
 from linnet import interop, samplers
@@ -15,7 +16,7 @@ from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
 from linnet.modes import classes
 from linnet.sde_lib import get_sde
-from linnet.training.checkpoint import Checkpoints
+from linnet.training.checkpoint import Checkpoints, newest
 from linnet.training.objectives import get_objective
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import TrainState, ema_rates
@@ -109,30 +110,36 @@ class Experiment:
         return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config), self.objective.init())
 
     def checkpoints(self):
-        """The checkpoints of the workdir."""
-        training = self.config.training
-        return Checkpoints(self.path("checkpoints"), training.keep_checkpoints, training.snapshot_freq or None)
+        """The checkpoints of the workdir, which the first process of a training writes."""
+        keep_last = self.config.training.keep_checkpoints if jax.process_index() == 0 else None
+        return Checkpoints(self.path("checkpoints"), keep_last)
 
     @functools.cached_property
     def checkpoint(self):
         """Path of the checkpoint to use: --ckpt, or the newest of the workdir."""
         if self.ckpt is not None:
             return self.ckpt
-        newest = self._newest()
-        if newest is None:
+        path = self._newest()
+        if path is None:
             raise ValueError(f"no checkpoint in {self.path('checkpoints')}: train first, or give --ckpt")
-        return newest
+        return path
 
     def _newest(self):
         """Path of the newest checkpoint of the workdir, or None."""
         folder = self.path("checkpoints")
-        newest = Checkpoints(folder).latest if os.path.isdir(folder) else None
-        return newest and os.path.join(folder, str(newest))
+        step = newest(folder)
+        return None if step is None else os.path.join(folder, str(step))
 
     @functools.cached_property
     def _loaded(self):
-        config = self.config
-        return interop.load_with_kind(self.checkpoint, config, config.eval.params, shape=self.shape, k=self.sde.k)
+        config, path = self.config, self.checkpoint
+        try:
+            return interop.load_with_kind(path, config, config.eval.params, shape=self.shape, k=self.sde.k)
+        except (ValueError, OSError):
+            if self.ckpt is not None or os.path.exists(path):
+                raise
+        del self.checkpoint  # training has gone on meanwhile, and deleted it
+        return self._loaded
 
     @property
     def trained(self):

@@ -1,34 +1,77 @@
 """--mode=train: trains the model of the workdir, from its newest checkpoint if there is one."""
 
-import json
-import os
+import contextlib
 
 import jax
 
 from linnet.data import pipeline
-from linnet.files.atomic import atomic_write
 from linnet.modes import classes
 from linnet.modes.estimates import make_keeper
 from linnet.modes.snapshot import Snapshot
+from linnet.modes.start import start
 from linnet.training import metrics, parallel
+from linnet.training.checkpoint import check_finite
 from linnet.training.conditions import make_conditions
-from linnet.training.loop import Preempted, Schedule, train
+from linnet.training.interruption import Interruption
+from linnet.training.lock import locked
+from linnet.training.loop import Schedule, train
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import ema_rates
 from linnet.training.step import make_eval_step, make_train_step
 
 
 def run(experiment, use_wandb=False):
-    """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/."""
-    config, training = experiment.config, experiment.config.training
+    """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/.
+
+    Raises Preempted once all is on disk after a signal; OSError or RuntimeError where the workdir cannot be had.
+    """
+    training = experiment.config.training
     parallel.check_batch(training.batch_size, parts=training.grad_accum)
-    dataset = experiment.examples()
+    complete(experiment)
+    with contextlib.ExitStack() as closing:
+        if jax.process_index() == 0:
+            closing.enter_context(locked(experiment.path()))
+        checkpoints = experiment.checkpoints()
+        closing.callback(checkpoints.close)
+        begin = start(experiment, checkpoints)
+        console = metrics.Console(training.n_iters, training.batch_size, int(begin.state.step))
+        introduce(experiment, begin.state, console)
+        keeper = make_keeper(experiment, begin.memory, console.say)
+        writers = open_writers(experiment, console, int(begin.state.step), use_wandb)
+        for writer in writers:
+            closing.callback(writer.close)
+        stride = keeper.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
+        chunks = closing.enter_context(prefetch(experiment, begin, stride, keeper))
+        snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else lambda state, step: {}
+        evaluate = make_evaluate(experiment, console.say)
+        with Interruption() as interruption, closing.pop_all():
+            train(
+                keeper.place(begin.state),
+                keeper.wrap(train_step(experiment)),
+                lambda n: next(chunks),
+                schedule(training, stride),
+                save=make_save(experiment, checkpoints, begin, keeper),
+                check=checkpoints.check,
+                snapshot=snapshot,
+                evaluate=lambda state, step: evaluate(state),
+                interruption=interruption,
+                console=console,
+                writers=writers,
+            )
+
+
+def complete(experiment):
+    """Writes into the config what it leaves to the data."""
+    config, dataset = experiment.config, experiment.examples()
     with config.ignore_type():
         config.data.classes = dataset.class_names if config.model.get("num_classes", 0) else ()
         config.data.image_size = tuple(experiment.shape[:2]) if len(experiment.shape) == 3 else 0
         config.data.num_channels = experiment.shape[-1]
-    state, position, checkpoints = start(experiment)
-    console = metrics.Console(training.n_iters, training.batch_size, int(state.step))
+
+
+def introduce(experiment, state, console):
+    """Says what is trained, on what, and where it goes."""
+    config, dataset = experiment.config, experiment.examples()
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     console.say(
         f"training {config.model.name} ({count / 1e6:.2f} M parameters) under {config.sde.name} on {len(dataset)} "
@@ -37,79 +80,42 @@ def run(experiment, use_wandb=False):
     )
     if config.data.classes:
         console.say(classes.table(config.data.classes))
-    keeper = make_keeper(experiment, checkpoints, console.say)
-    writers = open_writers(experiment, console, int(state.step), use_wandb)
+
+
+def prefetch(experiment, begin, stride, keeper):
+    """What the steps of each dispatch take, placed ahead by the keeper in a background thread."""
+    config, training = experiment.config, experiment.config.training
     batches = pipeline.batches(
-        dataset,
+        experiment.examples(),
         training.batch_size,
         seed=config.seed,
-        start=position,
+        start=begin.position,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         num_workers=config.data.num_workers,
     )
-    stride = keeper.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
-    sizes = chunk_sizes(int(state.step), training.n_iters, stride)
-    chunks = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), keeper.put)
-    begin = int(state.step)
-    snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else None
-
-    def save(state):
-        host = parallel.to_host(state.replace(memory=()))
-        consumed = position + (int(host.step) - begin) * training.batch_size
-        checkpoints.save(host, position=consumed, config=config, memory=keeper.rows(state))
-
-    try:
-        train(
-            keeper.place(state),
-            keeper.wrap(train_step(experiment)),
-            lambda n: next(chunks),
-            schedule(training, stride),
-            save=save,
-            snapshot=snapshot,
-            evaluate=make_evaluate(experiment, console.say),
-            console=console,
-            writers=writers,
-        )
-    except Preempted as stop:
-        console.say(str(stop))
-    finally:
-        chunks.close()
-        checkpoints.close()
-        for writer in writers:
-            writer.close()
+    sizes = chunk_sizes(int(begin.state.step), training.n_iters, stride)
+    return pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), keeper.put)
 
 
-def start(experiment):
-    """(state on the host, examples consumed, checkpoints): from the newest checkpoint of the workdir, else from the
-    parameters of --ckpt, else from the beginning."""
-    checkpoints = experiment.checkpoints()
-    os.makedirs(experiment.path("samples"), exist_ok=True)
-    text = json.dumps(experiment.config.to_dict(), indent=2)
-    with atomic_write(experiment.path("config.json")) as file:
-        file.write(text.encode())
-    if checkpoints.latest is None and experiment.ckpt is None:
-        return experiment.create_state(), 0, checkpoints
-    if checkpoints.latest is None:
-        print(f"starting from the parameters of {experiment.ckpt}", flush=True)
-        return experiment.state_of(experiment.trained), 0, checkpoints
-    state, meta = checkpoints.restore(jax.eval_shape(experiment.create_state))
-    print(f"resuming {experiment.workdir} at step {int(state.step)}", flush=True)
-    for key, (old, new) in changes(meta["config"], json.loads(text)).items():
-        print(f"  config.{key} was {old}, is now {new}", flush=True)
-    return state, meta["position"], checkpoints
+def make_save(experiment, checkpoints, begin, keeper):
+    """save(state, for_good) for the loop: the state is whole in every process, and the first writes it."""
 
+    def save(state, for_good):
+        host, memory = parallel.to_host(state.replace(memory=())), keeper.rows(state)
+        check_finite(host)
+        taken = int(host.step) - int(begin.state.step)
+        if jax.process_index() == 0:
+            checkpoints.save(
+                host,
+                position=begin.position + taken * experiment.config.training.batch_size,
+                config=experiment.config,
+                memory=memory,
+                for_good=for_good,
+                began_from=begin.began_from,
+            )
 
-def changes(old, new, prefix=""):
-    """{key: (old, new)} of the leaves in which two nested dicts differ."""
-    found = {}
-    for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found |= changes(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found[prefix + key] = (a, b)
-    return found
+    return save
 
 
 def chunk_sizes(step, n_iters, stride):
@@ -124,7 +130,7 @@ def schedule(training, stride):
         stride=stride,
         log=training.log_freq,
         evaluate=training.eval_freq,
-        snapshot=training.snapshot_freq if training.snapshot_sampling else 0,
+        snapshot=training.snapshot_freq,
         preemption=training.snapshot_freq_for_preemption,
     )
 

@@ -2,71 +2,195 @@
 
 state    parameters, EMA, optimiser state, step and what the objective keeps, as host arrays
 memory   what is kept of every training example (see data.memory), (N, ...), where anything is
-meta     position (examples consumed), the resolved config, versions
+meta     position (examples consumed), the resolved config, the path of the parameters that the run began from, whether
+         the checkpoint is kept for good, versions
+
+One process writes; any number may read meanwhile, and change nothing.
 """
 
 import importlib.metadata
+import logging
 import os
+import shutil
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 
-class Checkpoints:
-    """The checkpoints in `directory`: the last `keep_last`, and for good those of every `keep_period` steps."""
+class NonFinite(RuntimeError):
+    """A state holds NaN or infinity; the message says where."""
 
-    def __init__(self, directory, keep_last=2, keep_period=None):
+
+class Restored(NamedTuple):
+    """A checkpoint. memory: (N, ...), or None where nothing is kept of the examples."""
+
+    state: Any
+    meta: dict
+    memory: np.ndarray | None
+
+
+class Retention:
+    """Which checkpoints Orbax leaves: the newest `last`, and the steps in `for_good`."""
+
+    def __init__(self, last):
+        self.last, self.for_good = last, set()
+
+    def should_preserve(self, checkpoints, *, context):
+        newest = {info.step for info in checkpoints[-self.last :]}
+        return [info.step in newest | self.for_good for info in checkpoints]
+
+
+def newest(directory):
+    """Step of the newest complete checkpoint in a directory, or None: Orbax names those being written otherwise."""
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return max((int(name) for name in names if name.isdigit()), default=None)
+
+
+class Checkpoints:
+    """The checkpoints in `directory`.
+
+    keep_last: for the one process that writes, how many of the newest are kept beside those saved for good, at least 1;
+    None reads only. ValueError for another number.
+    """
+
+    def __init__(self, directory, keep_last=None):
         import orbax.checkpoint as ocp
 
-        self._ocp = ocp
+        if keep_last is not None and keep_last < 1:
+            raise ValueError(f"config.training.keep_checkpoints={keep_last} must be at least 1: the last one is kept")
+        self._ocp, self._directory = ocp, os.path.abspath(directory)
+        writes, own = keep_last is not None, jax.process_index()
+        self._retention = Retention(keep_last) if writes else None
+        if writes:
+            os.makedirs(self._directory, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep_last, keep_period=keep_period, cleanup_tmp_directories=True
+            create=False,
+            cleanup_tmp_directories=writes,
+            preservation_policy=self._retention,
+            # Each process for itself: the state is the same in all, and one writes it.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+            ),
         )
-        self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        if writes:
+            self._retention.for_good |= {step for step in self._manager.all_steps() if self._is_for_good(step)}
 
     @property
     def latest(self):
         """Step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, state, *, position, config, memory=None):
+    def _meta(self, step):
+        args = self._ocp.args.Composite(meta=self._ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["meta"]
+
+    def _is_for_good(self, step):
+        """Whether `step` was saved for good; what cannot be read is not deleted either."""
+        try:
+            return self._meta(step).get("for_good", False)
+        except Exception:  # Orbax reports absent and damaged files by many types
+            return True
+
+    def save(self, state, *, position, config, memory=None, for_good=False, began_from=None):
         """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is.
 
-        memory: (N, ...) of the examples; it must not change any more.
+        memory: (N, ...) of the examples; it must not change any more. for_good: it is not deleted later. began_from:
+        path of the parameters that the run began from. OSError where this or the save before fails.
         """
         step, ocp = int(state.step), self._ocp
         if step == self.latest:
             return
         tree = jax.tree.map(np.asarray, _plain(state))
         meta = {"position": position, "config": config.to_dict(), "versions": versions()}
+        meta |= {"for_good": for_good, "began_from": began_from}
         items = {"state": ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
         if memory is not None:
             items["memory"] = ocp.args.StandardSave({"rows": memory})
-        self._manager.save(step, args=ocp.args.Composite(**items))
+        if for_good:
+            self._retention.for_good.add(step)
+        self._finish(lambda: self._manager.save(step, args=ocp.args.Composite(**items)))
 
-    def restore(self, state, step=None):
-        """(state, meta) of `step` (default: the newest) in the structure of `state` (arrays or their shapes).
-
-        ValueError names the first leaf that is missing, unexpected or of another shape.
-        """
-        ocp, step = self._ocp, self.latest if step is None else step
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
-        saved = self._manager.restore(step, args=args)
-        return _rebuild(state, saved["state"], f"checkpoint {step}"), saved["meta"]
-
-    def restore_memory(self):
-        """The memory (N, ...) of the newest step. ValueError where it has none."""
-        ocp, step = self._ocp, self.latest
-        if "memory" not in dict(self._manager.item_metadata(step).items()):
-            raise ValueError(
-                f"checkpoint {step} holds no memory of its examples: it was trained with another objective"
-            )
-        return self._manager.restore(step, args=ocp.args.Composite(memory=ocp.args.StandardRestore()))["memory"]["rows"]
+    def check(self):
+        """OSError where the last save has failed meanwhile."""
+        self._finish(self._manager.check_for_errors)
 
     def close(self):
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until everything is on disk; OSError where it could not be written."""
+        try:
+            self._finish(self._manager.wait_until_finished)
+        finally:
+            self._manager.close()
+
+    def _finish(self, writing):
+        try:
+            writing()
+        except Exception as error:  # full disks come as ValueError of TensorStore too
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # each of its tasks would show the same once more
+            complete = newest(self._directory)
+            last = "there is none yet" if complete is None else f"the last complete one is of step {complete}"
+            raise OSError(f"no checkpoint could be written to {self._directory} ({brief(error)}); {last}") from error
+
+    def restore(self, state, say=print) -> Restored:
+        """The newest checkpoint that is whole, its state in the structure of `state` (arrays or their shapes).
+
+        say: told which newer ones are damaged; the process that writes puts them aside, into <directory>_damaged.
+        ValueError where none is whole, or names the first leaf that is missing, unexpected or of another shape.
+        """
+        damaged = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                saved, meta, memory = self._read(step)
+            except Exception as error:  # Orbax reports absent and damaged files by many types
+                damaged[step] = error
+                continue
+            restored = Restored(_rebuild(state, saved, f"checkpoint {step}"), meta, memory)
+            for broken, error in damaged.items():
+                say(f"checkpoint {broken} is damaged ({brief(error)}): going on from {step}{self._put_aside(broken)}")
+            return restored
+        reasons = "; ".join(f"{step}: {brief(error)}" for step, error in damaged.items())
+        raise ValueError(f"{self._directory} has no whole checkpoint ({reasons or 'none at all'})")
+
+    def _read(self, step):
+        """(state as in `_plain`, meta, memory or None) of a step. ValueError where they cannot be gone on from."""
+        ocp = self._ocp
+        items = {"state": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
+        if os.path.isdir(os.path.join(self._directory, str(step), "memory")):
+            items["memory"] = ocp.args.StandardRestore()
+        saved = self._manager.restore(step, args=ocp.args.Composite(**items))
+        if not {"position", "config"} <= saved["meta"].keys():
+            raise ValueError("its meta data lack the position or the config")
+        check_finite(saved["state"])
+        memory = saved["memory"]["rows"] if "memory" in items else None
+        check_finite({"memory": memory})
+        return saved["state"], saved["meta"], memory
+
+    def _put_aside(self, step):
+        """Moves a damaged step, whose number will be needed again, and says where to."""
+        if self._retention is None:
+            return ""
+        aside = f"{self._directory}_damaged"
+        os.makedirs(aside, exist_ok=True)
+        target = os.path.join(aside, f"{step}_{len(os.listdir(aside))}")
+        shutil.move(os.path.join(self._directory, str(step)), target)
+        self._retention.for_good.discard(step)
+        self._manager.reload()
+        return f"; what is left of it is in {target}"
+
+
+def brief(error):
+    """Beginning and end of the message of another package's error, in one line: the cause is named last."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) < 200 else f"{text[:80]} ... {text[-110:]}"
+
+
+def check_finite(tree):
+    """NonFinite names the first array of a tree, or a TrainState, on the host that holds NaN or infinity."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise NonFinite(f"{name} holds values that are not finite")
 
 
 def _plain(state):

@@ -1,20 +1,23 @@
 """The training loop: dispatches steps, and between them logs, saves, samples and stops.
 
-Nothing in it waits for the device except logging, saving and sampling: metrics stay on the device until then.
+Nothing in it waits for the device except logging, saving and sampling: metrics stay on the device until then, but for
+those of a few steps before (see training.interruption). What can fail comes after what is saved.
 """
 
-import signal
+import contextlib
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from linnet.training import parallel
+from linnet.training.checkpoint import NonFinite
+from linnet.training.interruption import Preempted
 from linnet.training.step import QUARTILES
 
 
 class Schedule(NamedTuple):
-    """Durations in optimiser steps; 0 means never. stride: steps per dispatch."""
+    """Durations in optimiser steps; 0 means never. stride: steps per dispatch. The last step is always saved."""
 
     n_iters: int
     stride: int
@@ -29,26 +32,16 @@ class Schedule(NamedTuple):
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss is NaN or infinite; the message says since which step and what to try."""
+    """The loss or the state is NaN or infinite; the message says since which step and what to try."""
 
 
-class Preempted(Exception):
-    """SIGTERM arrived; the state is saved."""
-
-
-class Interruption:
-    """Whether SIGTERM has arrived since entering the context."""
-
-    def __enter__(self):
-        self.arrived = False
-        self.previous = signal.signal(signal.SIGTERM, self._arrive)
-        return self
-
-    def _arrive(self, *_):
-        self.arrived = True
-
-    def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self.previous)
+def advice(saved):
+    """What to do about a number that is not finite. saved: step of the last checkpoint, 0 where there is none."""
+    last = f"the last good checkpoint is at step {saved}" if saved else "no checkpoint was saved before"
+    return (
+        f"{last}: lower config.optim.lr, or config.optim.grad_clip (0 switches it off), or set "
+        "config.model.dtype=float32, and run the same command again"
+    )
 
 
 def summarize(window, rate):
@@ -69,60 +62,92 @@ class Window:
     def fetch(self, saved):
         """The metrics on the host; NonFiniteLoss where a loss is not finite. saved: step of the last checkpoint."""
         window = jax.device_get([parallel.first(m) for m in self.metrics])
-        losses = np.concatenate([m["loss"] for m in window])
+        losses = np.concatenate([m["loss"] for m in window]) if window else np.zeros(0)
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
             norm = np.concatenate([m["grad_norm"] for m in window])[max(bad[0] - 1, 0)]
             raise NonFiniteLoss(
                 f"the loss became {losses[bad[0]]} at step {self.start + int(bad[0]) + 1} (gradient norm {norm:.3g} "
-                f"just before); the last good checkpoint is at step {saved}: lower config.optim.lr or "
-                "config.optim.grad_clip, or set config.model.dtype=float32, and run the same command again"
+                f"just before); {advice(saved)}"
             )
         return window
 
 
-def train(state, step_fn, batches, schedule, *, save, snapshot, evaluate, console, writers):
+class Saver:
+    """Saves the state of a step once, where it is finite. write(state, for_good) writes a checkpoint."""
+
+    def __init__(self, write, step):
+        self.write, self.saved = write, step
+
+    def __call__(self, state, step, window, for_good=False):
+        if step == self.saved:
+            return
+        window.fetch(self.saved)
+        try:
+            self.write(state, for_good)
+        except NonFinite as error:
+            raise NonFiniteLoss(f"{error} at step {step}; {advice(self.saved)}") from error
+        self.saved = step
+
+
+def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate, interruption, console, writers):
     """Runs `step_fn` until schedule.n_iters and returns the replicated state.
 
-    state: replicated TrainState. batches(n) places the next n batches on the devices. save(state) writes a
-    checkpoint; snapshot(state, step) makes sample grids; it and evaluate(state) return scalars to write.
-    Raises NonFiniteLoss, and Preempted after saving on SIGTERM.
+    state: replicated TrainState. batches(n) places the next n batches on the devices. save(state, for_good) writes a
+    checkpoint in the background, and check() raises where that failed. evaluate(state, step) and snapshot(state, step)
+    return scalars to write. interruption: an Interruption that was entered. Raises NonFiniteLoss, and Preempted after
+    saving on a signal.
     """
-    step = saved = int(parallel.first(state.step))
-    window, compiled = Window(step), set()
-    with Interruption() as interruption:
-        while step < schedule.n_iters:
-            n = min(schedule.stride, schedule.n_iters - step)
-            if n not in compiled:
-                console.say("compiling the training step ...")
-            state, metrics = step_fn(state, batches(n))
-            window.metrics.append(metrics)
-            if n not in compiled:
-                jax.block_until_ready(metrics)
-                compiled.add(n)
-                console.mark(step + n)
-            before, step = step, step + n
-            console.advance(step)
-            if schedule.due(schedule.log, step, before):
-                scalars = summarize(window.fetch(saved), console.rate(step))
-                window = Window(step)
-                for writer in writers:
-                    writer.write(step, scalars)
-            if schedule.due(schedule.evaluate, step, before):
-                scalars = evaluate(state)
-                for writer in writers:
-                    writer.write(step, scalars)
+    step = int(parallel.first(state.step))
+    save, window, compiled = Saver(save, step), Window(step), set()
+    while step < schedule.n_iters:
+        n = min(schedule.stride, schedule.n_iters - step)
+        if n not in compiled:
+            console.say("compiling the training step ...")
+        with saving_first(save, state, step, window):
+            chunk = batches(n)
+        state, metrics = step_fn(state, chunk)
+        window.metrics.append(metrics)
+        if n not in compiled:
+            jax.block_until_ready(metrics)
+            compiled.add(n)
+            console.mark(step + n)
+        before, step = step, step + n
+        console.advance(step)
+        interruption.after(metrics)
+        for_good = schedule.due(schedule.snapshot, step, before)
+        if for_good or step == schedule.n_iters or schedule.due(schedule.preemption, step, before):
+            save(state, step, window, for_good)
+        if schedule.due(schedule.log, step, before):
+            scalars = summarize(window.fetch(save.saved), console.rate(step))
+            window = Window(step)
+            check()
+            write(writers, step, scalars)
+        for frequency, measure in ((schedule.evaluate, evaluate), (schedule.snapshot, snapshot)):
+            if schedule.due(frequency, step, before) and not interruption.heard:
+                with saving_first(save, state, step, window):
+                    scalars = interruption.run(measure, state, step)
+                    write(writers, step, scalars)
                 console.mark(step)
-            if schedule.due(schedule.preemption, step, before) or interruption.arrived:
-                if window.metrics:
-                    window.fetch(saved)
-                save(state)
-                saved = step
-            if interruption.arrived:
-                raise Preempted(f"stopped by SIGTERM at step {step}; the state is saved, the same command goes on")
-            if schedule.due(schedule.snapshot, step, before):
-                scalars = snapshot(state, step)
-                for writer in writers * bool(scalars):
-                    writer.write(step, scalars)
-                console.mark(step)
+        if interruption.heard:
+            save(state, step, window)
+            raise Preempted(
+                f"stopped by {interruption.heard} at step {step}; the state is saved, the same command goes on"
+            )
     return state
+
+
+def write(writers, step, scalars):
+    """Tells every writer, where there is something to tell."""
+    for writer in writers * bool(scalars):
+        writer.write(step, scalars)
+
+
+@contextlib.contextmanager
+def saving_first(save, *arguments):
+    """save(*arguments) before an error leaves the block."""
+    try:
+        yield
+    except Exception:
+        save(*arguments)
+        raise

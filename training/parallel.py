@@ -5,6 +5,8 @@ devices of all of them. Host arrays are placed with explicit shardings, and one 
 from its first addressable shard, so that nothing is moved that need not be.
 """
 
+import functools
+import hashlib
 import os
 
 import jax
@@ -79,6 +81,24 @@ def whole(array, block=4096):
         start = min(begin, n - block)
         rows[:, start : start + block] = first(cut(array, replicate(np.int32(start))))
     return rows.reshape(-1, *rows.shape[2:])
+
+
+@functools.cache
+def _largest():
+    return parallel(lambda array: jax.lax.pmax(array, AXIS))
+
+
+def anywhere(flag):
+    """Whether `flag` holds in any process: () int32 on the device, not waited for. To be called in all of them."""
+    return first(_largest()(replicate(np.int32(flag))))
+
+
+def check_equal(text, name):
+    """ValueError unless `text` is the same in all processes. name: what it is, for the message."""
+    digest = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)
+    largest, negative_smallest = first(_largest()(replicate(np.int32([digest, -digest]))))
+    if largest != -negative_smallest:
+        raise ValueError(f"the processes differ in {name}: start all of them with the same command and data")
 
 
 def share(rows):

@@ -181,7 +181,7 @@ def trained(config, params_of, folder):
     from training.state import TrainState
 
     tree = traverse_util.unflatten_dict(params_of(config), sep="/")
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints", keep_last=2)
     checkpoints.save(TrainState.create(tree, optax.sgd(1.0), (0.9,)), position=0, config=config)
     checkpoints.close()
     return folder

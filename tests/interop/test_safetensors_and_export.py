@@ -97,7 +97,7 @@ def test_checkpoints_of_training(tree, config, tmp_path):
 
     state = TrainState.create(tree, optax.adam(1e-3), (0.9, 0.99))
     average = jax.tree.map(lambda a: 2 * a, tree)
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=2)
     for step in (9, 10):
         kept = state.replace(step=np.int32(step), params=jax.tree.map(lambda a, s=step: s * a, tree))
         checkpoints.save(kept.replace(ema=(average, tree)), position=0, config=config)

@@ -12,9 +12,9 @@ from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
 from data import transforms
 from interop import torch_files
-from modes import train
-from modes.estimates import make_keeper
+from modes.estimates import first_rows, make_keeper
 from modes.experiment import Experiment
+from modes.start import start
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +116,15 @@ def dddm(golden, tmp_path_factory):
 def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_path):
     path, config = dddm
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
-    state, position, checkpoints = train.start(experiment)
-    rows = make_keeper(experiment, checkpoints).rows(None)
+    state, memory, position, began_from = start(experiment, experiment.checkpoints())
+    rows = make_keeper(experiment, memory).rows(None)
     x_bar = torch_files.read(path)["x_bar"].array()
     assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1
     np.testing.assert_array_equal(rows, x_bar.transpose(0, 2, 3, 1).astype(np.float16))
     loaded = interop.load(path, config)
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(loaded), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert position == 0 and int(state.step) == 0
+    assert position == 0 and int(state.step) == 0 and began_from == str(path)
 
 
 def test_estimates_of_other_images_are_refused(dddm, tmp_path):
@@ -133,7 +133,7 @@ def test_estimates_of_other_images_are_refused(dddm, tmp_path):
     config.data.image_size = 16
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
     with pytest.raises(ValueError, match=r"have the shape \(4, 8, 8, 3\), the training images \(4, 16, 16, 3\)"):
-        make_keeper(experiment, experiment.checkpoints())
+        make_keeper(experiment, first_rows(experiment))
 
 
 def test_the_report_names_what_is_left_out(dddm):
@@ -151,4 +151,4 @@ def test_estimates_in_another_order_are_refused(dddm, tmp_path, monkeypatch):
     found = interop.estimates(path)
     monkeypatch.setattr(interop, "estimates", lambda path: found[::-1])
     with pytest.raises(ValueError, match="they are of other images, or in another order"):
-        make_keeper(experiment, experiment.checkpoints())
+        make_keeper(experiment, first_rows(experiment))

@@ -146,10 +146,10 @@ def test_what_a_timestep_sampler_keeps_is_trained_along_and_saved(tmp_path):
     assert one.extra["count"].sum() > 180
     for other in (run(2, 1), run(1, 2)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=2e-5), one, other)
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
     checkpoints.save(one, position=0, config=ConfigDict())
     checkpoints.close()
-    restored, _ = Checkpoints(tmp_path).restore(jax.eval_shape(lambda: one))
+    restored, _, _ = Checkpoints(tmp_path).restore(jax.eval_shape(lambda: one))
     jax.tree.map(np.testing.assert_array_equal, restored, one)
 
 

@@ -55,18 +55,23 @@ def run(workdir, *more, devices=1, config="rings_cld"):
     return done.stdout
 
 
-def run_in_two_processes(workdir, *more, config="rings_cld"):
+def start_two_processes(workdir, *more, config="rings_cld", only_second=()):
+    """Two processes of one run; `only_second` are flags of the second."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    processes = [
+    return [
         subprocess.Popen(
-            arguments(workdir, *more, config=config),
+            arguments(workdir, *more, *(only_second if i else ()), config=config),
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=environment() | {"LINNET_COORDINATOR": address, "LINNET_PROCESSES": "2", "LINNET_PROCESS_ID": str(i)},
         )
         for i in range(2)
     ]  # fmt: skip
+
+
+def run_in_two_processes(workdir, *more, config="rings_cld"):
+    processes = start_two_processes(workdir, *more, config=config)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
 
@@ -77,7 +82,7 @@ def leaves(workdir):
 
     config = get_config()
     config.model.update(nf=16, num_res_blocks=1)
-    state, meta = Checkpoints(workdir / "checkpoints").restore(jax.eval_shape(Experiment(config).create_state))
+    state, meta, _ = Checkpoints(workdir / "checkpoints").restore(jax.eval_shape(Experiment(config).create_state))
     assert int(state.step) == STEPS and meta["position"] == STEPS * 32
     return jax.tree.leaves(state)
 
@@ -153,19 +158,72 @@ def test_sigkill_at_random_moments_changes_nothing(undisturbed, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_sigterm_saves_and_exits(tmp_path):
+ENDLESS = ("--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=9999")
+
+
+def until(process, beginning):
+    """Reads what the process says up to a line that begins so."""
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+
+
+def stopped_at(process, asked):
+    """The step at which a process says that it stopped, as its only further word but for the record."""
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, rest
+    (line,) = (line for line in rest.splitlines() if not line.startswith("step "))
+    assert line.startswith(f"stopped by {asked} at step ") and "the state is saved" in line
+    return int(line.split(" at step ")[1].split(";")[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits(tmp_path, number):
+    """During training, or (SIGINT) during a sample grid of many evaluations, which is heard of no more."""
+    grid = ("snapshot_freq=20", "snapshot_nfe=(2000,)", "snapshot_sampling_batch=16384")
+    grid = [f"--config.training.{change}" for change in grid]
     process = subprocess.Popen(
-        arguments(tmp_path, "--config.training.n_iters=1000000", "--config.training.snapshot_freq_for_preemption=9999"),
+        arguments(tmp_path, *ENDLESS, *(grid if number == signal.SIGINT else [])),
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "stopped by SIGTERM at step" in rest, rest
-    step = int(rest.split("stopped by SIGTERM at step ")[1].split(";")[0])
+    until(process, "step 20/")
+    process.send_signal(number)
+    step = stopped_at(process, number.name)
     assert Checkpoints(tmp_path / "checkpoints").latest == step
+    if number == signal.SIGINT:
+        assert step == 20 and not list((tmp_path / "samples").iterdir())
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_processes_that_are_asked_at_different_moments_stop_at_one_step(tmp_path, both):
+    processes = start_two_processes(tmp_path, *ENDLESS, "--config.training.snapshot_freq=0")
+    until(processes[0], "step 20/")
+    processes[1].send_signal(signal.SIGTERM)
+    if both:
+        time.sleep(0.02)
+        processes[0].send_signal(signal.SIGINT)
+    step = stopped_at(processes[0], "SIGINT" if both else "a signal to another process")
+    assert f"stopped by SIGTERM at step {step};" in processes[1].communicate(timeout=120)[0]
+    assert processes[1].returncode == 0 and Checkpoints(tmp_path / "checkpoints").latest == step
+
+
+def test_processes_of_different_configs_are_refused(tmp_path):
+    processes = start_two_processes(tmp_path, only_second=("--config.optim.lr=1e-3",))
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode != 0 and "error: the processes differ in their config" in output, output
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_the_same_command_twice_is_refused(tmp_path):
+    process = subprocess.Popen(
+        arguments(tmp_path, *ENDLESS), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    until(process, "step ")
+    lines = fails(*ENDLESS, workdir=tmp_path)
+    assert len(lines) == 1 and f"process {process.pid} on" in lines[0] and "trains there" in lines[0], lines
+    process.send_signal(signal.SIGTERM)
+    stopped_at(process, "SIGTERM")
 
 
 def fails(*more, workdir="unused"):

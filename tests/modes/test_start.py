@@ -1,0 +1,116 @@
+"""What a run begins with and leaves, by the code of the command in this process."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from configs.toy.rings_cld import get_config
+from modes import train
+from modes.experiment import Experiment
+from training.checkpoint import Checkpoints
+
+
+def experiment(workdir, ckpt=None, **training):
+    """Rings with a tiny network; `training` are changes of config.training."""
+    config = get_config()
+    config.model.update(nf=16, num_res_blocks=1)
+    config.data.num_points = 100
+    config.training.update(batch_size=32, n_iters=2, log_freq=1, eval_freq=0, snapshot_sampling=False)
+    config.training.update(training)
+    return Experiment(config, workdir=str(workdir), ckpt=ckpt and str(ckpt))
+
+
+def restored(workdir):
+    return Checkpoints(workdir / "checkpoints").restore(jax.eval_shape(experiment(workdir).create_state))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("first")
+    train.run(experiment(workdir, snapshot_freq=0, snapshot_freq_for_preemption=0))
+    return workdir
+
+
+@pytest.fixture
+def workdir(first, tmp_path):
+    """A copy of the first run, to go on with."""
+    return shutil.copytree(first, tmp_path / "run")
+
+
+def test_the_last_state_is_saved_without_any_frequency(first):
+    assert int(restored(first).state.step) == 2
+
+
+def test_another_batch_size_goes_on_where_the_examples_ended(workdir):
+    train.run(experiment(workdir, n_iters=5, batch_size=64))
+    state, meta, _ = restored(workdir)
+    assert int(state.step) == 5 and meta["position"] == 2 * 32 + 3 * 64
+
+
+def test_the_command_that_began_from_parameters_goes_on_and_no_other_does(first, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train.run(experiment(workdir, ckpt=first))
+    assert f"starting from the parameters of {first}" in capsys.readouterr().out
+    train.run(experiment(workdir, ckpt=first, n_iters=3))
+    assert f"resuming {workdir} at step 2, which began from {first}" in capsys.readouterr().out
+    train.run(experiment(workdir, n_iters=4))
+    before = (workdir / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=rf"is at step 4 of a run that began from {first}: leave --ckpt out"):
+        train.run(experiment(workdir, ckpt=tmp_path / "absent", n_iters=9))
+    with pytest.raises(ValueError, match="is at step 2 of a run that began from new parameters: leave --ckpt out"):
+        train.run(experiment(first, ckpt=workdir))
+    assert (workdir / "config.json").read_bytes() == before
+
+
+def test_a_run_that_cannot_go_on_changes_no_file(workdir):
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.name != "lock"}
+    other = experiment(workdir)
+    other.config.model.nf = 32
+    with pytest.raises(ValueError, match="checkpoint 2 holds"):
+        train.run(other)
+    with pytest.raises(ValueError, match="keep_checkpoints=0 must be at least 1"):
+        train.run(experiment(workdir, keep_checkpoints=0))
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.name != "lock"} == before
+
+
+def test_a_reader_takes_the_newest_where_training_deleted_the_one_before(workdir):
+    reader = experiment(workdir)
+    assert reader.checkpoint.endswith("/2")
+    (workdir / "checkpoints" / "2").rename(workdir / "checkpoints" / "3")
+    assert jax.tree.leaves(reader.trained) and reader.checkpoint.endswith("/3")
+    (workdir / "checkpoints" / "3" / "state" / "_METADATA").unlink()
+    shutil.rmtree(workdir / "checkpoints" / "3" / "state" / "ocdbt.process_0", ignore_errors=True)
+    (workdir / "checkpoints" / "3" / "state" / "manifest.ocdbt").unlink()
+    with pytest.raises(ValueError, match="unreadable Orbax checkpoint"):
+        jax.tree.leaves(experiment(workdir).trained)
+
+
+def test_what_a_crash_left_of_the_record_is_dropped(workdir):
+    """A line that was cut, one of zeros, one whose end of line is missing, and steps that are taken again."""
+    record = workdir / "metrics.jsonl"
+    lines = record.read_bytes().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    record.write_bytes(
+        lines[0] + b'\n{"step": 7, "loss": 1}\n{"step": 2, "lo\n' + b"\0" * 9 + b"\n\xff\n5\n" + lines[1]
+    )
+    train.run(experiment(workdir, n_iters=4))
+    found = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["step"] for line in found] == [1, 2, 3, 4]
+    assert found[:2] == [json.loads(line) for line in lines]
+
+
+def test_no_clipping_trains(first, tmp_path):
+    """A largest norm of 0 is none, as -1 is: the same steps, which are no steps of size 0."""
+    kernels = []
+    for clip in (0.0, -1.0):
+        other = experiment(tmp_path / str(clip))
+        other.config.optim.update(grad_clip=clip, warmup=0)
+        train.run(other)
+        kernels.append(jax.tree.leaves(restored(tmp_path / str(clip)).state.params))
+    new = jax.tree.leaves(experiment(tmp_path).create_state().params)
+    for without, negative, before in zip(*kernels, new, strict=True):
+        np.testing.assert_array_equal(without, negative)
+        assert (without != before).any()
