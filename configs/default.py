@@ -199,9 +199,9 @@ def training():
         "likelihood_weighting": False,
         "log_freq": 100,
         "eval_freq": 2_000,  # loss on a test batch; 0: never
-        "snapshot_freq": 50_000,  # checkpoints kept for good, and a sample grid
-        "snapshot_freq_for_preemption": 10_000,  # checkpoints to resume from
-        "keep_checkpoints": 2,  # how many of the latter are kept
+        "snapshot_freq": 50_000,  # a checkpoint kept for good, and a sample grid; 0: never
+        "snapshot_freq_for_preemption": 10_000,  # checkpoints to resume from; 0: at the end and at a signal only
+        "keep_checkpoints": 2,  # how many of the newest are kept, at least 1
         "snapshot_sampling": True,
         "snapshot_sampling_batch": 64,  # images of the grid
         "snapshot_nfe": (),  # numbers of evaluations, each with its grid; (): sampling.nfe
@@ -219,7 +219,7 @@ def optim():
         "eps": 1e-8,
         "weight_decay": 0.0,
         "warmup": 5_000,  # steps of linear warm-up from 0
-        "grad_clip": 1.0,  # largest gradient norm; negative: off
+        "grad_clip": 1.0,  # largest gradient norm; 0 or negative: off
     }
 
 
