@@ -75,10 +75,9 @@ def open_image(files: Files, name: str) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(content)) as image:
             image.filename = name
             yield image
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{name!r} in {str(files.path)!r} is no image, whatever its name; remove it") from error
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "it is cut short or no image at all" if unknown else str(error) or type(error).__name__
         raise ValueError(
             f"cannot decode image {name!r} in {str(files.path)!r}: {reason}; replace or remove it"
         ) from error
