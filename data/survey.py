@@ -62,15 +62,16 @@ def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], nam
         with open_image(name) as image:
             return look(image)
 
-    places = np.unique(np.linspace(0, len(names) - 1, LOOKED_AT).astype(int))
+    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, LOOKED_AT).astype(int))]
     with ThreadPoolExecutor() as threads:
-        looks = list(threads.map(look_at, [names[i] for i in places]))
+        looks = list(threads.map(look_at, chosen))
         if any(found.grey is not None for found in looks):
-            looks = list(threads.map(look_at, names))
-    colours = [found.colour for found in looks if found.colour is not None]
-    if colours and max(colours) <= DARK:
+            chosen = names
+            looks = list(threads.map(look_at, chosen))
+    colours = {name: found.colour for name, found in zip(chosen, looks, strict=True) if found.colour is not None}
+    if colours and max(colours.values()) <= DARK:
         raise ValueError(
-            f"{names[0]!r} and others hold colours of 12 bits or fewer in 16, of which nothing is left in the upper 8 "
+            f"{next(iter(colours))!r} and others hold colours of 12 bits or fewer in 16, of which nothing is left in the upper 8 "
             "bits that Pillow reads: scale them to all 16 bits, or to 8"
         )
     return Survey(

@@ -79,6 +79,10 @@ def test_fewer_bits_of_sixteen_bit_colour_are_refused(channels, tmp_path):
     write_colour(tmp_path / "a.png", np.full((2, 2, channels), 4095))
     with pytest.raises(ValueError, match="'a.png' and others hold colours of 12 bits or fewer in 16"):
         load(tmp_path)
+    write(tmp_path, {"0.png": 7})
+    with pytest.raises(ValueError, match="'a.png' and others hold"):  # not the first, which has 8 bits
+        load(tmp_path)
+    (tmp_path / "0.png").unlink()
     write_colour(tmp_path / "b.png", np.full((2, 2, channels), 0x4321))
     assert load(tmp_path).arrays()[0][:, 0, 0, 0].tolist() == [0x0F, 0x43]
 
