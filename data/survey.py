@@ -71,7 +71,7 @@ def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], nam
     colours = {name: found.colour for name, found in zip(chosen, looks, strict=True) if found.colour is not None}
     if colours and max(colours.values()) <= DARK:
         raise ValueError(
-            f"{next(iter(colours))!r} and others hold colours of 12 bits or fewer in 16, of which nothing is left in the "
+            f"{next(iter(colours))!r} and others hold colours of 12 bits or fewer in 16, of which nothing is in the "
             "upper 8 bits that Pillow reads: scale them to all 16 bits, or to 8"
         )
     return Survey(
