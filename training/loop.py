@@ -121,8 +121,9 @@ def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate,
         if schedule.due(schedule.log, step, before):
             scalars = summarize(window.fetch(save.saved), console.rate(step))
             window = Window(step)
-            check()
-            write(writers, step, scalars)
+            with saving_first(save, state, step, window):
+                check()
+                write(writers, step, scalars)
         for frequency, measure in ((schedule.evaluate, evaluate), (schedule.snapshot, snapshot)):
             if schedule.due(frequency, step, before) and not interruption.heard:
                 with saving_first(save, state, step, window):

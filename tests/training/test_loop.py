@@ -32,12 +32,16 @@ class Run:
     """A run of `n_iters` steps, `stride` in a dispatch; `events` lists (what, step) in order."""
 
     def __init__(self, n_iters=20, stride=1, **frequencies):
-        self.events = []
+        self.events, self.writers = [], []
         never = dict.fromkeys(("log", "evaluate", "snapshot", "preemption"), 0)
         self.schedule = Schedule(n_iters=n_iters, stride=stride, **never | frequencies)
 
     def step(self, state, n):
-        metrics = {"loss": parallel.shard(np.ones(jax.local_device_count() * n, np.float32))}
+        ones = np.ones(jax.local_device_count() * n, np.float32)
+        metrics = {"loss": parallel.shard(ones)}
+        metrics |= {
+            name: parallel.shard(ones[:, None].repeat(4, axis=1)) for name in ("quartile_sum", "quartile_count")
+        }
         return state.replace(step=state.step + n), metrics
 
     def save(self, state, for_good):
@@ -68,7 +72,7 @@ class Run:
                 evaluate=self.evaluate,
                 interruption=interruption,
                 console=Console(),
-                writers=[],
+                writers=self.writers,
             )
         return self.events
 
@@ -103,6 +107,18 @@ def test_a_measurement_that_fails_costs_no_step(what):
     with pytest.raises(ValueError, match="no test split"):
         run()
     assert run.events in ([("save", 7)], [("keep", 7)])
+
+
+def test_a_record_that_cannot_be_written_costs_no_step():
+    class Full:
+        def write(self, step, scalars):
+            raise OSError(f"no space left at step {step}")
+
+    run = Run(log=7)
+    run.writers = [Full()]
+    with pytest.raises(OSError, match="no space left at step 7"):
+        run()
+    assert run.events == [("save", 7)]
 
 
 def test_an_image_that_cannot_be_read_costs_no_step():
