@@ -1,7 +1,7 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
 from linnet.evaluation.images import iterate_images
-from linnet.modes import fid, record, sample
+from linnet.modes import fid, record, sample, score_points
 
 
 def run(experiment):
@@ -10,6 +10,10 @@ def run(experiment):
     What may be refused is looked for before the reference statistics and the images are made: images of the classes
     that the network knows, too.
     """
+    if len(experiment.shape) == 1:
+        fields = sample.run(experiment)
+        score_points.score(experiment, record.result_folder(experiment), fields)
+        return
     n = experiment.config.eval.num_samples
     if not experiment.config.eval.stats:
         experiment.examples(experiment.config.eval.split)

@@ -14,13 +14,16 @@ from linnet.evaluation.precision_recall import NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 from linnet.evaluation.statistics import check_compatible, load_statistics, save_statistics
 from linnet.files.atomic import check_writable
-from linnet.modes import fid_stats, record
+from linnet.modes import fid_stats, record, score_points
 from linnet.modes.conditions import Conditions
 
 
 def run(experiment):
-    """Scores all images there. What may be refused is looked for before the reference statistics are made."""
+    """Scores all images, or points, there. What may be refused is looked for before reference statistics are made."""
     images = record.result_folder(experiment)
+    if len(experiment.shape) == 1:
+        score_points.score(experiment, images)
+        return
     batches = read_images(experiment, images)
     batch = next(batches, None)
     if batch is None:
@@ -38,7 +41,7 @@ def read_images(experiment, path):
     """
     if find_archives(path) or not os.path.exists(path):
         return iterate_images(path)
-    *size, channels = image_shape(experiment)
+    *size, channels = experiment.shape
     read = experiment.config.data.to_dict() | {"path": path, "image_size": size, "num_channels": channels}
     source = folder_source(ConfigDict(read), "train")
     for note in (*source.notes, f"{len(source)} images, read as {source.shape} like the data"):
@@ -46,16 +49,8 @@ def read_images(experiment, path):
     return (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=read["num_workers"]))
 
 
-def image_shape(experiment):
-    """(H, W, C) of the images. ValueError for points."""
-    if len(experiment.shape) == 1:
-        raise ValueError("distances need images; for points use --mode=sample and look at the picture")
-    return experiment.shape
-
-
 def prepare(experiment):
-    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not, and for points."""
-    image_shape(experiment)
+    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not."""
     extractor = fid_stats.load_extractor(experiment.config)
     if not experiment.config.eval.stats:
         return extractor, None

@@ -90,10 +90,15 @@ class Generator:
         return f"since step {whole} of {len(t)} (at t={t[whole - 1]:.4g})" if whole else f"from t={t[0]:.4g} on"
 
 
-def save_picture(images, path, columns=None, captions=None):
+def background(experiment):
+    """The training points, which pictures of points show below the samples; None for images."""
+    return experiment.dataset().arrays()[0] if len(experiment.shape) == 1 else None
+
+
+def save_picture(images, path, columns=None, captions=None, data=None):
     """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
 
-    captions: the text below each image; None for none.
+    captions: the text below each image; None for none. data: the `background` of points.
     """
     if images.ndim == 4:
         from linnet.evaluation.grid import save_grid
@@ -101,4 +106,4 @@ def save_picture(images, path, columns=None, captions=None):
         return save_grid(images, path, columns, captions=captions)
     from linnet.evaluation.scatter import save_scatter
 
-    return save_scatter(images, path)
+    return save_scatter(images, path, data)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
-from linnet.modes.generate import as_stored, make_draw, save_picture
+from linnet.modes.generate import as_stored, background, make_draw, save_picture
 from linnet.training import parallel
 
 COLUMNS = 10
@@ -42,7 +42,8 @@ def save_trajectories(experiment, conditions, params, folder):
     for name, states in zip(("denoise", "progressive"), found, strict=True):
         states = parallel.unshard(states)
         panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
-        save_picture(as_stored(panels, config), os.path.join(folder, f"{name}.png"), columns=states.shape[1])
+        path = os.path.join(folder, f"{name}.png")
+        save_picture(as_stored(panels, config), path, columns=states.shape[1], data=background(experiment))
 
 
 def save_pairs(low_res, images, path, centered):

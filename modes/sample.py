@@ -14,7 +14,7 @@ from linnet.evaluation.grid import save_grid
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
 from linnet.modes import pictures, record
-from linnet.modes.generate import Generator, save_picture
+from linnet.modes.generate import Generator, background, save_picture
 from linnet.training import parallel
 
 GRID = 64
@@ -71,7 +71,7 @@ def save_pictures(experiment, generator, params, first, folder):
     """Writes grid.png of the `first` images and the others that were asked for; returns their names."""
     config, names = experiment.config, ["grid.png"]
     captions = generator.conditions.names_of(np.arange(len(first)))
-    save_picture(first, os.path.join(folder, names[0]), captions=captions)
+    save_picture(first, os.path.join(folder, names[0]), captions=captions, data=background(experiment))
     if config.sampling.trajectory:
         pictures.save_trajectories(experiment, generator.conditions, params, folder)
         names += ["denoise.png", "progressive.png"]

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from linnet.evaluation.collect import collect
-from linnet.evaluation.report import compute_metrics
-from linnet.modes import fid, fid_stats
-from linnet.modes.generate import Generator, NotFinite, save_picture
+from linnet.evaluation.report import compute_metrics, metric_key
+from linnet.modes import fid, fid_stats, score_points
+from linnet.modes.generate import Generator, NotFinite, background, save_picture
 from linnet.training import parallel
 
 
@@ -28,9 +28,8 @@ class Snapshot:
         batch_size = self.training.snapshot_sampling_batch
         parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
         self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
-        if self.training.snapshot_fid:
-            self.extractor = fid_stats.load_extractor(experiment.config)
-            self.statistics = fid.load_reference(experiment, self.extractor)
+        self.data = background(experiment)
+        self.measure = make_measure(experiment) if self.training.snapshot_fid else None
 
     def __call__(self, state, step):
         for suffix, generator in self.generators.items():
@@ -42,23 +41,22 @@ class Snapshot:
                     print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
                     continue
                 if jax.process_index() == 0:
-                    save_picture(images, path, captions=generator.conditions.names_of(np.arange(len(images))))
+                    captions = generator.conditions.names_of(np.arange(len(images)))
+                    save_picture(images, path, captions=captions, data=self.data)
                 for writer in self.writers:
                     writer.image(step, kind + suffix, path)
-        return self.distances(state.ema[0]) if self.training.snapshot_fid else {}
+        return self.distances(state.ema[0]) if self.measure else {}
 
     def distances(self, params):
-        """{"<metric><suffix>": distance of config.training.snapshot_fid images to the reference statistics}."""
+        """{"<metric><suffix>": distance of config.training.snapshot_fid images, or points, to the data}."""
         found = {}
         for suffix, generator in self.generators.items():
             try:
-                collected = collect(self.extractor, self.images(generator, params), keep=fid_stats.KEEP)
+                name, value = self.measure(self.images(generator, params))
             except NotFinite as error:
                 print(f"no distance{suffix}: {error}", flush=True)
                 continue
-            metrics = compute_metrics(collected, self.statistics, self.extractor)
-            name = next(iter(metrics))
-            found[name + suffix] = metrics[name]
+            found[name + suffix] = value
         return found
 
     def images(self, generator, params):
@@ -66,3 +64,22 @@ class Snapshot:
         n = self.training.snapshot_fid
         for first in range(0, n, generator.batch_size):
             yield generator.batch(params, first)[: n - first]
+
+
+def make_measure(experiment):
+    """measure(batches) -> (name, value): the first metric of images by eval.extractor; SW_2 of points."""
+    if len(experiment.shape) == 1:
+
+        def sliced(batches):
+            points = np.concatenate(list(batches))
+            return metric_key(score_points.NAME, len(points)), score_points.distance(experiment, points)
+
+        return sliced
+    extractor = fid_stats.load_extractor(experiment.config)
+    statistics = fid.load_reference(experiment, extractor)
+
+    def frechet(batches):
+        metrics = compute_metrics(collect(extractor, batches, keep=fid_stats.KEEP), statistics, extractor)
+        return next(iter(metrics.items()))
+
+    return frechet
