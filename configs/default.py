@@ -237,7 +237,7 @@ def sampling():
         "deis_order": placeholder(int),  # gddim and relatives: 0 to 3
         "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
         "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
-        "respacing": placeholder(str),  # ddpm, ddim: steps kept, see sde_lib.respacing: 250 | 10,15,20 | ddim50 ...
+        "respacing": placeholder(str),  # ddpm, ddim, in place of nfe: steps kept (sde_lib.respacing), 250 | quad50 ...
         "variance": placeholder(str),  # ddpm: in place of model.variance
         "eta": placeholder(float),  # ddim: 0 is deterministic, 1 is ddpm with the small variance
         "clip_denoised": placeholder(bool),  # ddpm, ddim, fixed_point: images to [-1, 1] at every step

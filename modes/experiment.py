@@ -35,6 +35,11 @@ class Experiment:
                 raise ValueError(
                     f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}"
                 )
+        if self.respaced and "sampling.nfe" in overrides:
+            raise ValueError(
+                f"config.sampling.nfe means nothing beside config.sampling.respacing={config.sampling.respacing!r}: "
+                "leave one of them out"
+            )
         if config.model.get("num_classes", 0) == classes.FOLLOW:
             config.model.num_classes = classes.follow(self)
 
@@ -155,6 +160,12 @@ class Experiment:
     def parameter_hash(self):
         """SHA-256 of the parameters: what tells a checkpoint from another that was at the same path."""
         return parameter_hash(traverse_util.flatten_dict(self.trained, sep="/"))
+
+    @property
+    def respaced(self):
+        """Whether sampling.respacing says how many steps are taken, in place of sampling.nfe."""
+        sampling = self.config.sampling
+        return sampling.get("respacing") is not None and "respacing" in samplers.keys(sampling.method)
 
     def mode_folder(self, mode, *names):
         """--result_folder, or a folder of the mode beside the checkpoint, named after it."""

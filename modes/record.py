@@ -33,7 +33,8 @@ def prepare(experiment):
 def describe(experiment):
     """What decides the samples, and where it came from."""
     config, source = experiment.config, Conditions(experiment).source
-    sampling = {key: value for key, value in config.sampling.to_dict().items() if key != "trajectory"}
+    idle = ("trajectory", "nfe") if experiment.respaced else ("trajectory",)
+    sampling = {key: value for key, value in config.sampling.to_dict().items() if key not in idle}
     fields = {
         "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
         "parameters": experiment.parameter_hash,
@@ -63,7 +64,8 @@ def result_folder(experiment, fields=None):
     decisive = {key: value for key, value in fields.items() if key not in (*ASIDE, "batch_size")}
     digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
     sampling, params = experiment.config.sampling, experiment.config.eval.params
-    name = f"{sampling.method}_nfe{sampling.nfe}_{params}_seed{experiment.config.seed}_{digest}"
+    nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
+    name = f"{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
     return experiment.mode_folder("check", name)
 
 

@@ -24,7 +24,7 @@ class Snapshot:
     def __init__(self, experiment, writers):
         self.experiment, self.writers, self.training = experiment, writers, experiment.config.training
         numbers = tuple(self.training.snapshot_nfe)
-        changes = {f"_nfe{nfe}": {"nfe": nfe} for nfe in numbers} or {"": {}}
+        changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
         batch_size = self.training.snapshot_sampling_batch
         parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
         self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}

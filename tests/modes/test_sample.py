@@ -10,8 +10,9 @@ from PIL import Image
 import samplers
 from evaluation.archive import write_archive
 from evaluation.images import iterate_images
-from modes import pictures, sample
+from modes import pictures, record, sample
 from modes.conditions import Conditions
+from modes.experiment import Experiment
 from modes.generate import Generator
 from tests.modes.exact import CLASS_MEANS, by_low_res, digits_config, exact_experiment, held_out_images
 from training import parallel
@@ -205,3 +206,19 @@ def test_refusals(tmp_path):
         refused(c, tmp_path, message)
     c.model.num_classes = 0
     refused(c, tmp_path, "config.sampling.labels needs a class-conditional network")
+
+
+def test_kept_steps_name_the_folder_in_place_of_nfe(tmp_path):
+    """nfe has no effect beside respacing: it neither names the samples nor tells two folders of them apart."""
+    names = set()
+    for nfe in (50, 80):
+        c = digits_config(sampling={"method": "ddim", "respacing": "quad20", "nfe": nfe})
+        experiment = exact_experiment(c, tmp_path)
+        experiment._result_folder = None
+        names.add(record.result_folder(experiment))
+        assert "nfe" not in record.describe(experiment)["sampling"]
+        assert experiment.sampler_with(nfe=5, respacing=None).nfe == 5
+    (name,) = names
+    assert "ddim_nfe20_ema" in name
+    with pytest.raises(ValueError, match="sampling.nfe means nothing beside config.sampling.respacing='quad20'"):
+        Experiment(c, overrides=("sampling.respacing", "sampling.nfe"))
