@@ -198,11 +198,25 @@ def test_stochastic_samplers_keep_the_law_of_gaussian_data(method, name):
         ("sdeis", "cld", {"lambda_coef": -1.0}, "must not be negative"),
         ("heun", "vp", {"nfe": 2}, "0 sampling steps: raise config.sampling.nfe"),
         ("gddim", "vp", {"grid": "cubic"}, "'cubic' is unknown"),
+        ("gddim", "vp", {"ts_order": 0.0}, "ts_order=0.0 must be positive"),
     ],
 )
 def test_bad_requests_say_what_is_wrong(method, process, keys, message):
     with pytest.raises(ValueError, match=message):
         make(method, PROCESSES[process], **keys)
+
+
+GRIDDED = [(m, p) for m, p in ONE_EACH if {"grid", "ts_order"} <= set(samplers.keys(m))]
+
+
+@pytest.mark.parametrize(("grid", "exponent"), [("rho", 7), ("power", 2)])
+@pytest.mark.parametrize(("method", "name"), GRIDDED)
+def test_the_default_exponent_is_that_of_the_grid(method, name, grid, exponent):
+    """7 is EDM's; an exponent that is given counts."""
+    sde = PROCESSES[name]
+    given = [make(method, sde, nfe=9, grid=grid, ts_order=p).rows.times for p in (None, exponent, exponent + 1)]
+    np.testing.assert_array_equal(given[0], given[1])
+    assert np.abs(given[0] - given[2]).max() > 1e-3
 
 
 def test_the_table_names_every_method_and_its_keys():
