@@ -68,9 +68,9 @@ class Generator:
         lost = index[~parallel.unshard(finite)]
         if len(lost):
             raise NotFinite(
-                f"image {lost[0]} of seed {self.experiment.config.seed} is not finite {self._since(params, lost[0])}, "
-                f"nor are {len(lost) - 1} others of its batch, which is not kept: look for NaN in the checkpoint, too "
-                "large a config.sampling.guidance or too few config.sampling.nfe"
+                f"image {lost[0]} of seed {self.experiment.config.seed} is not finite {self._since(params, lost[0])} "
+                f"({len(lost)} of the {self.batch_size} images of its batch, which is not kept): look for NaN in the "
+                "checkpoint, too large a config.sampling.guidance or too few config.sampling.nfe"
             )
         self.nfe = max(self.nfe or 0, *(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards))
         return parallel.unshard(images)
@@ -87,7 +87,10 @@ class Generator:
         found = parallel.parallel(visited)(params, *parallel.shard((index, self.conditions(index))))
         t, finite = parallel.to_host(found)
         whole = len(t) if finite.all() else int(finite.argmin())
-        return f"since step {whole} of {len(t)} (at t={t[whole - 1]:.4g})" if whole else f"from t={t[0]:.4g} on"
+        if whole == 0:
+            return f"from t={t[0]:.4g} on"
+        end = f"t={t[whole]:.4g}" if whole < len(t) else "the end"
+        return f"since step {whole} of {len(t)}, from t={t[whole - 1]:.4g} to {end}"
 
 
 def background(experiment):

@@ -1,11 +1,16 @@
 """Every experiment file builds: process, network, sampler, and the shapes of a whole training state."""
 
+import copy
 import importlib
 import inspect
+import re
+import shlex
 
 import jax
 import jax.numpy as jnp
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from configs import default
 from models import MODELS
@@ -58,6 +63,36 @@ def test_the_docstring_gives_the_command(experiment, request):
     name = request.node.callspec.params["experiment"]
     if name != "configs.accr_dcifar10_config":
         assert f"--config={name.replace('.', '/')}.py --mode=train" in importlib.import_module(name).__doc__
+
+
+def commands(text):
+    """The commands in a docstring, each a list of words; a line that ends in a back slash goes on."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[2:] for line in lines if line.startswith("python main.py")]
+
+
+def with_flags(experiment, words, monkeypatch):
+    """An Experiment with those `words` that are --config.group.key=value, as the command line reads them."""
+    values, argv = flags.FlagValues(), ["main.py", *(word for word in words if word.startswith("--config."))]
+    monkeypatch.setattr("sys.argv", argv)  # where ml_collections looks for the keys that are to be flags
+    config_flags.DEFINE_config_dict("config", copy.deepcopy(experiment.config), flag_values=values)
+    values(argv)
+    return Experiment(values.config, overrides=config_flags.get_override_values(values["config"]))
+
+
+METHODS = {"predictor-corrector": "pc", "adaptive ODE": "ode", "ancestral sampling": "ddpm"}
+
+
+def test_the_command_is_the_one_that_gives_the_quoted_number(experiment, request, monkeypatch):
+    """Its sampler and number of evaluations are those that the docstring names; all its flags mean something."""
+    text = importlib.import_module(request.node.callspec.params["experiment"]).__doc__
+    found = [with_flags(experiment, words, monkeypatch) for words in commands(text) if "--mode=train" not in words]
+    methods = {made.config.sampling.method for made in found}
+    assert all(method in methods for name, method in METHODS.items() if name in text)
+    about = " ".join(sentence for sentence in re.split(r"[.:]\s", text) if "FID" in sentence)
+    counts = re.findall(r"([\d,]+(?:(?:, |\s+and\s+)[\d,]+)*)[ -](?:evaluations|steps?\b)", about)
+    quoted = {int(number.replace(",", "")) for count in counts for number in re.split(r", |\s+and\s+", count)}
+    assert not quoted or quoted & {getattr(made.sampler, "nfe", None) for made in found}
 
 
 @pytest.mark.parametrize("name", SDES)

@@ -1,7 +1,9 @@
-"""ADM on ImageNet at 256 pixels, with classes, linear schedule, 1000 steps (arXiv:2105.05233).
+r"""ADM on ImageNet at 256 pixels, with classes, linear schedule, 1000 steps (arXiv:2105.05233).
 
 python main.py --config=configs/guided/imagenet256.py --mode=sample --workdir=runs/guided256 --ckpt=256x256_diffusion.pt
 python main.py --config=configs/guided/imagenet256.py --mode=train --workdir=runs/guided256 --config.data.path=FOLDER
+python main.py --config=configs/guided/imagenet256.py --mode=check --workdir=runs/guided_bedroom \
+    --ckpt=lsun_bedroom.pt --config.model.num_classes=0 --config.sampling.nfe=1000 --config.data.path=FOLDER
 
 554 M parameters. 256x256_diffusion_uncond.pt and the networks of LSUN need --config.model.num_classes=0; the authors
 report FID 1.90 (bedrooms), 2.57 (horses) and 5.57 (cats) with 1000 steps of the latter. The classifier that guides in

@@ -188,3 +188,20 @@ def test_the_likelihood_suits_the_objective_unless_it_is_named():
 def test_a_bound_is_refused_where_there_is_none(process, changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         BoundBits(exact_experiment(digits_config(process, data=changes), tmp_path))
+
+
+def test_bins_of_time_keep_their_places(tmp_path):
+    """Four images lie in four of ten bins; the others are there and empty."""
+    config = digits_config(
+        sde={"schedule": "discrete"}, model=CONDITIONAL, eval={"num_images": 4, "likelihood": "bound"}
+    )
+    config.sampling.update(method="ddpm", respacing="2")
+    report = evaluate(config, tmp_path)
+    bins, training = report["loss_bins"], config.training
+    edges = np.linspace(training.t_min, 1.0, eval_mode.BINS + 1)
+    np.testing.assert_allclose([part["t"] for part in bins], np.stack([edges[:-1], edges[1:]], 1), atol=1e-5)
+    counts = [part["n"] for part in bins]
+    assert sum(counts) == 4 and counts.count(0) >= 6
+    assert [part["loss"] is None for part in bins] == [n == 0 for n in counts]
+    losses = [part["n"] * (part["loss"] or 0.0) for part in bins]
+    assert sum(losses) / 4 == pytest.approx(report["loss"], rel=1e-5)  # weights of times are 1

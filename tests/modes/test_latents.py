@@ -40,6 +40,17 @@ def test_images_of_classes_go_to_their_latents_and_back(tmp_path):
     assert report["latent_std"][0] == pytest.approx(np.sqrt((wanted**2).mean()), abs=1e-3)
 
 
+def test_as_many_images_are_encoded_as_are_asked_for(tmp_path):
+    """In batches of 8; the latents of an image are its own."""
+    c = config(num_classes=10)
+    c.eval.num_images = 11
+    encode.run(exact_experiment(c, tmp_path))
+    images, labels = held_out_images(c, 11)
+    wanted = to_latent(get_sde(c), images, means_of(labels))
+    np.testing.assert_allclose(np.load(tmp_path / "latents.npz")["u_T"], wanted, atol=1e-2)
+    assert json.loads((tmp_path / "encode.json").read_text())["n"] == 11
+
+
 def test_networks_of_low_resolution_images_are_told_those_of_the_image(tmp_path):
     c = config(super_resolution=True)
     c.data.low_res_size = 4

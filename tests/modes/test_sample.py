@@ -9,6 +9,7 @@ from PIL import Image
 
 import samplers
 from evaluation.archive import write_archive
+from evaluation.grid import CAPTION
 from evaluation.images import iterate_images
 from modes import pictures, record, sample
 from modes.conditions import Conditions
@@ -222,3 +223,28 @@ def test_kept_steps_name_the_folder_in_place_of_nfe(tmp_path):
     assert "ddim_nfe20_ema" in name
     with pytest.raises(ValueError, match="sampling.nfe means nothing beside config.sampling.respacing='quad20'"):
         Experiment(c, overrides=("sampling.respacing", "sampling.nfe"))
+
+
+def test_the_grid_draws_from_more_than_one_batch(sampled):
+    """29 images in batches of 8: a sheet of six columns, and as many cells as images."""
+    folder, _ = sampled
+    images = archive(folder, 29)["arr_0"]
+    with Image.open(folder / "grid.png") as picture:
+        sheet = np.asarray(picture)
+    height = 9 * 8 + CAPTION  # 8 pixels and a line, enlarged 8 times, and the name of the class
+    for i, image in enumerate(images[..., 0]):
+        row, column = divmod(i, 6)
+        cell = sheet[row * height :, column * 9 * 8 :][:64:8, :64:8]
+        np.testing.assert_array_equal(cell, image)
+
+
+def test_single_images_are_written_where_they_are_asked_for(tmp_path):
+    c = config()
+    c.eval.png = True
+    sample.run(exact_experiment(c, tmp_path, spread=SPREAD))
+    images, names = archive(tmp_path, 20)["arr_0"], sorted(path.name for path in (tmp_path / "png").iterdir())
+    assert names == [f"{i:06d}.png" for i in range(20)]
+    for name, image in zip(names, images, strict=True):
+        with Image.open(tmp_path / "png" / name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
+    assert sum(map(len, iterate_images(tmp_path))) == 20
