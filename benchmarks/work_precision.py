@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.shown import print_table, save_picture, summary
 from linnet import samplers
 from linnet.samplers.exponential import Recursion, advance
 from linnet.sde_lib import SDES, blocks
@@ -47,21 +48,6 @@ ENTRIES = {  # label -> (method, keys); the others of SAMPLERS run with their de
     "rho_rk 4rk": ("rho_rk", {"rk_method": "4rk"}),
     "heun churn": ("heun", {"s_churn": 5.0}),
 }
-EULER = ("euler", "euler uniform")
-CURVES = {  # of the picture: title -> (samplers, style)
-    "Euler": (EULER, {"color": "black", "ls": "--", "lw": 1.5, "marker": "s", "ms": 3}),
-    "gddim (default)": (("gddim",), {"color": "#0050d0", "lw": 3, "marker": "o", "ms": 5, "zorder": 3}),
-    "gddim_pec": (("gddim_pec",), {"color": "#5aa0ff", "lw": 1.5, "marker": "o", "ms": 3}),
-    "dpmpp_2m": (("dpmpp_2m",), {"color": "#2a9d6a", "lw": 1.5, "marker": "^", "ms": 3}),
-    "unipc": (("unipc",), {"color": "#a6d8a0", "lw": 1.5, "marker": "v", "ms": 3}),
-} | {
-    f"diffusers {name}": (
-        (f"diffusers {name} linspace", f"diffusers {name} karras"),
-        {"color": color, "ls": "--", "lw": 1.5, "marker": "x", "ms": 4},
-    )
-    for name, color in (("DEIS", "#c1121f"), ("DPM++2M", "#f77f00"), ("UniPC", "#b5179e"))
-}
-LIMITS = {"rms": (1e-5, 10), "median": (1e-6, 10)}
 SKIP = ("deis", "mldeis", "ode", "fixed_point")  # aliases; a budget that is a tolerance; another kind of network
 
 
@@ -206,70 +192,6 @@ def peer_results(bench, budgets, python):
                 yield {"process": "vp", "sampler": label, "nfe": int(nfe)} | bench.errors(x, False)
 
 
-def print_table(rows, quantity):
-    """One line a sampler and process, one column a budget."""
-    budgets = sorted({row["nfe"] for row in rows if row[quantity] is not None})
-    names = list(dict.fromkeys((row["process"], row["sampler"]) for row in rows if row[quantity] is not None))
-    cells = {(row["process"], row["sampler"], row["nfe"]): row[quantity] for row in rows}
-    print(f"\n{quantity:<34}" + "".join(f"{n:>10}" for n in budgets))
-    for name in names:
-        values = [cells.get((*name, n)) for n in budgets]
-        print(f"{' '.join(name):<34}" + "".join(f"{'' if v is None else format(v, '.2e'):>10}" for v in values))
-
-
-def print_goal(rows, nfe=20):
-    """The default against the better Euler of the two grids, at `nfe` evaluations."""
-    at = {(row["process"], row["sampler"]): row for row in rows if row["nfe"] == nfe}
-    for process in dict.fromkeys(name for name, _ in at):
-        cells = []
-        for quantity in ("rms", "median"):
-            ours = at[process, "gddim"][quantity]
-            euler = min(at[process, label][quantity] for label in EULER)
-            cells.append(f"{quantity} {ours:.2e}, Euler {euler:.2e}, {euler / ours:.1f} x")
-        print(f"{process} at {nfe}: " + "; ".join(cells))
-
-
-def curve(rows, labels, quantity):
-    """(evaluations, smallest `quantity` of the samplers `labels`) of the rows of one process."""
-    best = {}
-    for row in rows:
-        if row["sampler"] in labels and row[quantity]:
-            best[row["nfe"]] = min(row[quantity], best.get(row["nfe"], np.inf))
-    return list(best), list(best.values())
-
-
-def save_picture(rows, path):
-    """RMS and median against evaluations, one column a process; of two grids or spacings the better at each budget."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    names = list(dict.fromkeys(row["process"] for row in rows))
-    figure, axes = plt.subplots(
-        2, len(names), figsize=(3.4 * len(names), 6.4), sharex=True, sharey="row", squeeze=False
-    )
-    for i, quantity in enumerate(("rms", "median")):
-        for ax, name in zip(axes[i], names, strict=True):
-            mine = [row for row in rows if row["process"] == name]
-            for title, (labels, style) in CURVES.items():
-                ax.loglog(*curve(mine, labels, quantity), label=title, **style)
-            nfe, euler = curve(mine, EULER, quantity)
-            ax.loglog(nfe, np.array(euler) / 10, ":", color="0.35", lw=1, label="a tenth of Euler")
-            ax.grid(alpha=0.3)
-            ax.set_xticks(nfe, [str(n) for n in nfe])
-            ax.minorticks_off()
-        axes[i][0].set_ylabel(f"{quantity} distance to the fine trajectory")
-        axes[i][0].set_ylim(*LIMITS[quantity])
-    for ax, name in zip(axes[0], names, strict=True):
-        ax.set_title(name)
-    for ax in axes[1]:
-        ax.set_xlabel("network evaluations")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=5, frameon=False)
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
-    figure.savefig(path, dpi=110)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="docs/results", help="folder of work_precision.json and .png")
@@ -287,7 +209,7 @@ def main():
             rows += peer_results(bench, args.nfe, args.peer_python)
     for quantity in QUANTITIES:
         print_table(rows, quantity)
-    print_goal(rows)
+    print("\n".join(summary(rows)))
     Path(args.out).mkdir(parents=True, exist_ok=True)
     Path(args.out, "work_precision.json").write_text(json.dumps(rows, indent=1))
     save_picture(rows, Path(args.out, "work_precision.png"))

@@ -11,5 +11,5 @@ def get_config():
     config = default("cld", "ncsnpp")
     config.seed = 8
     config.model.update(num_res_blocks=8, fir=True, progressive_input="residual", embedding_type="fourier")
-    config.sampling.update(deis_order=2, ts_order=2.0)
+    config.sampling.deis_order = 2  # and ts_order = 2, the default of the grid
     return config

@@ -1,0 +1,16 @@
+"""The numbers in docs/results are those of its data."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.shown import summary
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+ROWS = json.loads((RESULTS / "work_precision.json").read_text())
+
+
+@pytest.mark.parametrize("line", list(summary(ROWS)))
+def test_the_table_of_work_and_precision_is_its_json(line):
+    assert line in (RESULTS / "README.md").read_text().splitlines()
