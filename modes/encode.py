@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from linnet.data import transforms
-from linnet.files.atomic import atomic_write
+from linnet.files.atomic import atomic_write, check_writable
 from linnet.modes.batches import fixed_batches, number_of_images
 from linnet.modes.generate import as_stored, save_picture
 from linnet.modes.latents import Latents
@@ -21,9 +21,10 @@ def run(experiment):
 
     Of config.eval.num_images images, in batches; of N where that is 0.
     """
-    config = experiment.config
-    images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, number_of_images(experiment, N))
+    config, total = experiment.config, number_of_images(experiment, N)
     folder = experiment.mode_folder("encode")
+    check_writable(os.path.join(folder, "encode.json"))
+    images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, total)
     errors = reconstruction_errors(images, x, config) | {
         "n": len(images),
         "split": config.eval.image_split,

@@ -12,7 +12,7 @@ import numpy as np
 from linnet.data import transforms
 from linnet.data.keys import seed_key
 from linnet.data.pipeline import permutation
-from linnet.files.atomic import atomic_write
+from linnet.files.atomic import atomic_write, check_writable
 from linnet.modes.batches import batch_size, fixed_batches, keys_of, number_of_images
 from linnet.modes.bound_bits import BoundBits
 from linnet.modes.flow_bits import FlowBits
@@ -31,6 +31,7 @@ def run(experiment):
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
     params, order = parallel.replicate(experiment.trained), permutation(config.seed, 0, total)
     folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
+    check_writable(os.path.join(folder, "eval.json"))
     batches = -(-total // batch_size(experiment, total))
     for batch, kept in progress(fixed_batches(experiment, total), f"evaluating {total} images", batches):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})

@@ -2,9 +2,11 @@
 
 import copy
 import os
+from pathlib import Path
 
 from linnet import interop
 from linnet.files.atomic import check_writable
+from linnet.interop.export import CONFIG, recognises
 
 
 def run(experiment):
@@ -13,7 +15,10 @@ def run(experiment):
     if folder is None and experiment.workdir is None:
         raise ValueError("--result_folder is missing: the folder to export to (or --workdir, for DIR/export)")
     folder = folder or experiment.path("export")
-    check_writable(os.path.join(folder, "config.json"))
+    path = os.path.join(folder, CONFIG)
+    check_writable(path)
+    if os.path.exists(path) and not recognises(Path(folder)):
+        raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
     config = copy.deepcopy(experiment.config)
     config.eval.params = experiment.kind
     config.data.classes = experiment.classes

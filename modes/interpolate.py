@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.files.atomic import check_writable
 from linnet.modes.batches import first_images
 from linnet.modes.generate import as_stored, save_picture
 from linnet.modes.latents import Latents, slerp
@@ -20,12 +21,13 @@ STEPS = 10
 def run(experiment):
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
     config, latents = experiment.config, Latents(experiment)
+    path = os.path.join(experiment.mode_folder("interpolate"), "interpolate.png")
+    check_writable(path)
     batch = first_images(experiment, 2 * PAIRS)
     u_T, _ = latents.encode(batch)
     between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
     x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
-    path = os.path.join(experiment.mode_folder("interpolate"), "interpolate.png")
     save_picture(as_stored(x, config), path, columns=STEPS)
     print(f"{len(between)} pairs of {config.eval.image_split} images, {STEPS} steps, nfe {nfe}: {path}")
 

@@ -16,12 +16,15 @@ from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
 
 NAME = "sampling.json"
-ASIDE = ("checkpoint", "versions")
+ASIDE = ("checkpoint", "batch_size", "versions")
 """Fields that may differ between runs whose samples are the same."""
+
+KEPT = ("nfe", "batch_size")
+"""Fields that go with the samples that are there: evaluations of an image, and images in a file."""
 
 
 def prepare(experiment):
-    """(result folder, what decides the samples and the nfe if it is known), noted there.
+    """(result folder, what decides the samples and the nfe if it is known), noted there. batch_size: images in a file.
 
     ValueError as `claim`; OSError where nothing can be written.
     """
@@ -61,7 +64,7 @@ def result_folder(experiment, fields=None):
     if given is not None:
         return given
     fields = fields or describe(experiment)
-    decisive = {key: value for key, value in fields.items() if key not in (*ASIDE, "batch_size")}
+    decisive = {key: value for key, value in fields.items() if key not in ASIDE}
     digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
     sampling, params = experiment.config.sampling, experiment.config.eval.params
     nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
@@ -70,7 +73,7 @@ def result_folder(experiment, fields=None):
 
 
 def claim(folder, fields):
-    """Notes `fields` in the folder, or returns {"nfe": ...} of samples that are there and were made by the same.
+    """Notes `fields` in the folder, or returns what is KEPT of samples that are there and were made by the same.
 
     ValueError where it holds samples that were made by something else, or does not say by what.
     """
@@ -86,7 +89,7 @@ def claim(folder, fields):
     different = [key for key in wanted if found[key] != wanted[key]]
     if different:
         raise ValueError(f"{folder} holds samples made with another {', '.join(different)}; {advice}")
-    return {"nfe": found["nfe"]} if "nfe" in found else {}
+    return {key: found[key] for key in KEPT if key in found}
 
 
 def read(folder):

@@ -25,17 +25,17 @@ def run(experiment):
 
     RuntimeError for an image that is not finite: it is not written.
     """
-    config, shape = experiment.config, experiment.shape
-    n, batch_size = config.eval.num_samples, config.eval.batch_size
+    config, shape, n = experiment.config, experiment.shape, experiment.config.eval.num_samples
     if n < 1:
         raise ValueError(f"config.eval.num_samples={n} must be at least 1")
-    generator, params = Generator(experiment, batch_size, trajectory=False), parallel.replicate(experiment.trained)
     folder, fields = record.prepare(experiment)
-    files = {}
-    for k in progress(range(-(-n // batch_size)), f"sampling {n} images"):
-        path, rows = os.path.join(folder, f"samples_{k:05d}.npz"), min(batch_size, n - k * batch_size)
+    in_file = fields["batch_size"]
+    generator = Generator(experiment, min(config.eval.batch_size, in_file), trajectory=False)
+    params, files = parallel.replicate(experiment.trained), {}
+    for k in progress(range(-(-n // in_file)), f"sampling {n} images"):
+        path, rows = os.path.join(folder, f"samples_{k:05d}.npz"), min(in_file, n - k * in_file)
         if len(saved(path)) < rows:
-            images = generator.batch(params, k * batch_size)[:rows]
+            images = images_from(generator, params, k * in_file, rows)
             with atomic_write(path) as file:
                 np.savez_compressed(file, samples=images)
         files[path] = rows
@@ -44,12 +44,18 @@ def run(experiment):
     fields["nfe"] = generator.nfe or fields["nfe"]
     record.write(folder, fields)
     shown = min(GRID, n) if len(shape) == 3 else n
-    first = np.concatenate([*itertools.islice(stored(files), -(-shown // batch_size))])[:shown]
+    first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
     written = save_pictures(experiment, generator, params, first, folder)
     if len(shape) == 3:
         written += save_images(experiment, generator.conditions, files, folder)
     print(f"{n} samples in {folder}: {', '.join(written)}")
     return fields
+
+
+def images_from(generator, params, first, n):
+    """The n images from number `first` on, in as many batches as that takes."""
+    batches = [generator.batch(params, first + done) for done in range(0, n, generator.batch_size)]
+    return np.concatenate(batches)[:n]
 
 
 def saved(path):

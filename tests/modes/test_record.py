@@ -92,6 +92,22 @@ def test_the_same_parameters_at_another_path_are_the_same(sampled):
     assert {name: found for name, found in contents(sampled).items() if name != "samples_8x8x8x1.npz"} == before
 
 
+def test_samples_go_on_in_batches_of_another_size(sampled, tmp_path):
+    """Files stay as large as they were begun. Images may differ in the last bits of their sums: by a grey level."""
+    for path in sampled.glob("sampl*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    kept = (tmp_path / "samples_00001.npz").stat().st_mtime_ns
+    for size, n in ((4, 29), (32, 40)):
+        sample.run(experiment(config(eval={"num_samples": n, "batch_size": size}), tmp_path))
+    assert (tmp_path / "samples_00001.npz").stat().st_mtime_ns == kept
+    sample.run(experiment(config(eval={"num_samples": 40}), tmp_path / "whole"))
+    for k in range(5):
+        images, wanted = (
+            np.load(folder / f"samples_{k:05d}.npz")["samples"] for folder in (tmp_path, tmp_path / "whole")
+        )
+        assert len(images) == len(wanted) == 8 and np.abs(images.astype(int) - wanted).max() <= 1
+
+
 @pytest.mark.parametrize("case", ["absent", "older", "damaged"])
 def test_samples_of_unknown_origin_are_not_taken(case, sampled, tmp_path):
     path = tmp_path / "sampling.json"

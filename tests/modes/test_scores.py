@@ -13,6 +13,7 @@ from configs.iddpm.digits import get_config
 from data import image_rule
 from evaluation.features import get_extractor
 from evaluation.precision_recall import precision_recall
+from interop import safetensors
 from linnet.command import is_ours
 from modes import check, export, fid, fid_stats
 from modes.experiment import Experiment
@@ -209,6 +210,31 @@ def test_where_nothing_can_be_written_is_said_before_the_pass(tmp_path, monkeypa
         with pytest.raises(OSError, match=message) as refused:
             run(reading(tmp_path / "data", path))
         assert "\n" not in str(refused.value) and is_ours(refused.value)
+
+
+def test_an_export_does_not_replace_the_config_of_a_run(tmp_path):
+    """But that of an older export."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"seed": 1}')
+    with pytest.raises(ValueError, match="run.config.json is not that of an export"):
+        export.run(exact_experiment(digits_config(), tmp_path / "run"))
+    assert (tmp_path / "run" / "config.json").read_text() == '{"seed": 1}'
+    for weight in (1.0, 2.0):
+        experiment = exact_experiment(digits_config(), tmp_path / "export")
+        experiment._loaded = ({"Dense_0": {"bias": np.full(3, weight, np.float32)}}, "ema")
+        export.run(experiment)
+        written, _ = safetensors.read(tmp_path / "export" / "model.safetensors")
+        np.testing.assert_array_equal(written["Dense_0/bias"], weight)
+
+
+def test_data_without_test_images_go_without_their_distance(tmp_path, capsys):
+    own_images(tmp_path / "data", None)
+    experiment = reading(tmp_path / "data", tmp_path / "data")
+    experiment.config.eval.held_out = True
+    fid.run(experiment)
+    report = json.loads((tmp_path / "data" / "report.json").read_text())
+    assert not any(name.startswith("held_out") for name in report) and "frechet_n5" in report["metrics"]
+    assert "no distance of held-out images: " in capsys.readouterr().out
 
 
 def test_samples_that_cannot_be_kept_are_said_before_the_reference_is_made(tmp_path, monkeypatch):
