@@ -41,7 +41,8 @@ def run(experiment):
         file.write(json.dumps(errors, indent=2).encode())
     pairs = np.stack([images[:N], as_stored(x[:N], config)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
-    print(" ".join(f"{key}={value}" for key, value in errors.items()) + f" | everything in {folder}")
+    shown = " ".join(f"{key}={value}" for key, value in errors.items() if key != "parameters")
+    print(f"{shown} | everything in {folder}")
 
 
 def there_and_back(experiment, total):
