@@ -43,6 +43,7 @@ class ChainSampler(Sampler):
     """Subclasses give `move`, one step.
 
     respacing: a text of sde_lib.respacing; when absent, nfe steps spread evenly. clip_denoised: x_0 to [-1, 1].
+    Called, it raises ValueError where the first step taken sees more signal than noise, for it is given noise.
     """
 
     processes = VARIANCE_PRESERVING
@@ -71,6 +72,12 @@ class ChainSampler(Sampler):
         return eps_fn(u, self.time(i, u)), "eps"
 
     def __call__(self, eps_fn, key, u_T):
+        if self.chain.alphas_cumprod[-1] > 0.5:
+            raise ValueError(
+                f"config.sampling.respacing begins at step {self.chain.timestep_map[-1]} of {self.chain.original.n}, "
+                "where there is more signal than noise, and would return the noise it is given: keep steps of the last "
+                "part of the chain"
+            )
         keys = example_keys(key, len(u_T))
 
         def step(u, numbers):

@@ -165,6 +165,11 @@ def test_one_step_is_the_estimate_of_the_data(method, steps):
     np.testing.assert_allclose(samples.u, jnp.broadcast_to(point, x_T.shape), atol=1e-3)
 
 
+def test_a_chain_without_its_noisy_part_does_not_sample():
+    with pytest.raises(ValueError, match="begins at step 333 of 1000, where there is more signal"):
+        DDIM(sde(schedule="discrete_cosine"), respacing="10,0,0")(Toy(), jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
+
+
 @pytest.mark.parametrize("process", [VP(), sde(500, "discrete_cosine")])
 @pytest.mark.parametrize("method", [Ancestral, DDIM])
 def test_gaussian_data_come_out_with_their_mean_and_deviation(method, process):
