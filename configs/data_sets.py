@@ -2,12 +2,13 @@
 
 
 def rings(config):
-    """2-D rings with a small MLP; a minute on two CPU cores."""
+    """2-D rings with a small MLP; two minutes on two CPU cores."""
     config.data.update(dataset="points", points="rings", image_size=0, num_channels=0, random_flip=False)
-    config.model.update(ema_rate=0.99, nf=128, num_res_blocks=3)
-    config.training.update(batch_size=512, n_iters=4000, log_freq=500, eval_freq=2000)
-    config.training.update(snapshot_freq=2000, snapshot_freq_for_preemption=2000, snapshot_sampling_batch=2048)
-    config.optim.update(lr=2e-3, warmup=200)
+    config.model.update(ema_rate=0.997, nf=128, num_res_blocks=3, num_frequencies=4)
+    config.model.update(prediction="edm_aligned", sigma_data=1.0)
+    config.training.update(batch_size=512, n_iters=8000, log_freq=500, eval_freq=2000)
+    config.training.update(snapshot_freq=4000, snapshot_freq_for_preemption=2000, snapshot_sampling_batch=2048)
+    config.optim.update(lr=1e-3, warmup=200)
     config.eval.update(num_samples=4096, batch_size=4096)
     return config
 

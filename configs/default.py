@@ -44,7 +44,8 @@ SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
     # What the network's output means: eps | score (score_sde's VE) | x_0 | v | previous (mean of the step before, on a
-    # discrete chain) | edm | velocity (CLD-SGM) | direct (DDDM).
+    # discrete chain) | edm | edm_aligned (CLD: in a basis with x_0 in one component) | velocity (CLD-SGM) | direct
+    # (DDDM).
     "prediction": "eps",
     # Variance of the reverse steps of a discrete chain: fixed_small | fixed_large | learned_range | learned (the latter
     # two need a network with learn_sigma).
@@ -52,7 +53,7 @@ BORDER = {
     "rescale_timesteps": False,  # discrete chain: labels from 0 to 1000 whatever sde.num_steps
     "num_scales": 1000,  # states of the discrete chain (training.continuous = False, or prediction = direct)
     "context_noise": 0.0,  # direct: share of noise in what the network is told of the earlier estimate, 0 to 1
-    "sigma_data": 0.5,  # edm: standard deviation of the data in the model's range
+    "sigma_data": 0.5,  # edm, edm_aligned: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
 }
 NETWORK = {
@@ -124,7 +125,7 @@ MODEL = {
         "dtype": "float32",  # of convolutions and products: float32 | bfloat16
         "remat": False,  # recompute activations in the backward pass
     },
-    "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "dropout": 0.0, "concat": False},
+    "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "num_frequencies": 0, "dropout": 0.0, "concat": False},
 }
 
 

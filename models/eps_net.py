@@ -7,6 +7,7 @@
     prediction "v"       eps = Psi f + R u, for VP                          (arXiv:2202.00512)
     prediction "previous"  f is the mean of the step before on the discrete chain (see sde_lib.chain)
     prediction "edm"     eps = R^T P^-1 u + M f,  f = module(D u, label)    (EDM's preconditioning, arXiv:2206.00364)
+    prediction "edm_aligned"   the same with f = module(D' u, label) and another M and D, see below
     prediction "velocity"   eps from the velocity half of f, see below          (CLD-SGM's networks, arXiv:2112.07068)
     prediction "direct"  no eps: the network is the F of DDDM's map to x_0, see `direct`    (arXiv:2405.13540)
     mixed_score          eps = f + R^-1 (0, v)                              (gDDIM's form of CLD's mixed score)
@@ -14,6 +15,10 @@
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
 the covariance of u, R^T P^-1 u the best linear eps, and M M^T = I - R^T P^-1 R the covariance of what is left. C has
 rank one, so with w = R^-1 Psi (sigma_data, 0)^T: M = w w^T / (|w| sqrt(1 + |w|^2)). D scales u to unit variance.
+
+"edm_aligned": with d = w / |w| the first component of D' u = (d, d_perp)^T R^-1 u, scaled to unit variance, holds all
+that u says of x_0, and the second nothing; the first component of f is what is unknown of eps, M = w / sqrt(1 + |w|^2)
+(1, 0). Without a velocity it is "edm"; with one, the network need not find x_0 as a small difference of x and v.
 
 "velocity": with the Cholesky factor L of Sigma and e = L^-1 (u - Psi(t, 0) u_0), score_v = -f_v / L_vv, so e_v = f_v;
 with mixed_score, score_v = -f_v / L_vv - v / Sigma_vv, so e_v = f_v + v L_vv / Sigma_vv. As u_0 = (x_0, 0) has one
@@ -172,16 +177,33 @@ class EpsNet:
         to_R = blocks.matmul(blocks.transpose(self.sde.R(t)), blocks.transpose(inverse))
         return blocks.apply(to_R, jnp.concatenate([e_x, e_v], axis=-1))
 
+    def _edm_aligned(self, f, u, t):
+        skip, out, scale = self.alignment(t)
+        return blocks.apply(skip, u) + blocks.apply(out, f(blocks.apply(scale, u)))
+
     def preconditioning(self, t):
         """The blocks (R^T P^-1, M, D) of "edm" at times t."""
-        R, Psi = self.sde.R(t), self.sde.Psi(t, t * 0)
-        column = self.sigma_data * Psi[..., :, :1]
-        P = blocks.matmul(column, blocks.transpose(column)) + self.sde.Sigma(t)
-        w = blocks.matmul(blocks.inverse(R), column)
-        norm2 = (w**2).sum((-1, -2), keepdims=True)
+        P, w, norm2 = self._gaussian(t)
         out = blocks.matmul(w, blocks.transpose(w)) / jnp.sqrt(norm2 * (1 + norm2))
         scale = jnp.eye(self.sde.k, dtype=P.dtype) / jnp.sqrt(jnp.diagonal(P, axis1=-2, axis2=-1))[..., None]
-        return blocks.matmul(blocks.transpose(R), blocks.inverse(P)), out, scale
+        return blocks.matmul(blocks.transpose(self.sde.R(t)), blocks.inverse(P)), out, scale
+
+    def alignment(self, t):
+        """The blocks (R^T P^-1, M, D') of "edm_aligned" at times t."""
+        R, (P, w, norm2) = self.sde.R(t), self._gaussian(t)
+        first = jnp.eye(self.sde.k, dtype=P.dtype)[:1]
+        d = blocks.transpose(w / jnp.sqrt(norm2))
+        rest = [jnp.flip(d, -1) * jnp.array([-1.0, 1.0], d.dtype)] if self.sde.k > 1 else []
+        rows = jnp.concatenate([d / jnp.sqrt(1 + norm2), *rest], axis=-2)
+        out = w / jnp.sqrt(1 + norm2) * first
+        return blocks.matmul(blocks.transpose(R), blocks.inverse(P)), out, blocks.matmul(rows, blocks.inverse(R))
+
+    def _gaussian(self, t):
+        """P (..., k, k), w (..., k, 1) and |w|^2 (..., 1, 1) at times t: see the module's docstring."""
+        column = self.sigma_data * self.sde.Psi(t, t * 0)[..., :, :1]
+        P = blocks.matmul(column, blocks.transpose(column)) + self.sde.Sigma(t)
+        w = blocks.matmul(blocks.inverse(self.sde.R(t)), column)
+        return P, w, (w**2).sum((-1, -2), keepdims=True)
 
     def init(self, key, shape):
         """Parameters for images of shape (H, W, C) or points of shape (D,): the tree under "params", float32."""
@@ -204,6 +226,7 @@ PREDICTIONS = {
     "previous": EpsNet._previous,
     "direct": EpsNet._direct,
     "edm": EpsNet._edm,
+    "edm_aligned": EpsNet._edm_aligned,
     "velocity": EpsNet._velocity,
 }
 """prediction -> (eps_net, f, u, t) -> eps, with f(u) the network in the basis of the state."""

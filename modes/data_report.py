@@ -64,7 +64,7 @@ def splits(experiment):
 def suggested(config, source, summary, scale):
     """{"model.sigma_data": value, ...}: the keys of this config that the data would set otherwise."""
     wanted = {"sde.sigma_max": float(f"{summary.distance * scale:.3g}")}
-    if config.model.prediction == "edm":
+    if config.model.prediction in ("edm", "edm_aligned"):
         wanted["model.sigma_data"] = round(summary.std * scale, 3)
     if len(source.shape) == 3:
         multipliers, attention = levels(*source.shape[:2])

@@ -145,18 +145,37 @@ class Silent(nn.Module):
         return 0 * x
 
 
+@pytest.mark.parametrize("prediction", ["edm", "edm_aligned"])
 @pytest.mark.parametrize("name", SDES)
-def test_edm_preconditioning_is_exact_for_gaussian_data(name, x64):
+def test_edm_preconditioning_is_exact_for_gaussian_data(name, prediction, x64):
     """With f = 0, eps is that of N(0, sigma_data^2); and M M^T is what R^T P^-1 R leaves of the identity."""
     sde = SDES[name](image_shape=(2, 4))
-    net = EpsNet(Silent(), sde, prediction="edm", sigma_data=0.6)
+    net = EpsNet(Silent(), sde, prediction=prediction, sigma_data=0.6)
     t = jnp.array([sde.t_min, 0.01, 0.3, 0.9])
     u = jax.random.normal(jax.random.key(0), (4, 2, 4, sde.k), jnp.float64)
     exact = gaussian_eps(sde, jnp.zeros((2, 4, 1)), 0.6**2)(u, t)
     np.testing.assert_allclose(net({}, u, t), exact, rtol=1e-6, atol=1e-9)
-    skip, out, _ = net.preconditioning(t)
+    skip, out, _ = net.preconditioning(t) if prediction == "edm" else net.alignment(t)
     left = jnp.eye(sde.k) - blocks.matmul(skip, sde.R(t))
     np.testing.assert_allclose(blocks.matmul(out, blocks.transpose(out)), left, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", SDES)
+def test_the_aligned_input_is_white_and_holds_the_data_in_its_first_component(name, x64):
+    """D' P D'^T = I, of D' Psi (x_0, 0) nothing but the first component differs from 0, and for k = 1 D' is EDM's D."""
+    sde = SDES[name](image_shape=(2, 4))
+    net = EpsNet(Silent(), sde, prediction="edm_aligned", sigma_data=0.6)
+    t = np.array([sde.t_min, 0.01, 0.3, 0.9])
+    _, out, scale = net.alignment(t)
+    Psi, C = sde.Psi(t, 0 * t), np.diag([0.6**2] + [0.0] * (sde.k - 1))
+    P = Psi @ C @ Psi.swapaxes(-1, -2) + sde.Sigma(t)
+    # relative to the largest terms of R^-1 P R^-T, about 0.36 / Sigma_xx(t_min): 1e6 times float64's rounding for CLD
+    np.testing.assert_allclose(scale @ P @ scale.swapaxes(-1, -2), np.broadcast_to(np.eye(sde.k), P.shape), atol=1e-8)
+    np.testing.assert_allclose((scale @ Psi)[..., 1:, 0], 0, atol=1e-8)
+    np.testing.assert_array_equal(out[..., 1:], 0)
+    if sde.k == 1:
+        for ours, edm in zip(net.alignment(t), net.preconditioning(t), strict=True):
+            np.testing.assert_allclose(ours, edm, rtol=1e-12)
 
 
 def test_mixed_score_adds_the_velocity_term():
