@@ -43,7 +43,7 @@ def find_weights(path: str | os.PathLike | None = None) -> Path:
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Published names -> float32 arrays, from .npz (NumPy alone) or .pth/.pt (torch, weights only)."""
+    """Published names -> float32 arrays, from .npz or from what torch.save wrote."""
     return {
         key: np.asarray(value, np.float32)
         for key, value in read_tensors(path).items()

@@ -1,4 +1,4 @@
-"""Published weights: files of known address and SHA-256, fetched to where they are looked for, read without pickles."""
+"""Published weights: files of known address and SHA-256, fetched to where they are looked for, read by name."""
 
 import hashlib
 import os
@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linnet.files import torch_files
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
+from linnet.files.refused import Refused
 
 
 class Published(NamedTuple):
@@ -62,20 +64,19 @@ def _compare(published, digest, advice):
 
 
 def read_tensors(path: str | os.PathLike, published: Published | None = None) -> dict[str, np.ndarray]:
-    """Names -> arrays of a state dict: .npz by NumPy alone, .pth or .pt by torch (weights only).
+    """Names -> arrays of a state dict, from .npz or from what torch.save wrote (.pth, .pt).
 
-    published: what a .pth must be. ImportError without torch, RuntimeError for another file.
+    published: what a .pth must be. RuntimeError for another file, ValueError for one that is damaged or no state dict.
     """
     path = Path(path)
     if path.suffix == ".npz":
         with open_npz(path) as arrays:
             return dict(arrays)
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"reading {path} needs torch: pip install torch (or convert the file to .npz elsewhere)"
-        ) from error
     if published is not None:
         verify(published, path)
-    return {name: tensor.numpy() for name, tensor in torch.load(path, map_location="cpu", weights_only=True).items()}
+    if not torch_files.recognises(path):
+        raise Refused(f"{path}: no file of torch.save")
+    tensors = torch_files.read(path)
+    if not isinstance(tensors, dict):
+        raise Refused(f"{path}: holds a {type(tensors).__name__}, not tensors by name")
+    return torch_files.arrays(path, tensors)

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
+from linnet.files.refused import Refused, printable
 from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch, stored_config
 from linnet.interop import export as exported
 from linnet.interop.expected import expected_shapes
 from linnet.interop.foreign import describe
 from linnet.interop.mismatch import Mismatch, compare
-from linnet.interop.published import Published, Refused, check_kind, printable
+from linnet.interop.published import Published, check_kind
 
 FORMATS = {
     "training run (Orbax)": own,

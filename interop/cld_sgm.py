@@ -15,7 +15,8 @@ config.model.mixed_score. They add 1e-9 to the variances at t = 0.
 
 import numpy as np
 
-from linnet.interop.published import Published, Refused
+from linnet.files.refused import Refused
+from linnet.interop.published import Published
 
 FIELDS = {"sde.name": "cld", "sde.eps": 1e-9, "model.prediction": "velocity", "model.mixed_score": True}
 INPUT, FOURIER = "Conv_0/kernel", "GaussianFourierProjection_0/W"

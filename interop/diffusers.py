@@ -20,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.interop import safetensors, torch_files
-from linnet.interop.published import Published, Refused
+from linnet.files import torch_files
+from linnet.files.refused import Refused
+from linnet.interop import safetensors
+from linnet.interop.published import Published
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 MAX_LAYERS = 1000  # of one level

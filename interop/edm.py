@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.interop import edm_names, safetensors, zip_files
-from linnet.interop.published import Published, Refused
+from linnet.files import zip_files
+from linnet.files.refused import Refused
+from linnet.interop import edm_names, safetensors
+from linnet.interop.published import Published
 
 EDM = {"sde.name": "ve", "data.centered": True, "model.prediction": "edm", "model.sigma_data": 0.5}
 SONG = {"model.name": "ncsnpp", "model.skip_rescale": True, "model.scale_by_sigma": False}

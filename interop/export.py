@@ -12,8 +12,9 @@ import numpy as np
 from flax import traverse_util
 
 from linnet.files.atomic import atomic_write
+from linnet.files.refused import Refused
 from linnet.interop import safetensors, stored_config
-from linnet.interop.published import Published, Refused
+from linnet.interop.published import Published
 
 FORMAT, VERSION = "linnet", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from linnet.files.refused import first_bytes
 from linnet.interop import safetensors
-from linnet.interop.published import first_bytes
 
 EDM = (
     "a pickle of EDM: it contains program code, so it is not opened here; docs/checkpoints.md shows how to export its "

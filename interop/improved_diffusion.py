@@ -9,8 +9,10 @@ reads them, for training to go on with; they are no parameters.
 import re
 from pathlib import Path
 
-from linnet.interop import torch_files, unet_names
-from linnet.interop.published import Published, Refused
+from linnet.files import torch_files
+from linnet.files.refused import Refused
+from linnet.interop import unet_names
+from linnet.interop.published import Published
 
 ESTIMATES = "x_bar"
 KINDS = {r"ema_0\.\d+_\d+": "ema", r"model\d+": "raw"}  # how the training scripts name their files

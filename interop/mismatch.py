@@ -3,9 +3,9 @@
 import dataclasses
 import shlex
 
+from linnet.files.refused import printable
 from linnet.interop import architecture
 from linnet.interop.known import family, suggestion
-from linnet.interop.published import printable
 
 CHOICES = ("sde.name", "model.name")
 """Keys that decide which other keys there are: with another value, the rest of their group means nothing."""

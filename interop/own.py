@@ -8,8 +8,9 @@ from pathlib import Path
 
 from flax import traverse_util
 
+from linnet.files.refused import Refused
 from linnet.interop import stored_config
-from linnet.interop.published import Published, Refused
+from linnet.interop.published import Published
 
 STATE, MEMORY = "state", "memory"
 WHERE = {"ema": ("ema", "0"), "raw": ("params",)}

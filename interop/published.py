@@ -7,18 +7,6 @@ from typing import Any
 import numpy as np
 
 
-def printable(text: str) -> str:
-    """`text` with control characters, which names in a file may hold, as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-class Refused(ValueError):
-    """A file that is damaged, hostile, or of no format that can be read; the message is one printable line."""
-
-    def __init__(self, message: str):
-        super().__init__(printable(message))
-
-
 @dataclasses.dataclass(frozen=True)
 class Published:
     """leaves: arrays by our names ("Conv_0/kernel"), in our layout, any float dtype.
@@ -38,11 +26,3 @@ def check_kind(params: str) -> None:
     """ValueError unless `params` is "ema" or "raw"."""
     if params not in ("ema", "raw"):
         raise ValueError(f"params={params!r} is unknown; use ema or raw")
-
-
-def first_bytes(path, n=4096) -> bytes:
-    """The beginning of a file; of a folder, nothing."""
-    if not path.is_file():
-        return b""
-    with open(path, "rb") as file:
-        return file.read(n)

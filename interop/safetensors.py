@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from linnet.files.atomic import atomic_write
-from linnet.interop.published import Refused, first_bytes
+from linnet.files.refused import Refused, first_bytes
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 MAX_HEADER = 1 << 26

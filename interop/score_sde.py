@@ -15,8 +15,9 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
+from linnet.files.refused import Refused, first_bytes
 from linnet.interop import known
-from linnet.interop.published import Published, Refused, first_bytes
+from linnet.interop.published import Published
 
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)

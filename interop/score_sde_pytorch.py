@@ -13,8 +13,10 @@ is read as such only where the config asks for one.
 
 from pathlib import Path
 
-from linnet.interop import all_modules, cld_sgm, known, torch_files
-from linnet.interop.published import Published, Refused
+from linnet.files import torch_files
+from linnet.files.refused import Refused
+from linnet.interop import all_modules, cld_sgm, known
+from linnet.interop.published import Published
 
 BUFFER = "sigmas"
 FROZEN = "all_modules.0.W"

@@ -1,6 +1,6 @@
 """The config that lies beside parameters of our own, as fields that the config in use must agree on."""
 
-from linnet.interop.published import Refused
+from linnet.files.refused import Refused
 
 FREE = {
     "sde": {"t_min"},

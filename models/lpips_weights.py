@@ -2,8 +2,8 @@
 
 Two published files a network: torchvision's ImageNet classifier (`features.0.weight` (O, I, k, k), `features.0.bias`,
 ...) and the linear heads of the lpips package, version 0.1 (`lin0.model.1.weight` (1, C, 1, 1), ...). They lie in one
-folder under their published names. A .pth is used only if it has the published SHA-256 and is read by torch; an .npz of
-the same stem, holding the same tensors under the same names, takes its place and needs NumPy alone.
+folder under their published names. A .pth is used only if it has the published SHA-256; an .npz of the same stem,
+holding the same tensors under the same names, takes its place.
 """
 
 import os
@@ -18,7 +18,7 @@ ENVIRONMENT_VARIABLE = "LINNET_LPIPS"
 CLASSIFIERS = "https://download.pytorch.org/models"
 HEADS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/v0.1.4/lpips/weights/v0.1"
 
-# Heads first: they are small, so what is missing (torch, the network) shows before the large file is fetched.
+# Heads first: they are small, so a missing network shows before the large file is fetched.
 FILES: dict[str, tuple[Published, Published]] = {
     "vgg": (
         Published("vgg.pth", HEADS, "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
@@ -39,8 +39,8 @@ def load_params(net: str = "vgg", path: str | os.PathLike | None = None) -> dict
     """Parameters of `lpips.lpips` as float32 NumPy arrays.
 
     `path` is the folder of the files, else $LINNET_LPIPS, else the user's cache, to which absent files are downloaded.
-    Raises FileNotFoundError or RuntimeError where a file cannot be had or has another checksum, ImportError where a
-    .pth needs torch, and ValueError for a damaged .npz and for tensors that do not fit.
+    Raises FileNotFoundError or RuntimeError where a file cannot be had or has another checksum, and ValueError for
+    a damaged file and for tensors that do not fit.
     """
     stages(net)  # refuses an unknown name
     state = {}

@@ -1,5 +1,6 @@
 """The FID Inception with synthetic weights against torch-fidelity, and where its weights come from."""
 
+import hashlib
 import json
 import sys
 import zlib
@@ -11,6 +12,7 @@ from evaluation import inception, inception_weights
 from evaluation.features import get_extractor, parameter_hash
 from evaluation.frechet import frechet_distance
 from evaluation.moments import Moments
+from tests.interop.conftest import TorchChain, TorchZip
 
 
 def synthetic(key, shape, rng):
@@ -135,10 +137,22 @@ def test_wrong_weights_are_named(state):
         inception.parameters(state | {"fc.weight": state["fc.weight"][:1000]})
 
 
-def test_pth_without_torch_names_the_package(monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", [TorchZip, TorchChain])
+def test_pth_needs_no_torch(kind, monkeypatch, tmp_path):
+    """Both formats of torch.save; the hash is checked before anything is parsed."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match="pip install torch"):
-        inception_weights.read_state_dict(tmp_path / "weights.pth")
+    bias, file = np.arange(1008.0, dtype=np.float32), kind()
+    path = file.write(tmp_path / "weights.pth", {"fc.bias": file.tensor(bias)})
+    with pytest.raises(RuntimeError, match="damaged, cut short or another file"):
+        inception_weights.find_weights(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(inception_weights, "FILE", inception_weights.FILE._replace(sha256=digest))
+    found = inception_weights.read_state_dict(inception_weights.find_weights(path))
+    np.testing.assert_array_equal(found.pop("fc.bias"), bias)
+    assert not found
+    path.write_bytes(b"weights")
+    with pytest.raises(ValueError, match="weights.pth: no file of torch.save"):
+        inception_weights.read_state_dict(path)
 
 
 def test_offline_error_says_where_to_put_the_file(tmp_path, monkeypatch):

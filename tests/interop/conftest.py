@@ -14,6 +14,7 @@ import pytest
 from flax import traverse_util
 
 from configs.default import get_config
+from files import torch_legacy
 from models import create_model
 
 JAX_CASES = {"net_cld_accr": "cld", "net_ddpmpp_vp": "vp", "net_ncsnpp_ve": "ve"}
@@ -62,6 +63,8 @@ def _encoded(value):
 class TorchZip:
     """Collects tensors and writes them with a description, as torch.save does."""
 
+    more = ()  # what else a reference to a storage says
+
     def __init__(self):
         self.storages = {}
 
@@ -75,7 +78,7 @@ class TorchZip:
 
     def view(self, key, n, offset, shape, stride, parameter=False):
         """The description of a tensor in storage `key` of n numbers."""
-        storage = Persistent(("storage", Global("torch", "FloatStorage"), key, "cpu", n))
+        storage = Persistent(("storage", Global("torch", "FloatStorage"), key, "cpu", n, *self.more))
         args = (storage, offset, tuple(shape), tuple(stride), False, Global("collections", "OrderedDict", ()))
         made = Global("torch._utils", "_rebuild_tensor_v2", args)
         hooks = Global("collections", "OrderedDict", ())
@@ -88,6 +91,21 @@ class TorchZip:
             archive.writestr("archive/byteorder", byteorder)
             for key, data in self.storages.items():
                 archive.writestr(f"archive/data/{key}", data)
+        return path
+
+
+class TorchChain(TorchZip):
+    """The same in the format before torch 1.6."""
+
+    more = (None,)
+
+    def write(self, path, content, little_endian=True):
+        """Writes the file and returns its path."""
+        head = [torch_legacy.MAGIC, pickled(1001), pickled({"protocol_version": 1001, "little_endian": little_endian})]
+        parts = [*head, content if isinstance(content, bytes) else pickled(content), pickled(list(self.storages))]
+        for data in self.storages.values():
+            parts += [struct.pack("<q", len(data) // 4), data]
+        path.write_bytes(b"".join(parts))
         return path
 
 
@@ -104,6 +122,12 @@ def config():
 def torch_zip():
     """A new TorchZip."""
     return TorchZip()
+
+
+@pytest.fixture
+def torch_chain():
+    """A new TorchChain."""
+    return TorchChain()
 
 
 def published_config(model, data, process):

@@ -4,9 +4,9 @@ import pytest
 
 import interop
 from configs.default import get_config
+from files.refused import Refused
 from interop.expected import expected_shapes
 from interop.known import KNOWN, suggestion
-from interop.published import Refused
 
 
 @pytest.mark.parametrize(

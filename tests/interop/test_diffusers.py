@@ -8,8 +8,8 @@ from flax import traverse_util
 
 import interop
 from configs.default import get_config
+from files.refused import Refused
 from interop import safetensors
-from interop.published import Refused
 
 DDPM = {
     "Dense_0": "time_embedding.linear_1",

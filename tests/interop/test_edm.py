@@ -13,9 +13,9 @@ from flax import traverse_util
 
 import interop
 from configs.default import get_config
+from files.refused import Refused
 from interop import safetensors
 from interop.expected import expected_shapes
-from interop.published import Refused
 from models import create_model
 from models.eps_net import create_eps_net
 from models.unet_layers import AttentionBlock

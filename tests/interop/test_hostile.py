@@ -12,7 +12,7 @@ import pytest
 from flax import traverse_util
 
 import interop
-from interop.published import Refused
+from files.refused import Refused
 
 
 def refusal(path, config):

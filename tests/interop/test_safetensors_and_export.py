@@ -7,8 +7,8 @@ import pytest
 from flax import traverse_util
 
 import interop
+from files.refused import Refused
 from interop import safetensors
-from interop.published import Refused
 
 
 @pytest.fixture

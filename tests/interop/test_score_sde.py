@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import interop
-from interop.published import Refused
+from files.refused import Refused
 
 
 def extension(array, code=1, dtype=None, shape=None):

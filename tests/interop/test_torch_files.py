@@ -1,6 +1,5 @@
 """torch's files without torch: what is read, and that nothing but parameters can be in them."""
 
-import io
 import pickle
 import sys
 import zipfile
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 
 import interop
-from interop import torch_files
-from interop.published import Refused
+from files import torch_files, torch_legacy
+from files.refused import Refused
 
 
 def test_content_of_a_training_state(torch_zip, tmp_path, encode):
@@ -53,7 +52,7 @@ def test_views_of_one_storage(torch_zip, tmp_path):
         ("numpy", "load"),
         ("numpy.core.multiarray", "_reconstruct"),
         ("collections", "defaultdict"),
-        ("interop.torch_zip", "Storage"),
+        ("files.torch_objects", "Storage"),
     ],
 )
 def test_other_types_are_refused_by_name_and_never_called(torch_zip, tmp_path, encode, config, module, name):
@@ -238,19 +237,39 @@ def test_same_numbers_as_torch_and_legacy_format(tmp_path):
         np.testing.assert_array_equal(read["half"].array(), np.arange(5.0))
 
 
-def test_legacy_format_refuses_other_types(tmp_path, config):
-    torch = pytest.importorskip("torch", reason="pip install torch to read files from before torch 1.6")
+def legacy(torch_chain, path):
+    """A file of one storage, 0 to 5, in the format before torch 1.6."""
+    return torch_chain.write(path, {"a": torch_chain.tensor(np.arange(6).reshape(2, 3)), "step": 7})
+
+
+def test_legacy_format_needs_no_torch(torch_chain, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    read = torch_files.read(legacy(torch_chain, tmp_path / "x.pth"))
+    np.testing.assert_array_equal(read["a"].array(), np.arange(6).reshape(2, 3))
+    assert read["step"] == 7
+
+
+def test_legacy_format_refuses_other_types(torch_chain, tmp_path, config, encode):
+    _, call = encode
     marker = tmp_path / "executed"
-    buffer = io.BytesIO()
-    torch.save({"model": Executes(marker)}, buffer, _use_new_zipfile_serialization=False)
-    (tmp_path / "x.pth").write_bytes(buffer.getvalue())
-    with pytest.raises(Refused, match="refused by torch's weights-only loading"):
-        interop.load(tmp_path / "x.pth", config)
+    path = torch_chain.write(tmp_path / "x.pth", {"model": call("os", "system", (f"touch {marker}",))})
+    with pytest.raises(Refused, match="an object of type os.system"):
+        interop.load(path, config)
     assert not marker.exists()
 
 
-def test_legacy_format_without_torch_says_what_to_install(tmp_path, config, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "x.pth").write_bytes(torch_files.LEGACY + b"rest")
-    with pytest.raises(ImportError, match="pip install torch"):
-        interop.load(tmp_path / "x.pth", config)
+def test_damaged_legacy_files(torch_chain, tmp_path, config):
+    whole = legacy(torch_chain, tmp_path / "x.pth").read_bytes()
+    for keep in (len(torch_legacy.MAGIC), 60, len(whole) - 40, len(whole) - 1):
+        (tmp_path / "y.pth").write_bytes(whole[:keep])
+        with pytest.raises(Refused, match="damaged"):
+            interop.load(tmp_path / "y.pth", config)
+    (tmp_path / "y.pth").write_bytes(whole[:-32] + b"\x07" + whole[-31:])  # the storage says that it has 7 numbers
+    with pytest.raises(Refused, match="7 numbers where storage 0 has 6"):
+        torch_files.read(tmp_path / "y.pth")
+    with pytest.raises(Refused, match="big-endian"):
+        torch_files.read(torch_chain.write(tmp_path / "z.pth", {}, little_endian=False))
+    torch_chain.storages.clear()
+    lacking = torch_chain.write(tmp_path / "z.pth", {"a": torch_chain.view("0", 6, 0, (6,), (1,))})
+    with pytest.raises(Refused, match="storage 0 is not in it"):
+        torch_files.arrays(lacking, torch_files.read(lacking))

@@ -11,7 +11,7 @@ import interop
 from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
 from data import transforms
-from interop import torch_files
+from files import torch_files
 from modes.estimates import first_rows, make_keeper
 from modes.experiment import Experiment
 from modes.start import start

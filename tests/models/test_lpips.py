@@ -1,5 +1,6 @@
 """LPIPS: against a float64 re-statement on narrow networks, its properties, and the way from published files to it."""
 
+import hashlib
 import sys
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from models import lpips_weights
 from models.lpips import lpips, upscaled
 from models.lpips_weights import load_params, parameters
+from tests.interop.conftest import TorchZip
 
 # Layers by their place in torchvision's `features`; what is neither a convolution nor listed here is a ReLU.
 CONVOLUTIONS = {"vgg": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), "alex": (0, 3, 6, 8, 10)}
@@ -223,11 +225,21 @@ def test_damaged_npz_is_named(state, tmp_path, net):
         load_params(net, tmp_path)
 
 
-def test_pth_without_torch_names_the_package(tmp_path, monkeypatch):
-    (tmp_path / "vgg.pth").write_bytes(b"weights")
+def test_pth_needs_no_torch_but_its_checksum(state, tmp_path, monkeypatch, net):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"vgg\.pth needs torch: pip install torch"):
-        load_params("vgg", tmp_path)
+    save(tmp_path, state, net)
+    expected = load_params(net, tmp_path)
+    heads, classifier = lpips_weights.FILES[net]
+    (tmp_path / heads.name).with_suffix(".npz").unlink()
+    file = TorchZip()
+    tensors = {name: file.tensor(array) for name, array in state.items() if name.startswith("lin")}
+    path = file.write(tmp_path / heads.name, tensors)
+    with pytest.raises(RuntimeError, match="damaged, cut short or another file"):
+        load_params(net, tmp_path)
+    heads = heads._replace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setitem(lpips_weights.FILES, net, (heads, classifier))
+    for got, want in zip(load_params(net, tmp_path)["heads"], expected["heads"], strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_offline_error_says_where_to_put_the_files(tmp_path, monkeypatch):

@@ -1,25 +1,22 @@
-"""Files of torch.save without torch: the zip container, its pickle under an allow-list, and the tensors' bytes.
+"""What the pickles of torch.save may make: containers, tensors and numbers, under an allow-list.
 
-    <name>/data.pkl     pickle, protocol 2; tensors refer to storages by persistent ids ("storage", type, key, _, n)
-    <name>/data/<key>   the bytes of a storage, stored uncompressed
-
+Tensors refer to storages by persistent ids, ("storage", type, key, place, n, ...); their bytes lie outside the pickle.
 Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED: containers,
 tensor descriptions and NumPy numbers, each written here and free of side effects. Any other name is refused with that
 name, before anything is called. A tensor cannot have more elements than its storage, and the pickle cannot number
 more of its parts than it has bytes.
 """
 
+import contextlib
 import io
 import math
 import pickle
 import pickletools
 import reprlib
-from pathlib import Path
 
 import numpy as np
 
-from linnet.interop import zip_files
-from linnet.interop.published import Refused
+from linnet.files.refused import Refused
 
 DTYPES = {
     "FloatStorage": "<f4",
@@ -83,20 +80,20 @@ class Latin1(Sealed):
 
 
 class Storage(Sealed):
-    """The bytes of one storage, read when first needed."""
+    """The bytes of one storage, read from the container when they are first needed."""
 
-    def __init__(self, archive, entry, kind, n):
+    def __init__(self, container, key, kind, n):
         if kind not in DTYPES:
             raise Refused(f"a storage of type {kind}")
-        self.archive, self.entry, self.kind, self.n = archive, entry, kind, n
+        self.container, self.key, self.kind, self.n = container, key, kind, n
         self._array = None
 
     def array(self):
         """All elements, in one axis; bfloat16 as float32."""
         if self._array is None:
-            dtype, data = np.dtype(DTYPES[self.kind]), self.archive.read(self.entry)
+            dtype, data = np.dtype(DTYPES[self.kind]), self.container.read(self.key)
             if len(data) != self.n * dtype.itemsize:
-                raise Refused(f"{self.archive.path}: {len(data)} bytes in {self.entry} for {self.n} of {dtype}")
+                raise Refused(f"{self.container.path}: {len(data)} bytes in {self.key} for {self.n} of {dtype}")
             array = np.frombuffer(data, dtype)
             bfloat16 = self.kind == "BFloat16Storage"
             self._array = (array.astype(np.uint32) << 16).view(np.float32) if bfloat16 else array
@@ -134,6 +131,7 @@ class Parameter(Sealed):
 
 ALLOWED = {
     ("collections", "OrderedDict"): Dict,
+    ("torch._utils", "_rebuild_tensor"): Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch._utils", "_rebuild_parameter"): Parameter,
     ("torch", "Size"): tuple,
@@ -145,11 +143,14 @@ ALLOWED = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Reads data.pkl; see the module's docstring."""
+    """Reads one pickle; see the module's docstring.
 
-    def __init__(self, archive, folder, data):
+    container: the file, with `path` and read(name) -> bytes. name: of a storage in it, from its key.
+    """
+
+    def __init__(self, data, container, name=str):
         super().__init__(io.BytesIO(data), encoding="utf-8")
-        self.archive, self.folder, self.storages = archive, folder, {}
+        self.container, self.name, self.storages = container, name, {}
 
     def find_class(self, module, name):
         """The allowed constructor of that name, or Refused."""
@@ -161,40 +162,32 @@ class Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid):
         """The storage of a persistent id."""
-        tag, kind, key, _, n = pid
-        if tag != "storage" or not isinstance(key, str) or type(n) is not int or n < 0:
+        tag, kind, key, _, n, *view = pid
+        if tag != "storage" or not isinstance(key, str) or type(n) is not int or n < 0 or view not in ([], [None]):
             raise Refused(f"a reference to {reprlib.repr(pid)}")
         if key not in self.storages:
-            self.storages[key] = Storage(self.archive, f"{self.folder}/data/{key}", kind, n)
+            self.storages[key] = Storage(self.container, self.name(key), kind, n)
         return self.storages[key]
 
 
-def recognises(path: Path) -> bool:
-    """Whether the file is a zip archive that torch.save wrote."""
-    return any(name.endswith("/data.pkl") for name in zip_files.names(path))
-
-
-def read(path: Path):
-    """The object in the file: dicts, lists, numbers, texts and `Tensor`s. Refused for anything else."""
-    archive = zip_files.Archive(path)
-    pickles = [name for name in archive.names if name.endswith("/data.pkl")]
-    if len(pickles) != 1:
-        raise Refused(f"{path}: {len(pickles)} descriptions of what is in it")
-    folder, data = pickles[0].removesuffix("/data.pkl"), archive.read(pickles[0])
-    if f"{folder}/byteorder" in archive.names and archive.read(f"{folder}/byteorder") != b"little":
-        raise Refused(f"{path}: holds numbers in big-endian order")
-    if len(data) > MAX_PICKLE:
-        raise Refused(f"{path}: a description of absurd size, {len(data)} bytes")
+@contextlib.contextmanager
+def damage_named(path):
+    """Whatever reading a pickle raises, as one Refused that names the file."""
     try:
-        _check_memo(data)
-        return Unpickler(archive, folder, data).load()
+        yield
     except Refused as error:
         raise Refused(f"{path}: holds {error}") from error
     except Exception as error:  # a damaged pickle can make any of the constructors above fail in any way
         raise Refused(f"{path}: damaged ({type(error).__name__}: {str(error)[:200]})") from error
 
 
-def _check_memo(data):
+def check_size(path, n: int) -> None:
+    """Refused where a pickle of n bytes describes more than parameters."""
+    if n > MAX_PICKLE:
+        raise Refused(f"{path}: a description of absurd size, {n} bytes")
+
+
+def check_memo(data: bytes) -> None:
     """Refused where a part is numbered beyond the length of the pickle: a list of that length would be made for it."""
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("PUT", "LONG_BINPUT") and argument > len(data):

@@ -7,7 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from linnet.interop.published import Refused, first_bytes
+from linnet.files.refused import Refused, first_bytes
 
 
 class Archive:
