@@ -45,7 +45,8 @@ def load(path, config, params="ema", *, shape=None, k=None) -> dict:
     params: "ema" (the averages) or "raw". shape: (H, W, C) of the images or (D,) of the points, k: components of the
     state per channel; both follow from config.data and config.sde where they are None.
     Raises FileNotFoundError; Refused for a file that cannot be read; ValueError for one that does not fit the config:
-    its first line says which keys differ most likely, the others list every name with both shapes.
+    its first line says which keys differ most likely, the others list every name with both shapes; and for parameters
+    that are not finite in float32, naming the first.
     """
     return load_with_kind(path, config, params, shape=shape, k=k)[0]
 
@@ -57,6 +58,10 @@ def load_with_kind(path, config, params="ema", *, shape=None, k=None) -> tuple[d
         first = f"{path} ({name}) does not fit the config: {mismatch.summary()}"
         raise ValueError("\n".join([first, *mismatch.lines()]))
     leaves = {key: np.array(leaf, np.float32, order="C") for key, leaf in published.leaves.items()}
+    if bad := _not_finite(leaves):
+        raise ValueError(
+            f"{path} ({name}): {bad}; the file is damaged, or its training had diverged: load an earlier one"
+        )
     return traverse_util.unflatten_dict(leaves, sep="/"), published.kind
 
 
@@ -68,8 +73,17 @@ def report(path, config, params="ema", *, shape=None, k=None) -> str:
     first = f"{path}: {name}, {kind}, {len(published.leaves)} arrays, {total:,} numbers"
     first += f"; left out: {printable(', '.join(published.left_out))}" if published.left_out else ""
     if not mismatch:
-        return f"{first}; all names and shapes fit the config"
+        return f"{first}; {_not_finite(published.leaves) or 'all names and shapes fit the config'}"
     return "\n".join([first, f"does not fit the config: {mismatch.summary()}", *mismatch.lines()])
+
+
+def _not_finite(leaves):
+    """Which parameters are NaN or infinite in float32, as text; "" for none."""
+    with np.errstate(over="ignore"):
+        counts = {name: int((~np.isfinite(np.asarray(leaf, np.float32))).sum()) for name, leaf in leaves.items()}
+    bad = [name for name, count in counts.items() if count]
+    others = f" (and so do {len(bad) - 1} other leaves)" if bad[1:] else ""
+    return printable(f"{bad[0]} holds {counts[bad[0]]} numbers that are NaN or infinite{others}") if bad else ""
 
 
 def estimates(path) -> np.ndarray | None:

@@ -1,25 +1,30 @@
 """Networks of CLD-SGM (arXiv:2112.07068) -> ours.
 
-Theirs reads (x, v), 2 C channels, at labels t in [0, 1], and returns C channels f. Ours returns 2 C channels and
-reads 999 t. Two changes make the one into the other:
-
-    output   the last convolution gets C channels of zeros for x, before those of f
-    label    the Fourier features have arguments 2 pi W log t = a - phi, with a = 2 pi W log(999 t) and
-             phi = 2 pi W log 999, so the first dense layer, rotated by phi, gives on the features of a what it gave
-             on those of a - phi:   K_sin' = cos(phi) K_sin + sin(phi) K_cos,   K_cos' = cos(phi) K_cos - sin(phi) K_sin
+Theirs reads (x, v), 2 C channels, and returns C channels f. Ours returns 2 C channels: the last convolution gets C
+channels of zeros for x, before those of f. Both kinds of embedding, Fourier (CIFAR-10) and positional (CelebA-HQ), are
+of the label t in [0, 1] itself, which is what config.model.prediction = "velocity" tells a network.
 
 f is the velocity component of the noise that belongs to the Cholesky factor L of Sigma: score_v = -f / L_vv, and with
 their mixed score (all published networks) -v / Sigma_vv - f / L_vv. That is config.model.prediction = "velocity" with
-config.model.mixed_score. They add 1e-9 to the variances at t = 0.
+config.model.mixed_score. What their numerical_eps adds to the variances at t = 0 is config.sde.eps; no file says it.
 """
 
 import numpy as np
 
-from linnet.files.refused import Refused
+from linnet.interop import known
 from linnet.interop.published import Published
 
-FIELDS = {"sde.name": "cld", "sde.eps": 1e-9, "model.prediction": "velocity", "model.mixed_score": True}
-INPUT, FOURIER = "Conv_0/kernel", "GaussianFourierProjection_0/W"
+FIELDS = {"sde.name": "cld", "model.prediction": "velocity", "model.mixed_score": True}
+CONSTANT = {"sde.beta_0": 4.0, "sde.beta_1": 0.0}
+CELEBA = "configs/cld/celebahq_cld_sgm.py"
+PROCESSES = {
+    "configs/cld/cifar10_cld_sgm.py": CONSTANT | {"sde.eps": 1e-9},
+    CELEBA: CONSTANT | {"sde.eps": 1e-6},
+    f"{CELEBA} {known.CLD_SGM_LATER}": {"sde.beta_0": 0.1, "sde.beta_1": 6.9, "sde.eps": 1e-6},
+}
+"""Config of a published network, told by its shapes -> the process that it was trained with."""
+
+INPUT = "Conv_0/kernel"
 
 
 def recognises(leaves: dict[str, np.ndarray]) -> bool:
@@ -29,14 +34,12 @@ def recognises(leaves: dict[str, np.ndarray]) -> bool:
 
 
 def convert(leaves: dict[str, np.ndarray], kind: str) -> Published:
-    """The same network in our convention. Refused without Fourier features: other labels cannot be rescaled."""
-    if FOURIER not in leaves or leaves.get("Dense_0/kernel", np.zeros(1)).shape[0] != 2 * leaves[FOURIER].size:
-        raise Refused("a network of CLD-SGM with positional embedding of t in [0, 1]: only Fourier features are read")
-    changed = {"Dense_0/kernel": _rescaled(leaves["Dense_0/kernel"], leaves[FOURIER])}
+    """The same network with 2 C outputs. kind: what the leaves are."""
+    leaves = dict(leaves)
     for name in _outputs(leaves):
-        bias = name.replace("kernel", "bias")
-        changed |= {name: _padded(leaves[name]), bias: _padded(leaves[bias])}
-    return Published(leaves | changed, FIELDS, kind=kind)
+        leaves |= {key: _padded(leaves[key]) for key in (name, name.replace("kernel", "bias")) if key in leaves}
+    published = known.suggestion({name: leaf.shape for name, leaf in leaves.items()}, FIELDS)
+    return Published(leaves, FIELDS | PROCESSES.get(published, {}), kind=kind)
 
 
 def _outputs(leaves):
@@ -54,11 +57,3 @@ def _number(name):
 
 def _padded(array):
     return np.concatenate([np.zeros_like(array), array], axis=-1)
-
-
-def _rescaled(kernel, frequencies):
-    """The dense kernel (2 n, E) for labels 999 t in place of t."""
-    phi = (2 * np.pi * np.log(999.0) * frequencies.astype(np.float64))[:, None]
-    sine, cosine = np.split(kernel.astype(np.float64), 2)
-    rotated = np.cos(phi) * sine + np.sin(phi) * cosine, np.cos(phi) * cosine - np.sin(phi) * sine
-    return np.concatenate(rotated).astype(np.float32)

@@ -18,6 +18,8 @@ DDPMPP = CIFAR10 | {
     "progressive_input": "none",
     "progressive": "none",
 }
+CELEBAHQ_CLD = DDPMPP | {"ch_mult": (1, 1, 2, 2, 2, 2, 2), "channels": 6, "prediction": "velocity"}
+CLD_SGM_LATER = "--config.model.num_res_blocks=4 --config.sde.beta_0=0.1 --config.sde.beta_1=6.9"
 EDM = {"num_res_blocks": 4, "channels": 3, "prediction": "edm"}
 CLASSES = {"num_classes": 10}
 DDPM = CIFAR10 | {"name": "ddpm", "num_res_blocks": 2, "channels": 3}
@@ -67,6 +69,8 @@ KNOWN: dict[str, dict] = {
     "configs/edm/imagenet64_adm.py": {"num_channels": 192, "num_classes": 1000, "channels": 3, "prediction": "edm"},
     "configs/cld/cifar10_accelerated.py": NCSNPP | {"num_res_blocks": 8, "channels": 6, "prediction": "eps"},
     "configs/cld/cifar10_cld_sgm.py": NCSNPP | {"num_res_blocks": 8, "channels": 6, "prediction": "velocity"},
+    "configs/cld/celebahq_cld_sgm.py": CELEBAHQ_CLD | {"num_res_blocks": 2},
+    f"configs/cld/celebahq_cld_sgm.py {CLD_SGM_LATER}": CELEBAHQ_CLD | {"num_res_blocks": 4},
     "configs/ve/cifar10_ncsnpp.py": NCSNPP | {"num_res_blocks": 4, "channels": 3},
     "configs/ve/cifar10_ncsnpp_deep.py": NCSNPP | {"num_res_blocks": 8, "channels": 3},
     "configs/ve/ncsnpp_256.py": NCSNPP_256,

@@ -1,6 +1,6 @@
 """The border between a Flax network and the eps(u, t) that objectives and samplers know.
 
-    network output f = module(to_image(u), label(t))                        label: see LinearSDE.label, chain_label
+    network output f = module(to_image(u), label(t))          label: LinearSDE.label, chain_label; t with "velocity"
     prediction "eps"     eps = f
     prediction "score"   score = f, so eps = -R^T f                         (networks of score_sde for VE)
     prediction "x_0"     eps = R^-1 (u - Psi f)
@@ -103,6 +103,8 @@ class EpsNet:
 
     def label(self, t):
         """What the network is told at times t (B,), the same shape."""
+        if self.prediction == "velocity":
+            return t
         if self.prediction == "direct":
             first, second = self.sde.chain_time(np.arange(2.0), self.chain)
             return self.label_scale * jnp.round((t - first) / (second - first))

@@ -1,6 +1,7 @@
 """Our own files: the safetensors container, exported folders, and checkpoints of training."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -48,6 +49,36 @@ def test_an_export_of_another_network(tree, config, tmp_path):
     config.model.nf = 16
     with pytest.raises(ValueError, match=r"set --config.model.nf=8 \(the config has 16\)"):
         interop.load(tmp_path, config)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("leaves", [["Dense_0/bias"], ["Dense_0/bias", "Dense_1/kernel", "Conv_0/bias"]])
+def test_numbers_that_are_none_are_named(tree, config, tmp_path, value, leaves):
+    flat = traverse_util.flatten_dict(tree, sep="/")
+    for name in leaves:
+        flat[name] = flat[name].copy()
+        flat[name].flat[-1] = value
+    folder = interop.export(traverse_util.unflatten_dict(flat, sep="/"), config, tmp_path / "export")
+    line = f"{sorted(leaves)[0]} holds 1 numbers that are NaN or infinite" + " (and so do 2 other leaves)" * (
+        len(leaves) > 1
+    )
+    with pytest.raises(ValueError, match=re.escape(line)) as caught:
+        interop.load(folder, config)
+    assert len(str(caught.value).splitlines()) == 1
+    assert line in interop.report(folder, config)
+
+
+def test_half_precision_of_another_project_that_overflowed_nowhere_is_read(tree, config, tmp_path):
+    """What is finite in float16 stays so in float32; integers are numbers."""
+    folder = interop.export(tree, config, tmp_path / "export")
+    arrays = safetensors.read(folder / "model.safetensors")[0]
+    header, data = {}, b""
+    for name, array in arrays.items():
+        begin, data = len(data), data + array.astype(np.float16).tobytes()
+        header[name] = entry(list(array.shape), begin, len(data), "F16")
+    (folder / "model.safetensors").write_bytes(container(header, data))
+    for name, array in traverse_util.flatten_dict(interop.load(folder, config), sep="/").items():
+        np.testing.assert_array_equal(array, arrays[name].astype(np.float16))
 
 
 def test_bfloat16_and_half(tmp_path):
