@@ -68,19 +68,6 @@ def test_numbers_that_are_none_are_named(tree, config, tmp_path, value, leaves):
     assert line in interop.report(folder, config)
 
 
-def test_half_precision_of_another_project_that_overflowed_nowhere_is_read(tree, config, tmp_path):
-    """What is finite in float16 stays so in float32; integers are numbers."""
-    folder = interop.export(tree, config, tmp_path / "export")
-    arrays = safetensors.read(folder / "model.safetensors")[0]
-    header, data = {}, b""
-    for name, array in arrays.items():
-        begin, data = len(data), data + array.astype(np.float16).tobytes()
-        header[name] = entry(list(array.shape), begin, len(data), "F16")
-    (folder / "model.safetensors").write_bytes(container(header, data))
-    for name, array in traverse_util.flatten_dict(interop.load(folder, config), sep="/").items():
-        np.testing.assert_array_equal(array, arrays[name].astype(np.float16))
-
-
 def test_bfloat16_and_half(tmp_path):
     values = np.array([1.5, -0.25, 3.0], np.float32)
     bfloat16 = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
