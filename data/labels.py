@@ -43,19 +43,21 @@ class Labelled(NamedTuple):
 
 def label(images: Images, training: Images) -> Labelled:
     """The images of a split with labels that mean what they mean in the training images."""
-    listed = from_listing(images)
+    listed, known = from_listing(images), from_listing(training)
     if listed is not None:
-        known = from_listing(training)
         return listed._replace(classes=max(known.classes, listed.classes, key=len)) if known else listed
+    unlabelled = Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
+    if known:
+        return unlabelled
     root = common_folder(training.names)
     rule = find_rule([name.removeprefix(root) for name in training.names])
     if rule is None:
-        return Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
+        return unlabelled
     known = numbered(classes_of(training, root, rule))
     classes = classes_of(images, images.top + root.removeprefix(training.top), rule)
     kept = [i for i, name in enumerate(classes) if name is not None]
     if not kept:
-        return Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
+        return unlabelled
     number = {name: i for i, name in enumerate(known)}
     for name in numbered(classes):
         number.setdefault(name, len(number))

@@ -3,7 +3,7 @@
 import pytest
 
 from data.splits import WORDS, NoSplit
-from tests.data.test_folder import load, pack, write
+from tests.data.test_folder import listing, load, pack, write
 
 
 def greys(source):
@@ -79,6 +79,12 @@ def test_a_test_split_with_one_class_keeps_it(tmp_path):
 def test_flat_test_images_are_unlabelled(tmp_path):
     path = write(tmp_path, {"train/a/0.png": 0, "train/b/1.png": 1, "test/2.png": 2})
     assert (greys(load(path, "test")), load(path, "test").num_classes) == ([2], 0)
+
+
+def test_folders_of_a_split_without_a_listing_are_no_classes_of_one_with_a_listing(tmp_path):
+    files = {"train/x/a.png": 1, "train/y/b.png": 2, "train/dataset.json": listing({"x/a.png": 1, "y/b.png": 0})}
+    path = write(tmp_path, files | {"test/x/c.png": 3, "test/y/d.png": 4})
+    assert load(path).arrays()[1].tolist() == [1, 0] and load(path, "test").num_classes == 0
 
 
 def test_few_images_beside_class_folders_are_left_out_and_many_are_not(tmp_path):

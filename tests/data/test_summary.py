@@ -64,7 +64,7 @@ def test_the_report_of_own_images(tmp_path, capsys):
     """Two classes of flat 16 x 16 images, black and white: std 1, distance 2 x 16, in [-1, 1]."""
     for name, grey in (("black", 0), ("white", 255)):
         (tmp_path / "set" / "train" / name).mkdir(parents=True)
-        for i in range(3):
+        for i in range(50):
             Image.fromarray(np.full((16, 16), grey, np.uint8)).save(tmp_path / "set" / "train" / name / f"{i}.png")
     (tmp_path / "set" / "test").mkdir()
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "set" / "test" / "t.png")
@@ -75,8 +75,8 @@ def test_the_report_of_own_images(tmp_path, capsys):
     data_report.run(Experiment(config, workdir=str(tmp_path / "run")))
     report = json.loads((tmp_path / "run" / "data_report" / "report.json").read_text())
     np.testing.assert_allclose([report["mean"], report["std"], report["largest_distance"]], [0, 1, 32], atol=1e-6)
-    assert report["splits"] == {"train": 6, "test": 1}
-    assert report["classes"] == {"black": 3, "white": 3} and "cover.png" in report["notes"][0]
+    assert report["splits"] == {"train": 100, "test": 1}
+    assert report["classes"] == {"black": 50, "white": 50} and "cover.png" in report["notes"][0]
     assert set(report["flags"]) == {
         '--config.sde.sigma_max="32.0"',
         '--config.model.sigma_data="1.0"',
@@ -85,7 +85,7 @@ def test_the_report_of_own_images(tmp_path, capsys):
         '--config.data.random_flip="True"',
     }
     said = capsys.readouterr().out
-    assert all(flag in said for flag in report["flags"]) and "black (3), white (3)" in said
+    assert all(flag in said for flag in report["flags"]) and "black (50), white (50)" in said
     with Image.open(tmp_path / "run" / "data_report" / "grid.png") as grid:
         assert grid.size[1] > 2 * (16 + 1) * 3  # captions take room
 
