@@ -61,8 +61,8 @@ def runge_kutta(sde, starts, ends, tableau):
     for m in range(stages):
         for j in range(m + 1):  # stage j is m - j evaluations back
             eps[:, m, m - j] = gain[m, j] * W[:, m]
-    flat = lambda block: block.reshape(-1, *block.shape[2:])  # noqa: E731
-    return Coefficients(nodes[:, :-1].ravel(), flat(psi), flat(eps))
+    psi, eps = (block.reshape(-1, *block.shape[2:]) for block in (psi, eps))
+    return Coefficients(nodes[:, :-1].ravel(), psi, eps)
 
 
 class RhoRK(Recursion):
