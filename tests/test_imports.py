@@ -20,7 +20,7 @@ ALLOWED = {
 }
 JOINERS = {"modes", "linnet"}
 OURS = set(ALLOWED) | {"modes", "main", "benchmarks", "tests", "command"}
-FILES = [path for folder in (*ALLOWED, *JOINERS) for path in sorted((ROOT / folder).rglob("*.py"))]
+FILES = [path for folder in (*ALLOWED, *sorted(JOINERS)) for path in sorted((ROOT / folder).rglob("*.py"))]
 BELOW = [path for path in FILES if path.relative_to(ROOT).parts[0] in ALLOWED]
 
 
