@@ -2,8 +2,8 @@
 
 Tensors refer to storages by persistent ids, ("storage", type, key, place, n, ...); their bytes lie outside the pickle.
 Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED: containers,
-tensor descriptions and NumPy numbers, each written here and free of side effects. Any other name is refused with that
-name, before anything is called. A tensor cannot have more elements than its storage, and the pickle cannot number
+tensor descriptions and NumPy numbers, each written here and free of side effects, and an empty object for settings.
+Any other name is refused with that name, before anything is called. A tensor cannot have more elements than its storage, and the pickle cannot number
 more of its parts than it has bytes.
 """
 
@@ -129,6 +129,25 @@ class Parameter(Sealed):
         return tensor
 
 
+class Settings:
+    """What a program saved about itself beside its parameters: nothing of it is made or kept."""
+
+    def __new__(cls, *_):
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        """Ignores the state."""
+
+    def __setitem__(self, key, value):
+        """Ignores the entry."""
+
+    def extend(self, items):
+        """Ignores the items."""
+
+
+SETTINGS = ("argparse", "pathlib", "omegaconf", "ml_collections", "lightning", "lightning_fabric", "pytorch_lightning")
+"""Packages of which any type is read as `Settings`."""
+
 ALLOWED = {
     ("collections", "OrderedDict"): Dict,
     ("torch._utils", "_rebuild_tensor"): Tensor,
@@ -156,6 +175,8 @@ class Unpickler(pickle.Unpickler):
         """The allowed constructor of that name, or Refused."""
         if module == "torch" and name in DTYPES:
             return name
+        if module.split(".")[0] in SETTINGS:
+            return Settings
         if (module, name) not in ALLOWED:
             raise Refused(f"an object of type {module}.{name}, which no parameters need; nothing in it was run")
         return ALLOWED[module, name]

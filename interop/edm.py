@@ -1,17 +1,13 @@
 """Networks of EDM (arXiv:2206.00364), exported by name to .npz or .safetensors (see docs/checkpoints.md) -> ours.
 
 All that are published under EDM's own preconditioning can be read: DDPM++ ("-vp"), NCSN++ ("-ve") and ADM, with and
-without classes; `edm_names` says how their conventions differ. The files hold averages only.
+without classes; `edm_names` says how their conventions differ. The published files hold averages only.
 """
 
-import io
 from pathlib import Path
 
-import numpy as np
-
-from linnet.files import zip_files
 from linnet.files.refused import Refused
-from linnet.interop import edm_names, safetensors
+from linnet.interop import edm_names, state_dicts
 from linnet.interop.published import Published
 
 EDM = {"sde.name": "ve", "data.centered": True, "model.prediction": "edm", "model.sigma_data": 0.5}
@@ -29,44 +25,22 @@ ADM = {
 
 def recognises(path: Path) -> bool:
     """Whether the file is such an export."""
-    return edm_names.recognises(_names(path))
-
-
-def _names(path):
-    try:
-        if safetensors.recognises(path):
-            return safetensors.read(path)[0]
-    except Refused:
-        return []
-    return [name for name in zip_files.names(path) if name.endswith(".npy")]
+    return state_dicts.recognises(path, edm_names.ANCHOR)
 
 
 def read(path: Path, config, params: str) -> Published:
-    """The parameters; `params` makes no difference."""
-    state = {name.removeprefix("model."): array for name, array in _state(path).items()}
+    """The parameters; `params` makes a difference where the file holds raw ones and averages."""
+    found = state_dicts.find(path, state_dicts.read(path), edm_names.ANCHOR, params)
+    state = {name.removeprefix("model."): array for name, array in state_dicts.arrays(path, found.tensors).items()}
     odd = [name for name, array in state.items() if array.ndim == 0 or array.dtype.kind != "f"]
     if odd:
         raise Refused(f"{path}: {odd[0]} is no array of floating-point numbers")
     fields = EDM | (ADM if edm_names.is_adm(state) else _song(state)) | {"model.num_classes": edm_names.classes(state)}
-    left_out = tuple(name for name in state if name.startswith(edm_names.AUGMENTATION))
-    return Published(edm_names.rename(state), fields, left_out, kind="ema")
+    left_out = (*found.others, *(name for name in state if name.startswith(edm_names.AUGMENTATION)))
+    return Published(edm_names.rename(state), fields, left_out, kind="ema" if found.kind == "unknown" else found.kind)
 
 
 def _song(state):
     """SONG, and the keys of DDPM++ or NCSN++."""
     filters = [array.shape[-1] for name, array in state.items() if name.endswith("resample_filter")]
     return SONG | {"model.fir": max(filters, default=2) > 2, "model.log_label": edm_names.FOURIER not in state}
-
-
-def _state(path):
-    """Arrays by name. Refused where one is damaged, or is none."""
-    if safetensors.recognises(path):
-        return safetensors.read(path)[0]
-    archive, state = zip_files.Archive(path), {}
-    for name in archive.names:
-        data = io.BytesIO(archive.read(name))
-        try:
-            state[name.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
-        except Exception as error:  # NumPy reports a damaged header by many types
-            raise Refused(f"{path}: damaged, or not only arrays ({name}: {str(error)[:200]})") from error
-    return state

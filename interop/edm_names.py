@@ -25,6 +25,7 @@ FOURIER = "map_noise.freqs"
 CLASSES = "map_label.weight"
 AUGMENTATION = "map_augment."
 CHANNELS_PER_HEAD = 64
+ANCHOR = re.compile(r"(?<![^.])(model\.)?(enc|dec)\.\d+x\d+_")
 LAYER = re.compile(r"(enc|dec)\.(\d+)x\d+_(conv|in|down|up|aux_residual|block|aux_norm|aux_conv)(\d*)\.(.+)")
 ROLES = ("conv", "in", "down", "up", "aux_residual", "block", "aux_norm", "aux_conv")
 KINDS = {"conv": "Conv", "aux_residual": "Downsample", "aux_norm": "GroupNorm", "aux_conv": "Conv"}
@@ -38,11 +39,6 @@ BLOCK = {
     "skip": "Conv_2",
 }
 OUTSIDE = {"map_layer0": "Dense_0", "map_layer1": "Dense_1", "out_norm": "GroupNorm_0", "out_conv": "Conv_1"}
-
-
-def recognises(names) -> bool:
-    """Whether the names, with or without "model." before them, are those of such a network."""
-    return any(re.match(r"(model\.)?(enc|dec)\.\d+x\d+_", name) for name in names)
 
 
 def is_adm(names) -> bool:

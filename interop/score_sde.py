@@ -4,11 +4,13 @@
 
 A leaf is extension type 1 (an array) or 3 (a scalar): msgpack of (shape, dtype name, bytes). Nothing in the format
 can name code. Sizes are checked by the msgpack reader against limits given here, so a file cannot claim more than it
-holds. GroupNorm's scale and bias have shape (1, 1, 1, C) there and (C,) here; all names agree with ours.
+holds. GroupNorm's scale and bias have shape (1, 1, 1, C) there and (C,) here; all names agree with ours. Trees at other
+places than these two are found as `state_dicts` says.
 """
 
 import math
 import mmap
+import re
 from pathlib import Path
 
 import ml_dtypes
@@ -16,13 +18,14 @@ import msgpack
 import numpy as np
 
 from linnet.files.refused import Refused, first_bytes
-from linnet.interop import known
+from linnet.interop import known, state_dicts
 from linnet.interop.published import Published
 
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 MAX_NAMES = 1 << 16  # entries of one map
-WHERE = {"ema": ("params_ema",), "raw": ("optimizer", "target")}
+WHERE = {"ema": "params_ema", "raw": "optimizer/target"}
+ANCHOR = re.compile(r"(?<![^.])[A-Z][A-Za-z0-9]*_\d+(\.|$)")  # the first layer on the way to a parameter
 
 
 def recognises(path: Path) -> bool:
@@ -35,16 +38,15 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, config, params: str) -> Published:
     """The averaged ("ema") or raw parameters."""
-    tree = state = _unpack(path)
-    for key in WHERE[params]:
-        if not isinstance(tree, dict) or key not in tree:
-            raise Refused(
-                f"{path}: msgpack without {'/'.join(WHERE[params])}, so no training state of score_sde, gDDIM or "
-                f"score_flow; it holds {', '.join(map(str, state))[:200]}"
-            )
-        tree = tree[key]
-    leaves = dict(_leaves(path, tree))
-    return Published(leaves, known.stated(leaves, config), kind=params)
+    state = _unpack(path)
+    found = state_dicts.find(path, state, ANCHOR, params)
+    if found is None or found.kind not in (params, "unknown"):
+        raise Refused(
+            f"{path}: msgpack without {WHERE[params]}, so no training state of score_sde, gDDIM or score_flow; "
+            f"it holds {', '.join(map(str, state))[:200]}{' (--config.eval.params=raw reads that)' if found else ''}"
+        )
+    leaves = dict(_leaf(path, name.replace(".", "/"), value) for name, value in found.tensors.items())
+    return Published(leaves, known.stated(leaves, config), kind=found.kind)
 
 
 def _unpack(path):
@@ -80,14 +82,9 @@ def _extension(code, data):
     return array.reshape(shape)
 
 
-def _leaves(path, tree, prefix=""):
-    """(name, array) of every leaf, GroupNorm's without their leading axes."""
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _leaves(path, value, f"{name}/")
-        elif isinstance(value, np.ndarray):
-            lifted = "GroupNorm" in name and value.shape[:-1] == (1, 1, 1)
-            yield name, value.reshape(-1) if lifted else value
-        else:
-            raise Refused(f"{path}: {name} is a {type(value).__name__}, not an array")
+def _leaf(path, name, value):
+    """(name, array) of a leaf, GroupNorm's without its leading axes."""
+    if not isinstance(value, np.ndarray):
+        raise Refused(f"{path}: {name} is a {type(value).__name__}, not an array")
+    lifted = "GroupNorm" in name and value.shape[:-1] == (1, 1, 1)
+    return name, value.reshape(-1) if lifted else value

@@ -57,11 +57,6 @@ INSIDE = {
 }
 
 
-def recognises(names) -> bool:
-    """Whether the names are those of such a U-Net."""
-    return {f"{FIRST}.weight", "time_embed.0.weight", "out.2.weight"} <= set(names)
-
-
 def rename(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """state: arrays by their names, in the order of the file. Names it cannot place are kept."""
     layers = _layers(state)
