@@ -1,10 +1,10 @@
 """What the pickles of torch.save may make: containers, tensors and numbers, under an allow-list.
 
 Tensors refer to storages by persistent ids, ("storage", type, key, place, n, ...); their bytes lie outside the pickle.
-Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED: containers,
-tensor descriptions and NumPy numbers, each written here and free of side effects, and an empty object for settings.
-Any other name is refused with that name, before anything is called. A tensor cannot have more elements than its storage, and the pickle cannot number
-more of its parts than it has bytes.
+Unpickling can call only what `find_class` returns, and it returns nothing but the constructors in ALLOWED, each written
+here and free of side effects: containers, tensor descriptions and NumPy numbers; and an empty object for settings. Any
+other name is refused with that name, before anything is called. A tensor cannot have more elements than its storage,
+and the pickle cannot number more of its parts than it has bytes.
 """
 
 import contextlib
