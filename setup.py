@@ -2,7 +2,20 @@
 
 from setuptools import find_namespace_packages, setup
 
-FOLDERS = ("configs", "data", "evaluation", "files", "interop", "models", "modes", "samplers", "sde_lib", "training")
+FOLDERS = (
+    "configs",
+    "data",
+    "devices",
+    "engine",
+    "evaluation",
+    "files",
+    "interop",
+    "models",
+    "modes",
+    "samplers",
+    "sde_lib",
+    "training",
+)
 found = find_namespace_packages(include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)])
 packages = {"linnet": "linnet", "linnet.assets": "assets"}
 packages |= {f"linnet.{name}": name.replace(".", "/") for name in found}

@@ -20,14 +20,14 @@ def linnet(arguments, make_keeper):
     import jax
 
     from linnet.configs.dddm.cifar10_vp import get_config
-    from linnet.data import memory
-    from linnet.modes.experiment import Experiment
+    from linnet.engine.experiment import Experiment
     from linnet.modes.train import train_step
+    from linnet.training import estimates
 
     config = get_config()
     config.model.dtype = arguments.dtype
     experiment = Experiment(config)
-    rows = memory.initial(0, EXAMPLES, experiment.shape, config.training.memory_dtype)
+    rows = estimates.initial(0, EXAMPLES, experiment.shape, config.training.memory_dtype)
     keeper = make_keeper(rows, arguments.batch)
     state, run = keeper.place(experiment.create_state()), keeper.wrap(train_step(experiment))
     random = np.random.default_rng(0)
@@ -50,22 +50,22 @@ def linnet(arguments, make_keeper):
 
 def device(rows, batch):
     """Rows on the device."""
-    from linnet.modes.estimates import OnDevices
+    from linnet.training.keeper import OnDevices
 
     return OnDevices(rows)
 
 
 def host(rows, batch):
     """Rows on the host."""
-    from linnet.modes.estimates import OnHost
+    from linnet.training.keeper import OnHost
 
     return OnHost(rows)
 
 
 def none(rows, batch):
     """Always the same estimates."""
-    from linnet.modes.estimates import OnHost
-    from linnet.training import parallel
+    from linnet.devices import parallel
+    from linnet.training.keeper import OnHost
 
     class Constant(OnHost):
         def wrap(self, step):

@@ -15,9 +15,9 @@ def linnet(arguments):
     import jax
 
     from linnet.configs.vp.cifar10_ddpm import get_config
-    from linnet.modes.experiment import Experiment
+    from linnet.devices import parallel
+    from linnet.engine.experiment import Experiment
     from linnet.modes.train import train_step
-    from linnet.training import parallel
 
     config = get_config()
     config.model.dtype = arguments.dtype

@@ -5,21 +5,11 @@ network is compiled once per image shape.
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-
-@cache
-def _mesh() -> Mesh:
-    return Mesh(np.asarray(jax.local_devices()), ("batch",))
-
-
-def replicate(params):
-    """Puts a tree of arrays on every local device (nothing is moved when it is there already)."""
-    return jax.device_put(params, NamedSharding(_mesh(), PartitionSpec()))
+from linnet.devices import parallel
 
 
 def map_batches(network: Callable, params, images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
@@ -30,13 +20,12 @@ def map_batches(network: Callable, params, images: np.ndarray, batch_size: int) 
     """
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
         raise ValueError(f"expected uint8 images (N >= 1, H, W, C), got {images.dtype} {images.shape}")
-    batch_size += -batch_size % _mesh().size
-    sharding = NamedSharding(_mesh(), PartitionSpec("batch"))
-    params = replicate(params)
+    batch_size += -batch_size % jax.local_device_count()
+    params = parallel.everywhere(params)
     outputs = []
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
         padding = [(0, batch_size - len(part))] + [(0, 0)] * 3
-        result = network(params, jax.device_put(np.pad(part, padding), sharding))
+        result = network(params, parallel.spread(np.pad(part, padding)))
         outputs.append({name: np.asarray(value)[: len(part)] for name, value in result.items()})
     return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}

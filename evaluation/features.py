@@ -55,11 +55,11 @@ def parameter_hash(arrays: dict[str, np.ndarray]) -> str:
 
 def _inception(path: str | os.PathLike | None) -> Extractor:
     """FID's Inception, 2048 features; `path` of the weights as in `inception_weights.find_weights`."""
+    from linnet.devices.parallel import everywhere
     from linnet.evaluation import inception, inception_weights
-    from linnet.evaluation.batches import replicate
 
     state = inception_weights.read_state_dict(inception_weights.find_weights(path))
-    params = replicate(inception.parameters(state))
+    params = everywhere(inception.parameters(state))
 
     def compute(images: np.ndarray) -> dict[str, np.ndarray]:
         taps = inception.activations(params, over_white(images))
@@ -77,11 +77,11 @@ def _digits(path: str | os.PathLike | None) -> Extractor:
     """The shipped classifier of 8x8 digits, 64 features; `path` of another file it was trained to."""
     from flax.traverse_util import flatten_dict
 
+    from linnet.devices.parallel import everywhere
     from linnet.evaluation import classifier
-    from linnet.evaluation.batches import replicate
 
     params, _ = classifier.load(path or classifier.ASSET)
-    on_devices = replicate(params)
+    on_devices = everywhere(params)
     return Extractor(
         name="digits",
         hash=parameter_hash(flatten_dict(params, sep="/")),

@@ -45,16 +45,16 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.FATAL)  # what Orbax logs as an error is raised as well
     enable_compilation_cache()
-    from linnet.training import parallel
+    from linnet.devices import distributed
 
-    parallel.initialize()
+    distributed.initialize()
     check_devices()
     if FLAGS.config.sampling.method == "list":
         from linnet import samplers
 
         print(samplers.table())
         return
-    from linnet.modes.experiment import Experiment
+    from linnet.engine.experiment import Experiment
 
     overrides = config_flags.get_override_values(FLAGS["config"])
     experiment = Experiment(FLAGS.config, FLAGS.workdir, FLAGS.ckpt, FLAGS.result_folder, overrides)

@@ -1,1 +1,1 @@
-"""One file per mode of main.py; with main.py, the only place where the folders are joined."""
+"""One file per verb of main.py; what they share is in engine/."""

@@ -1,7 +1,8 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
+from linnet.engine import record, reference, score_images, score_points
 from linnet.evaluation.images import iterate_images
-from linnet.modes import fid, record, sample, score_points
+from linnet.modes import sample
 
 
 def run(experiment):
@@ -17,9 +18,11 @@ def run(experiment):
     n = experiment.config.eval.num_samples
     if not experiment.config.eval.stats:
         experiment.examples(experiment.config.eval.split)
-    extractor, reference = fid.prepare(experiment)
+    extractor, statistics = reference.prepare(experiment)
     folder, _ = record.prepare(experiment)
-    reference = reference or fid.make_reference(experiment, extractor, folder)
+    statistics = statistics or reference.make_reference(experiment, extractor, folder)
     fields = sample.run(experiment)
-    agreement = fid.label_agreement(experiment, extractor, fid.first(iterate_images(folder), n))
-    fid.score(experiment, extractor, reference, fid.first(iterate_images(folder), n), folder, fields | agreement)
+    agreement = score_images.label_agreement(experiment, extractor, score_images.first(iterate_images(folder), n))
+    score_images.score(
+        experiment, extractor, statistics, score_images.first(iterate_images(folder), n), folder, fields | agreement
+    )

@@ -11,9 +11,9 @@ import numpy as np
 
 from linnet.data import WORDS, NoSplit
 from linnet.data.summary import summarize
+from linnet.engine.classes import listed
+from linnet.engine.generate import save_picture
 from linnet.files.atomic import atomic_write
-from linnet.modes.classes import listed
-from linnet.modes.generate import save_picture
 
 SHOWN = 64
 SMALLEST_LEVEL = 4

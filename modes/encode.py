@@ -6,11 +6,11 @@ import os
 import numpy as np
 
 from linnet.data import transforms
+from linnet.engine.batches import fixed_batches, number_of_images
+from linnet.engine.generate import as_stored, save_picture
+from linnet.engine.latents import Latents
+from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
-from linnet.modes.batches import fixed_batches, number_of_images
-from linnet.modes.generate import as_stored, save_picture
-from linnet.modes.latents import Latents
-from linnet.modes.sample import progress
 
 N = 32
 PAIRS_IN_ROW = 4

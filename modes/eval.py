@@ -1,6 +1,6 @@
 """--mode=eval: the training loss in bins of time and bits per dimension, on the images of config.eval.image_split.
 
-config.eval.likelihood says how bits are found: "flow", see modes.flow_bits, or "bound", see modes.bound_bits.
+config.eval.likelihood says how bits are found: "flow", see engine.flow_bits, or "bound", see engine.bound_bits.
 Networks of classes and of low-resolution images are told those of the image itself.
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 from linnet.data import transforms
 from linnet.data.keys import seed_key
 from linnet.data.pipeline import permutation
+from linnet.devices import parallel
+from linnet.engine.batches import batch_size, fixed_batches, keys_of, number_of_images
+from linnet.engine.bound_bits import BoundBits
+from linnet.engine.flow_bits import FlowBits
+from linnet.engine.latents import ON_CHAIN
+from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
-from linnet.modes.batches import batch_size, fixed_batches, keys_of, number_of_images
-from linnet.modes.bound_bits import BoundBits
-from linnet.modes.flow_bits import FlowBits
-from linnet.modes.latents import ON_CHAIN
-from linnet.modes.sample import progress
-from linnet.training import parallel
 from linnet.training.conditions import make_conditions
 
 BINS = 10

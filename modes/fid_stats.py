@@ -2,13 +2,9 @@
 
 import os
 
-from linnet.data import pipeline
-from linnet.evaluation.collect import collect
-from linnet.evaluation.features import get_extractor
-from linnet.evaluation.statistics import from_collected, save_statistics
+from linnet.engine.reference import compute, load_extractor
+from linnet.evaluation.statistics import save_statistics
 from linnet.files.atomic import check_writable
-
-KEEP = 10_000
 
 
 def run(experiment):
@@ -20,23 +16,3 @@ def run(experiment):
     statistics = compute(experiment, load_extractor(config))
     save_statistics(path, statistics)
     print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
-
-
-def load_extractor(config):
-    """The extractor of config.eval."""
-    return get_extractor(config.eval.extractor, config.eval.extractor_path or None)
-
-
-def compute(experiment, extractor):
-    """Statistics of every image of config.eval.split, each once, uint8, as the data set delivers them."""
-    config = experiment.config
-    source = experiment.dataset(config.eval.split)
-    batches = (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=config.data.num_workers))
-    return from_collected(
-        collect(extractor, batches, keep=KEEP),
-        extractor,
-        dataset=source.name,
-        split=source.split,
-        image_rule=f"uint8 {'x'.join(map(str, source.shape))}",
-        fingerprint=source.fingerprint(),
-    )

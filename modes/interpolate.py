@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.engine.batches import first_images
+from linnet.engine.generate import as_stored, save_picture
+from linnet.engine.latents import Latents, slerp
 from linnet.files.atomic import check_writable
-from linnet.modes.batches import first_images
-from linnet.modes.generate import as_stored, save_picture
-from linnet.modes.latents import Latents, slerp
 
 PAIRS = 8
 STEPS = 10

@@ -1,7 +1,7 @@
 """--mode=sample: images of a checkpoint as samples_<k>.npz, going on after those that exist, and pictures.
 
 Of images there is also one samples_<N>x<H>x<W>x<C>.npz for ADM's evaluation (see evaluation.archive), and with
-config.eval.png each of them as png/<number>.png. sampling.json says what made them (see modes.record).
+config.eval.png each of them as png/<number>.png. sampling.json says what made them (see engine.record).
 """
 
 import itertools
@@ -9,13 +9,14 @@ import os
 
 import numpy as np
 
+from linnet.devices import parallel
+from linnet.engine import pictures, record
+from linnet.engine.generate import Generator, background, save_picture
+from linnet.engine.progress import progress
 from linnet.evaluation.archive import write_archive
 from linnet.evaluation.grid import save_grid
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
-from linnet.modes import pictures, record
-from linnet.modes.generate import Generator, background, save_picture
-from linnet.training import parallel
 
 GRID = 64
 
@@ -100,12 +101,3 @@ def save_images(experiment, conditions, files, folder):
         for i, image in enumerate(itertools.chain.from_iterable(stored(files))):
             save_grid(image[None], os.path.join(folder, "png", f"{i:06d}.png"), scale=1)
     return names
-
-
-def progress(items, text, total=None):
-    """`items` with a bar on a terminal, where tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return items
-    return tqdm(items, desc=text, total=total, unit="batch", disable=None)

@@ -5,14 +5,15 @@ import contextlib
 import jax
 
 from linnet.data import pipeline
-from linnet.modes import classes
-from linnet.modes.estimates import make_keeper
-from linnet.modes.snapshot import Snapshot
-from linnet.modes.start import start
-from linnet.training import metrics, parallel
+from linnet.devices import parallel
+from linnet.engine import classes
+from linnet.engine.snapshot import Snapshot
+from linnet.engine.start import start
+from linnet.training import metrics
 from linnet.training.checkpoint import check_finite
 from linnet.training.conditions import make_conditions
 from linnet.training.interruption import Interruption
+from linnet.training.keeper import make_keeper
 from linnet.training.lock import locked
 from linnet.training.loop import Schedule, train
 from linnet.training.optimizer import create_optimizer

@@ -13,8 +13,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import default
+from engine.experiment import Experiment
 from models import MODELS
-from modes.experiment import Experiment
 from sde_lib import SDES
 from tests.conftest import ROOT
 from training.conditions import make_conditions

@@ -7,20 +7,24 @@ import pytest
 
 from tests.conftest import ROOT
 
+LEAVES = {"files", "devices"}
 ALLOWED = {
     "files": set(),
-    "sde_lib": set(),
-    "data": set(),
-    "models": {"sde_lib", "files"},
-    "samplers": {"sde_lib"},
-    "training": {"sde_lib", "models", "data"},
-    "evaluation": {"files"},
-    "interop": {"models", "files"},
+    "devices": set(),
     "configs": set(),
+    "sde_lib": LEAVES,
+    "data": LEAVES,
+    "models": {"sde_lib"} | LEAVES,
+    "samplers": {"sde_lib"} | LEAVES,
+    "training": {"sde_lib", "models", "data"} | LEAVES,
+    "evaluation": LEAVES,
+    "interop": {"sde_lib", "models"} | LEAVES,
 }
-JOINERS = {"modes", "linnet"}
-OURS = set(ALLOWED) | {"modes", "main", "benchmarks", "tests", "command"}
-FILES = [path for folder in (*ALLOWED, *sorted(JOINERS)) for path in sorted((ROOT / folder).rglob("*.py"))]
+ENGINE = set(ALLOWED) - {"configs"}
+ALLOWED |= {"engine": ENGINE, "modes": ENGINE | {"engine"}}
+JOINERS = {"linnet"}
+OURS = set(ALLOWED) | {"main", "benchmarks", "tests", "command"}
+FILES = [path for folder in (*ALLOWED, *JOINERS) for path in sorted((ROOT / folder).rglob("*.py"))]
 BELOW = [path for path in FILES if path.relative_to(ROOT).parts[0] in ALLOWED]
 
 
@@ -55,9 +59,11 @@ def test_folders_import_only_what_they_may(path):
     assert not extra, f"{path} imports {extra}"
 
 
-def test_only_one_file_of_training_says_pmap():
-    users = [path.name for path in (ROOT / "training").rglob("*.py") if "jax.pmap" in path.read_text()]
-    assert users == ["parallel.py"]
+def test_only_one_file_says_pmap_or_places_arrays():
+    """The home of devices."""
+    words = ("jax.pmap", "NamedSharding", "jax.device_put")
+    users = [path for path in FILES if any(word in path.read_text() for word in words)]
+    assert users == [ROOT / "devices" / "parallel.py"]
 
 
 HEAVY = {

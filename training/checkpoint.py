@@ -1,7 +1,7 @@
 """Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
 
 state    parameters, EMA, optimiser state, step and what the objective keeps, as host arrays
-memory   what is kept of every training example (see data.memory), (N, ...), where anything is
+memory   what is kept of every training example (see training.estimates), (N, ...), where anything is
 meta     position (examples consumed), the resolved config, the path of the parameters that the run began from, whether
          the checkpoint is kept for good, versions
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import jax
 
-from linnet.training import parallel
+from linnet.devices import parallel
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AHEAD = 2  # dispatches that the host is ahead of the devices: they always have work, and a signal waits for no more

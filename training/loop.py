@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from linnet.training import parallel
+from linnet.devices import parallel
 from linnet.training.checkpoint import NonFinite
 from linnet.training.interruption import Preempted
 from linnet.training.step import QUARTILES

@@ -12,7 +12,7 @@ class TrainState(flax.struct.PyTreeNode):
     """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate.
 
     extra: arrays that the objective keeps from step to step; () where it keeps none. memory: this device's rows of what
-    is kept of each training example (see data.memory); () where nothing is, or on the host.
+    is kept of each training example (see training.estimates); () where nothing is, or on the host.
     """
 
     step: jax.Array

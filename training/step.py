@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from linnet.data import memory, transforms
+from linnet.data import transforms
 from linnet.data.keys import seed_key
+from linnet.devices.parallel import AXIS
+from linnet.training import estimates
 
-AXIS = "batch"
 QUARTILES = 4
 
 
@@ -52,7 +53,7 @@ def unconditional(batch, x, keys):
 
 def read_estimates(state, batch, flip):
     """What is kept of the examples of the batch and their epochs: from the state's memory, or in the batch itself."""
-    kept = batch["x_hat"] if "x_hat" in batch else memory.recall(state.memory, batch["index"], AXIS)
+    kept = batch["x_hat"] if "x_hat" in batch else estimates.recall(state.memory, batch["index"], AXIS)
     return {"x_hat": flip(kept.astype(jnp.float32)), "epoch": batch["epoch"]}
 
 
@@ -60,8 +61,8 @@ def keep_estimates(state, batch, estimate, flip):
     """(state, metrics) with the estimates kept: in the state's memory, or in the metrics for the host to keep."""
     index, values = jax.lax.all_gather((batch["index"], flip(estimate)), AXIS, tiled=True)
     if "x_hat" in batch:
-        return state, {"index": index, "x_hat": memory.stored(values, batch["x_hat"].dtype)}
-    return state.replace(memory=memory.remember(state.memory, index, values, AXIS)), {}
+        return state, {"index": index, "x_hat": estimates.stored(values, batch["x_hat"].dtype)}
+    return state.replace(memory=estimates.remember(state.memory, index, values, AXIS)), {}
 
 
 def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional):

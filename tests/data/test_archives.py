@@ -15,8 +15,8 @@ from scipy.io import savemat
 
 import data
 from data.archives import Archive
+from engine.experiment import Experiment
 from files.published import Published, download
-from modes.experiment import Experiment
 
 SIZES = {"train": 20, "test": 6}
 SHAPES = {"cifar10": (32, 32, 3), "svhn": (32, 32, 3), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}

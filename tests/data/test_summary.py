@@ -11,8 +11,8 @@ import data
 from configs.default import get_config
 from data.source import ArraySource
 from data.summary import summarize
+from engine.experiment import Experiment
 from modes import data_report
-from modes.experiment import Experiment
 
 
 def source(images, labels=None, classes=0):

@@ -11,10 +11,11 @@ import interop
 from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
 from data import transforms
+from engine.estimates import first_rows
+from engine.experiment import Experiment
+from engine.start import start
 from files import torch_files
-from modes.estimates import first_rows, make_keeper
-from modes.experiment import Experiment
-from modes.start import start
+from training.keeper import make_keeper
 
 
 @pytest.fixture(scope="module")

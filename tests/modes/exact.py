@@ -8,8 +8,8 @@ import numpy as np
 
 from configs.default import get_config
 from data import get_dataset
+from engine.experiment import Experiment
 from models.eps_net import EpsNet
-from modes.experiment import Experiment
 from sde_lib.exact import gaussian_eps
 
 CLASS_MEANS = np.linspace(-0.8, 0.8, 10, dtype=np.float32)

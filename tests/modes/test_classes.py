@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from configs.default import get_config
-from modes import classes, export, train
-from modes.conditions import Conditions
-from modes.experiment import Experiment
+from engine import classes
+from engine.conditions import Conditions
+from engine.experiment import Experiment
+from modes import export, train
 from tests.modes.exact import digits_config, exact_experiment
 
 GREYS = {"ant": 40, "bee": 120, "cat": 200}

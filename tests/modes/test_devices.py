@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from modes.experiment import Experiment
-from modes.generate import Generator
+from devices import parallel
+from engine.experiment import Experiment
+from engine.generate import Generator
 from tests.conftest import FAST_COMPILATION, ROOT
 from tests.modes.exact import digits_config
-from training import parallel
 
 N = 8
 

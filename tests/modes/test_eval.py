@@ -7,9 +7,9 @@ import pytest
 from scipy.special import roots_hermitenorm
 from scipy.stats import norm
 
+from engine.flow_bits import importance
 from modes import eval as eval_mode
 from modes.eval import BoundBits, likelihood
-from modes.flow_bits import importance
 from sde_lib import get_sde
 from sde_lib.chain import Chain, linear_betas
 from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment, held_out_images

@@ -9,9 +9,10 @@ from PIL import Image
 
 from configs.iddpm.digits import get_config
 from data import get_dataset
+from engine import score_images
+from engine.experiment import Experiment
 from evaluation.features import get_extractor
 from modes import check, fid
-from modes.experiment import Experiment
 
 
 def test_agreement_is_the_share_of_images_that_are_of_the_class_asked_for():
@@ -21,11 +22,11 @@ def test_agreement_is_the_share_of_images_that_are_of_the_class_asked_for():
     by_class = [images[labels == label][:20] for label in range(10)]
     in_turn = np.stack(by_class, axis=1).reshape(-1, *images.shape[1:])
     experiment, extractor = Experiment(config), get_extractor("digits")
-    right = fid.label_agreement(experiment, extractor, [in_turn])["label_agreement"]
+    right = score_images.label_agreement(experiment, extractor, [in_turn])["label_agreement"]
     assert right > 0.9  # the classifier's share of correct answers on held-out digits
     moved = in_turn.copy()
     moved[::4] = np.roll(in_turn, -1, axis=0)[::4]
-    wrong = fid.label_agreement(experiment, extractor, [moved[:50], moved[50:]])["label_agreement"]
+    wrong = score_images.label_agreement(experiment, extractor, [moved[:50], moved[50:]])["label_agreement"]
     assert abs(wrong - 0.75 * right) < 0.05
 
 
@@ -150,5 +151,5 @@ def test_pictures_of_another_size_are_read_as_the_data_are(tmp_path, capsys):
 
 def test_only_the_samples_that_were_asked_for_are_scored():
     batches = [np.arange(4), np.arange(4, 8), np.arange(8, 12)]
-    assert np.concatenate(list(fid.first(iter(batches), 6))).tolist() == list(range(6))
-    assert np.concatenate(list(fid.first(iter(batches), 8))).tolist() == list(range(8))
+    assert np.concatenate(list(score_images.first(iter(batches), 6))).tolist() == list(range(6))
+    assert np.concatenate(list(score_images.first(iter(batches), 8))).tolist() == list(range(8))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from data.keys import seed_key
-from modes import sample, snapshot
-from modes.generate import Generator, NotFinite
+from devices import parallel
+from engine import snapshot
+from engine.generate import Generator, NotFinite
+from modes import sample
 from tests.modes.exact import Exact, digits_config, exact_experiment
-from training import parallel
 
 BROKEN = 3
 

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from modes import record, sample
+from engine import record
+from modes import sample
 from tests.modes.exact import digits_config, exact_experiment
 
 

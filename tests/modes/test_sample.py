@@ -8,15 +8,16 @@ import pytest
 from PIL import Image
 
 import samplers
+from devices import parallel
+from engine import pictures, record
+from engine.conditions import Conditions
+from engine.experiment import Experiment
+from engine.generate import Generator
 from evaluation.archive import write_archive
 from evaluation.grid import CAPTION
 from evaluation.images import iterate_images
-from modes import pictures, record, sample
-from modes.conditions import Conditions
-from modes.experiment import Experiment
-from modes.generate import Generator
+from modes import sample
 from tests.modes.exact import CLASS_MEANS, by_low_res, digits_config, exact_experiment, held_out_images
-from training import parallel
 from training.conditions import block_means
 
 SPREAD = 1e-3  # samples are close to what the network was told: 0.03 in [-1, 1]

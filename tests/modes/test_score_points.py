@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from configs.toy.rings_vp import get_config
+from engine import score_points, snapshot
+from engine.experiment import Experiment
 from evaluation.scatter import limit, save_scatter
 from evaluation.sliced_wasserstein import sliced_wasserstein
-from modes import check, fid, score_points, snapshot
-from modes.experiment import Experiment
+from modes import check, fid
 from tests.modes.exact import Exact
 
 RADIUS = 0.7

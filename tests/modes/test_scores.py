@@ -11,12 +11,13 @@ from PIL import Image
 
 from configs.iddpm.digits import get_config
 from data import image_rule
+from engine import reference, score_images
+from engine.experiment import Experiment
 from evaluation.features import get_extractor
 from evaluation.precision_recall import precision_recall
 from interop import safetensors
 from linnet.command import is_ours
 from modes import check, export, fid, fid_stats
-from modes.experiment import Experiment
 from tests.modes.exact import digits_config, exact_experiment
 
 
@@ -47,7 +48,7 @@ def reading(folder, result, **data):
 
 
 def reference_of(experiment, folder):
-    return fid.make_reference(experiment, get_extractor("pixels"), folder)
+    return reference.make_reference(experiment, get_extractor("pixels"), folder)
 
 
 OTHERS = {
@@ -79,7 +80,7 @@ def test_statistics_of_the_same_images_are_kept_wherever_they_lie(tmp_path, monk
     with zipfile.ZipFile(zipped, "w") as archive:
         for path in sorted((tmp_path / "images").iterdir()):
             archive.write(path, path.name)
-    monkeypatch.setattr(fid_stats, "compute", None)
+    monkeypatch.setattr(reference, "compute", None)
     shutil.copytree(tmp_path / "images", tmp_path / "moved" / "images")
     for path in (tmp_path / "images", tmp_path / "moved" / "images", zipped):
         np.testing.assert_array_equal(reference_of(reading(path, result), result).mu, kept.mu)
@@ -117,7 +118,7 @@ def test_the_distance_of_snapshots_is_to_these_images(tmp_path):
     for seeds in ((0, 1, 2, 3), (5, 6, 7, 8)):
         experiment = own_images(tmp_path / "images", None, seeds)
         experiment.workdir = str(workdir)
-        statistics.append(fid.load_reference(experiment, get_extractor("pixels")))
+        statistics.append(reference.load_reference(experiment, get_extractor("pixels")))
         images = experiment.dataset().arrays()[0].reshape(4, -1) / 255
         np.testing.assert_allclose(statistics[-1].mu, images.mean(0), rtol=1e-6)
 
@@ -125,7 +126,7 @@ def test_the_distance_of_snapshots_is_to_these_images(tmp_path):
 def scored(folder, path):
     """The report of fid on what lies at `path`, against the pictures of a folder."""
     fid.run(reading(folder, path))
-    return json.loads(Path(fid.report_path(str(path))).read_text())
+    return json.loads(Path(score_images.report_path(str(path))).read_text())
 
 
 @pytest.mark.parametrize("key", ["arr_0", "samples", "images"])
@@ -191,7 +192,7 @@ def test_what_cannot_be_scored_is_said_in_one_line_before_the_reference_is_made(
     own_images(tmp_path / "data", None)
     make, message = BAD[name]
     make(tmp_path / name)
-    monkeypatch.setattr(fid_stats, "compute", None)
+    monkeypatch.setattr(reference, "compute", None)
     with pytest.raises((ValueError, OSError), match=message) as refused:
         fid.run(reading(tmp_path / "data", tmp_path / name))
     assert "\n" not in str(refused.value) and is_ours(refused.value)
@@ -200,7 +201,7 @@ def test_what_cannot_be_scored_is_said_in_one_line_before_the_reference_is_made(
 def test_where_nothing_can_be_written_is_said_before_the_pass(tmp_path, monkeypatch):
     own_images(tmp_path / "data", None)
     (tmp_path / "file").touch()
-    monkeypatch.setattr(fid_stats, "collect", None)
+    monkeypatch.setattr(reference, "collect", None)
     monkeypatch.setattr(Experiment, "trained", None)
     for run, path, message in (
         (fid_stats.run, tmp_path, f"cannot write {tmp_path}: it is a folder; name a file in it"),
@@ -238,7 +239,7 @@ def test_data_without_test_images_go_without_their_distance(tmp_path, capsys):
 
 
 def test_samples_that_cannot_be_kept_are_said_before_the_reference_is_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(fid_stats, "compute", None)
+    monkeypatch.setattr(reference, "compute", None)
     c = digits_config()
     c.eval.extractor = "digits"
     np.savez(tmp_path / "samples_00000.npz", samples=np.zeros((8, 8, 8, 1), np.uint8))

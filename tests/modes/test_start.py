@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from configs.toy.rings_cld import get_config
+from engine.experiment import Experiment
 from modes import train
-from modes.experiment import Experiment
 from training.checkpoint import Checkpoints
 
 

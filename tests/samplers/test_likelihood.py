@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from modes.latents import slerp
+from engine.latents import slerp
 from samplers import flow
 from samplers.likelihood import Likelihood, bits_per_dim, complete
 from sde_lib import SDES

@@ -7,13 +7,14 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.default import get_config as default
-from data import get_dataset, memory, transforms
+from data import get_dataset, transforms
+from devices import parallel
 from models.eps_net import EpsNet
 from models.mlp import MLP
-from modes.estimates import OnDevices, OnHost
 from samplers.fixed_point import FixedPoint
 from sde_lib import VE, VP
-from training import parallel
+from training import estimates
+from training.keeper import OnDevices, OnHost
 from training.objectives import get_objective
 from training.objectives.base import Objective
 from training.optimizer import create_optimizer
@@ -35,8 +36,10 @@ class Trainer:
         self.step = parallel.parallel_steps(make_train_step(objective, optimizer, (0.99,), seed=0, data=config.data))
         params = eps_net.init(jax.random.key(0), images.shape[1:])
         state = TrainState.create(params, optimizer, (0.99,))
-        rows = memory.initial(0, len(images), images.shape[1:], "float32")
-        self.state = parallel.replicate(state).replace(memory=parallel.shard(memory.divided(rows, jax.device_count())))
+        rows = estimates.initial(0, len(images), images.shape[1:], "float32")
+        self.state = parallel.replicate(state).replace(
+            memory=parallel.shard(estimates.divided(rows, jax.device_count()))
+        )
 
     def train(self, steps):
         """Goes on for so many steps, through the images in order."""
@@ -144,7 +147,7 @@ def test_estimates_follow_the_flips_of_their_images(place):
     optimizer = create_optimizer(config)
     step = parallel.parallel_steps(make_train_step(Echo(VP()), optimizer, (0.99,), seed=0, data=config.data))
     state = TrainState.create({"w": jnp.ones(())}, optimizer, (0.99,))
-    rows = memory.initial(0, 12, (4, 6, 1), "float32")
+    rows = estimates.initial(0, 12, (4, 6, 1), "float32")
     keeper = OnDevices(rows) if place == "device" else OnHost(rows)
     state, run = keeper.place(state), keeper.wrap(step)
     for epoch in range(3):
@@ -165,7 +168,7 @@ def remembered(grad_accum=1, chunk=1):
     eps_net, optimizer = mlp(SHORT["vp"]), create_optimizer(config)
     objective = get_objective(config, eps_net)
     step = make_train_step(objective, optimizer, (0.9,), seed=0, data=config.data, grad_accum=grad_accum)
-    keeper, run = OnDevices(memory.initial(0, 100, (2,), "float32")), parallel.parallel_steps(step)
+    keeper, run = OnDevices(estimates.initial(0, 100, (2,), "float32")), parallel.parallel_steps(step)
     params = eps_net.init(jax.random.key(0), (2,))
     state = keeper.place(TrainState.create(params, optimizer, (0.9,)))
     n = np.arange(6 * 32, dtype=np.int32).reshape(6, 32)

@@ -6,7 +6,7 @@ import pytest
 
 import interop
 from configs.toy.rings_dddm import get_config
-from modes.experiment import Experiment
+from engine.experiment import Experiment
 from tests.training.test_training import STEPS, run, run_in_two_processes
 from training.checkpoint import Checkpoints
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from training import parallel
+from devices import parallel
 from training.checkpoint import NonFinite
 from training.interruption import Interruption, Preempted
 from training.loop import NonFiniteLoss, Schedule, train

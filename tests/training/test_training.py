@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from modes.experiment import Experiment
+from engine.experiment import Experiment
 from tests.conftest import FAST_COMPILATION, ROOT
 from training.checkpoint import Checkpoints
 

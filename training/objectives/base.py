@@ -8,7 +8,8 @@ import jax.numpy as jnp
 class Objective(abc.ABC):
     """Base of the entries of OBJECTIVES. `sde` is the process; drawn times lie between t_min and t_max.
 
-    remembers: whether an array like x is kept for every training example (see data.memory) and given to `examine`.
+    remembers: whether an array like x is kept for every training example (see training.estimates) and given to
+    `examine`.
     """
 
     remembers = False

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from linnet.data.transforms import ROUNDING_RULE
+from linnet.engine.conditions import Conditions
 from linnet.files.atomic import atomic_write
-from linnet.modes.conditions import Conditions
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
 

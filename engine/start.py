@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from linnet.devices import parallel
+from linnet.engine.estimates import first_rows
 from linnet.files.atomic import atomic_write
-from linnet.modes.estimates import first_rows
-from linnet.training import parallel
 
 
 class Start(NamedTuple):

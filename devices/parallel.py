@@ -3,33 +3,28 @@
 pmap maps over the local devices of a process and, where several processes are joined (jax.distributed), over all
 devices of all of them. Host arrays are placed with explicit shardings, and one copy of a replicated result is taken
 from its first addressable shard, so that nothing is moved that need not be.
+
+Networks that only read, those of evaluation, are compiled by jax.jit over the same devices: `everywhere` and `spread`
+place what they take.
 """
 
 import functools
 import hashlib
-import os
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from linnet.training.step import AXIS
+AXIS = "batch"
+"""The name of the axis of devices inside a mapped function."""
 
 
-def initialize():
-    """Joins the processes named by LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID, if set."""
-    if "LINNET_COORDINATOR" in os.environ:
-        if os.environ.get("JAX_PLATFORMS") == "cpu":
-            jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(
-            os.environ["LINNET_COORDINATOR"],
-            int(os.environ["LINNET_PROCESSES"]),
-            int(os.environ["LINNET_PROCESS_ID"]),
-        )
+def _mesh():
+    return Mesh(np.array(jax.local_devices()), (AXIS,))
 
 
 def _sharding():
-    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
+    return NamedSharding(_mesh(), PartitionSpec(AXIS))
 
 
 def replicate(tree):
@@ -63,6 +58,16 @@ def shard_steps(batches):
         return jax.device_put(stacked, sharding)
 
     return jax.tree.map(place, *batches)
+
+
+def everywhere(tree):
+    """The tree on every local device, without a device axis: for jax.jit. Nothing is moved that is there already."""
+    return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
+
+
+def spread(array):
+    """A host array (n, ...), its rows divided over the local devices, without a device axis: for jax.jit."""
+    return jax.device_put(array, _sharding())
 
 
 def unshard(array):

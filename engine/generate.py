@@ -9,8 +9,8 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.data.keys import seed_key
-from linnet.modes.conditions import Conditions
-from linnet.training import parallel
+from linnet.devices import parallel
+from linnet.engine.conditions import Conditions
 
 
 def make_draw(experiment, sampler):

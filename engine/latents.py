@@ -10,9 +10,9 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.data.keys import seed_key
+from linnet.devices import parallel
 from linnet.samplers import flow
 from linnet.samplers.likelihood import complete
-from linnet.training import parallel
 from linnet.training.conditions import make_conditions
 
 ON_CHAIN = ("simple", "hybrid", "vlb")

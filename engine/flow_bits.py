@@ -18,11 +18,11 @@ import numpy as np
 from scipy.special import logsumexp
 
 from linnet.data import transforms
+from linnet.devices import parallel
+from linnet.engine.batches import keys_of
+from linnet.engine.latents import arrived, flow_begin
 from linnet.files.atomic import atomic_write
-from linnet.modes.batches import keys_of
-from linnet.modes.latents import arrived, flow_begin
 from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete
-from linnet.training import parallel
 from linnet.training.conditions import make_conditions
 
 GREY_LEVELS = 256

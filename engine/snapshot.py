@@ -8,11 +8,11 @@ cost the grid or the distance, not the training.
 import jax
 import numpy as np
 
+from linnet.devices import parallel
+from linnet.engine import reference, score_points
+from linnet.engine.generate import Generator, NotFinite, background, save_picture
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics, metric_key
-from linnet.modes import fid, fid_stats, score_points
-from linnet.modes.generate import Generator, NotFinite, background, save_picture
-from linnet.training import parallel
 
 
 class Snapshot:
@@ -75,11 +75,11 @@ def make_measure(experiment):
             return metric_key(score_points.NAME, len(points)), score_points.distance(experiment, points)
 
         return sliced
-    extractor = fid_stats.load_extractor(experiment.config)
-    statistics = fid.load_reference(experiment, extractor)
+    extractor = reference.load_extractor(experiment.config)
+    statistics = reference.load_reference(experiment, extractor)
 
     def frechet(batches):
-        metrics = compute_metrics(collect(extractor, batches, keep=fid_stats.KEEP), statistics, extractor)
+        metrics = compute_metrics(collect(extractor, batches, keep=reference.KEEP), statistics, extractor)
         return next(iter(metrics.items()))
 
     return frechet

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from linnet.data import transforms
 from linnet.data.folder import folder_source
 from linnet.data.source import ArraySource
+from linnet.engine.classes import listed, number_of
 from linnet.evaluation.images import read_archive
-from linnet.modes.classes import listed, number_of
 from linnet.training.conditions import block_means
 
 

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
+from linnet.devices import parallel
+from linnet.engine.batches import keys_of
 from linnet.evaluation.curves import save_curves
 from linnet.files.atomic import atomic_write
-from linnet.modes.batches import keys_of
 from linnet.samplers.ancestral import Ancestral
 from linnet.sde_lib.variational import bound
-from linnet.training import parallel
 from linnet.training.conditions import make_conditions
 
 CURVES = {"bits": "L_i, bits/dim", "x_0_mse": "mean square error of x_0", "eps_mse": "mean square error of eps"}

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
-from linnet.modes.generate import as_stored, background, make_draw, save_picture
-from linnet.training import parallel
+from linnet.devices import parallel
+from linnet.engine.generate import as_stored, background, make_draw, save_picture
 
 COLUMNS = 10
 IMAGES, POINTS = 8, 1024

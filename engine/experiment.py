@@ -10,11 +10,11 @@ from flax import traverse_util
 from linnet import interop, samplers
 from linnet.data import get_dataset, missing_files
 from linnet.data.keys import seed_key
+from linnet.engine import classes
 from linnet.evaluation.features import parameter_hash
 from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
-from linnet.modes import classes
 from linnet.sde_lib import get_sde
 from linnet.training.checkpoint import Checkpoints, newest
 from linnet.training.objectives import get_objective

@@ -5,7 +5,7 @@ import numpy as np
 
 from linnet.data import NoSplit, pipeline
 from linnet.data.keys import seed_key
-from linnet.training import parallel
+from linnet.devices import parallel
 
 
 def examples(experiment):

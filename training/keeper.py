@@ -7,15 +7,9 @@ rows       the memory (N, ...) after a step, for a checkpoint, which copies it; 
 """
 
 import jax
-import numpy as np
 
-from linnet import interop
-from linnet.data import memory
-from linnet.data.pipeline import one_pass
-from linnet.data.transforms import to_model_range
-from linnet.training import parallel
-
-COMPARED = 256
+from linnet.devices import parallel
+from linnet.training import estimates
 
 
 class Keeper:
@@ -45,7 +39,7 @@ class OnDevices(Keeper):
     place_name = "divided between the devices"
 
     def __init__(self, rows):
-        self.n, self._sharded = len(rows), parallel.share(memory.divided(rows, jax.device_count()))
+        self.n, self._sharded = len(rows), parallel.share(estimates.divided(rows, jax.device_count()))
 
     def place(self, state):
         return super().place(state).replace(memory=self._sharded)
@@ -62,7 +56,7 @@ class OnHost(Keeper):
     place_name = "on the host, one step per dispatch"
 
     def __init__(self, rows):
-        self.memory = memory.HostMemory(rows)
+        self.memory = estimates.HostMemory(rows)
 
     def put(self, batches):
         return super().put(batches), batches[0]
@@ -72,8 +66,8 @@ class OnHost(Keeper):
             placed, batch = chunk
             x_hat = self.memory.recall(batch["index"], batch["epoch"])
             state, metrics = step(state, placed | parallel.shard_steps([{"x_hat": x_hat}]))
-            index, estimates = (parallel.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
-            self.memory.remember(index, estimates)
+            index, values = (parallel.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
+            self.memory.remember(index, values)
             return state, metrics
 
         return remembering
@@ -91,40 +85,13 @@ def make_keeper(experiment, rows, say=print):
     training, dataset = experiment.config.training, experiment.dataset()
     if not experiment.objective.remembers:
         return Keeper()
-    dtype = memory.dtype_of(training.memory_dtype)
+    dtype = estimates.dtype_of(training.memory_dtype)
     if rows.shape != (len(dataset), *experiment.shape):
         raise ValueError(
             f"the estimates of the checkpoint have the shape {rows.shape}, the training images "
             f"{(len(dataset), *experiment.shape)}: train on the same data set"
         )
     rows = rows.astype(dtype, copy=False)
-    keeper = (OnDevices if memory.on_devices(training.memory, rows.nbytes, jax.device_count()) else OnHost)(rows)
+    keeper = (OnDevices if estimates.on_devices(training.memory, rows.nbytes, jax.device_count()) else OnHost)(rows)
     say(f"estimates of {len(rows)} examples, {rows.nbytes / 2**20:.1f} MiB of {rows.dtype}, {keeper.place_name}")
     return keeper
-
-
-def first_rows(experiment):
-    """Estimates before the first step: those of --ckpt, where it holds some, or noise; None for other objectives."""
-    if not experiment.objective.remembers:
-        return None
-    found = interop.estimates(experiment.ckpt) if experiment.ckpt is not None else None
-    if found is None:
-        config = experiment.config
-        return memory.initial(config.seed, len(experiment.dataset()), experiment.shape, config.training.memory_dtype)
-    check_order(found, experiment)
-    return found
-
-
-def check_order(rows, experiment):
-    """ValueError unless the first estimates are nearer to their images than to the images after them."""
-    if rows.shape[1:] != experiment.shape or len(rows) < 2:
-        return
-    images = next(one_pass(experiment.dataset(), COMPARED))["image"]
-    x = np.asarray(to_model_range(images, centered=experiment.config.data.centered))
-    first = rows[: len(x)].astype(np.float32)
-    gap, other = np.abs(first - x[: len(first)]).mean(), np.abs(first - np.roll(x, -1, axis=0)[: len(first)]).mean()
-    if gap > 0.95 * other:
-        raise ValueError(
-            f"the estimates in {experiment.ckpt} are no nearer to the training images ({gap:.3g}) than to others "
-            f"({other:.3g}): they are of other images, or in another order"
-        )

@@ -1,0 +1,67 @@
+"""The report of images that were sampled: distances to the reference, and what else is known about them."""
+
+import os
+
+import numpy as np
+
+from linnet.data import NoSplit, pipeline
+from linnet.engine.conditions import Conditions
+from linnet.engine.reference import KEEP
+from linnet.evaluation.collect import collect
+from linnet.evaluation.precision_recall import NEIGHBOURS
+from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
+
+
+def score(experiment, extractor, reference, batches, images, fields=None):
+    """Prints and writes the report of uint8 batches from the path `images`; fields: what made them, if it is known."""
+    samples = collect(extractor, batches, keep=KEEP)
+    real = held_out(experiment, extractor, reference) if experiment.config.eval.held_out else {}
+    neighbours = reference.features is not None and min(map(len, (samples.features, reference.features))) > NEIGHBOURS
+    report = build_report(samples, reference, extractor, real | (fields or {}), with_precision_recall=neighbours)
+    write_report(report, report_path(images))
+    print(summary(report))
+
+
+def report_path(images):
+    """report.json in the folder of images; for one .npz of them <name>_report.json beside it."""
+    name, _ = os.path.splitext(images)
+    return f"{name}_report.json" if os.path.isfile(images) else os.path.join(images, "report.json")
+
+
+def first(batches, n):
+    """The first n images of the batches."""
+    for batch in batches:
+        yield batch[:n]
+        n -= len(batch)
+        if n <= 0:
+            return
+
+
+def held_out(experiment, extractor, reference):
+    """{"held_out_<metric>": Fréchet distance of the real test images to the reference}: what a perfect model has.
+
+    {} and a line that says so for data without test images.
+    """
+    try:
+        images = experiment.dataset("test")
+    except NoSplit as error:
+        print(f"no distance of held-out images: {error}", flush=True)
+        return {}
+    batches = (batch["image"] for batch in pipeline.one_pass(images, 256))
+    metrics = compute_metrics(collect(extractor, batches, keep=KEEP), reference, extractor)
+    name = next(iter(metrics))
+    return {f"held_out_{name}": round(metrics[name], 4)}
+
+
+def label_agreement(experiment, extractor, batches):
+    """{"label_agreement": share of samples that the extractor takes for the class they were asked to be of}.
+
+    batches: the samples from the first on. {} for networks without classes, and for extractors that do not know the
+    classes of the data set.
+    """
+    config = experiment.config
+    if not config.model.get("num_classes", 0) or extractor.classifies != config.data.dataset:
+        return {}
+    predicted = np.concatenate([extractor(images)["logits"].argmax(1) for images in batches])
+    asked = Conditions(experiment).labels(np.arange(len(predicted)))
+    return {"label_agreement": round(float((predicted == asked).mean()), 4)}
