@@ -37,8 +37,13 @@ def scalar_process(mp, name):
     """(Psi(t, s), R(t)) of VP (linear) and VE with their defaults, in mpmath."""
     if name == "ve":
         return lambda t, s: mp.mpf(1), lambda t: mp.mpf("0.01") * mp.mpf(5000) ** t
-    B = lambda t: mp.mpf("0.1") * t + mp.mpf("19.9") * t**2 / 2  # noqa: E731
-    root = lambda t: mp.sqrt(-mp.expm1(-B(t)))  # noqa: E731
+
+    def B(t):
+        return mp.mpf("0.1") * t + mp.mpf("19.9") * t**2 / 2
+
+    def root(t):
+        return mp.sqrt(-mp.expm1(-B(t)))
+
     if name == "subvp":
         return lambda t, s: mp.exp((B(s) - B(t)) / 2), lambda t: -mp.expm1(-B(t))
     return lambda t, s: mp.exp((B(s) - B(t)) / 2), root
@@ -46,16 +51,27 @@ def scalar_process(mp, name):
 
 def blur_process(mp, frequency, size=8):
     """(Psi(t, s), R(t)) of blur with its defaults at frequency (i, j) of size x size images, in mpmath."""
-    a = lambda t: mp.pi / 2 * (t + mp.mpf("0.004")) / mp.mpf("1.008")  # noqa: E731
+
+    def a(t):
+        return mp.pi / 2 * (t + mp.mpf("0.004")) / mp.mpf("1.008")
+
     eigenvalue = sum((mp.pi * i / size) ** 2 for i in frequency)
-    tau = lambda t: 50 * mp.sin(mp.pi * t / 2) ** 4  # noqa: E731
-    scale = lambda t: mp.cos(a(t)) * (mp.mpf("0.999") * mp.exp(-eigenvalue * tau(t)) + mp.mpf("0.001"))  # noqa: E731
+
+    def tau(t):
+        return 50 * mp.sin(mp.pi * t / 2) ** 4
+
+    def scale(t):
+        return mp.cos(a(t)) * (mp.mpf("0.999") * mp.exp(-eigenvalue * tau(t)) + mp.mpf("0.001"))
+
     return lambda t, s: scale(t) / scale(s), lambda t: mp.sin(a(t))
 
 
 def cld_process(mp):
     """(Psi(t, s), R(t)) of CLD with its defaults, as mpmath matrices; R from its angle by quadrature."""
-    beta, w, eps, gamma = mp.mpf(4), mp.mpf(2), mp.mpf("1e-6"), mp.mpf("0.04")
+    beta = mp.mpf(4)
+    w = mp.mpf(2)
+    eps = mp.mpf("1e-6")
+    gamma = mp.mpf("0.04")
 
     def Psi(t, s):
         z = w * beta * (t - s)
@@ -90,8 +106,12 @@ def reference(mp, Psi, R, times, i, order):
     moving = functools.cache(lambda r: Psi(t, r) * R(r))
 
     def weight(rest, scale):
-        basis = lambda r: mp.fprod(r - x for x in rest) / scale  # noqa: E731
-        slope = lambda r: sum(mp.fprod(r - x for x in rest if x != y) for y in rest) / scale  # noqa: E731
+        def basis(r):
+            return mp.fprod(r - x for x in rest) / scale
+
+        def slope(r):
+            return sum(mp.fprod(r - x for x in rest if x != y) for y in rest) / scale
+
         ends = moving(t) * basis(t) - moving(s) * basis(s)
         return ends - gauss_legendre(mp, lambda r: moving(r) * slope(r), s, t)
 
@@ -102,7 +122,10 @@ def reference(mp, Psi, R, times, i, order):
 def nodes_and_weights(mp, degree):
     """Gauss-Legendre on [-1, 1] by Newton's method from the double-precision nodes."""
     nodes, slopes = [mp.mpf(float(x)) for x in np.polynomial.legendre.leggauss(degree)[0]], []
-    derivative = lambda x: degree * (x * mp.legendre(degree, x) - mp.legendre(degree - 1, x)) / (x**2 - 1)  # noqa: E731
+
+    def derivative(x):
+        return degree * (x * mp.legendre(degree, x) - mp.legendre(degree - 1, x)) / (x**2 - 1)
+
     for _ in range(3):
         nodes = [x - mp.legendre(degree, x) / derivative(x) for x in nodes]
     slopes = [derivative(x) for x in nodes]

@@ -123,7 +123,9 @@ class Bench:
     """One process: its exact eps, one start for all samplers, the fine trajectory from it and exact samples."""
 
     def __init__(self, name, sde, data, batch, fine_steps=FINE_STEPS):
-        self.name, self.sde, self.data = name, sde, data
+        self.name = name
+        self.sde = sde
+        self.data = data
         self.eps_fn = mixture_eps(sde, *data)
         self.u_T = sde.prior(jax.random.key(0), (batch, 8, 8, 1)).astype(jnp.float64)
         self.step = jax.jit(lambda u, past, row, keys, i: advance(self.eps_fn, u, past, row, keys, i))

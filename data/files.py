@@ -58,7 +58,9 @@ class Files(abc.ABC):
 
     @cached_property
     def _found(self) -> tuple[list[str], list[str], Counter]:
-        images, listings, skipped = [], [], Counter()
+        images = []
+        listings = []
+        skipped = Counter()
         for name, reason in self.find():
             extension = posixpath.splitext(name)[1].lower()
             if not visible(name):

@@ -37,7 +37,9 @@ class FolderSource(Source):
             class_names=classes,
             notes=notes,
         )
-        self._files, self._names, self._rule = files, names, rule
+        self._files = files
+        self._names = names
+        self._rule = rule
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         with open_image(self._files, self._names[index]) as image:

@@ -56,10 +56,15 @@ class Source(abc.ABC):
         class_names: Iterable[str] = (),
         notes: tuple[str, ...] = (),
     ):
-        self.name, self.split, self.shape, self.num_classes = name, split, tuple(shape), num_classes
+        self.name = name
+        self.split = split
+        self.shape = tuple(shape)
+        self.num_classes = num_classes
         self.dtype, self.notes = np.dtype(dtype), notes
         self.class_names = tuple(class_names) or tuple(map(str, range(num_classes)))
-        self._length, self._decode_threads, self._arrays = length, decode_threads, None
+        self._length = length
+        self._decode_threads = decode_threads
+        self._arrays = None
 
     @abc.abstractmethod
     def read(self, index: int) -> tuple[np.ndarray, int]:

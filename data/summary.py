@@ -37,7 +37,10 @@ class Summary(NamedTuple):
 
 def summarize(source: Source, num_workers: int = 0) -> Summary:
     """The summary of all examples, in float64 but for the distances."""
-    n, total, squares, differences = 0, 0.0, 0.0, 0.0
+    n = 0
+    total = 0.0
+    squares = 0.0
+    differences = 0.0
     dimensions = int(np.prod(source.shape))
     mirror, counts = np.zeros(source.shape), np.zeros(max(source.num_classes, 1), int)
     paired = min(PAIRED, max(2, PAIRED_BYTES // (4 * dimensions)))

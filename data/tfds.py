@@ -28,7 +28,9 @@ class TfdsSource(Source):
         super().__init__(
             name, split, len(examples), rule.shape, len(classes), decode_threads=threads, class_names=classes
         )
-        self._examples, self._rule, self._prepared = examples, rule, prepared
+        self._examples = examples
+        self._rule = rule
+        self._prepared = prepared
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         example = self._examples[index]

@@ -87,7 +87,9 @@ class MixedC(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        w, row, column = self.width, (1, 7), (7, 1)
+        w = self.width
+        row = (1, 7)
+        column = (7, 1)
         return jnp.concatenate(
             [
                 _conv(x, "branch1x1", 192),

@@ -51,7 +51,9 @@ class Moments:
     def _combine(self, n: int, mean: np.ndarray, scatter: np.ndarray) -> None:
         """Equation (1), in place."""
         if self._mean is None:
-            self.n, self._mean, self._scatter = n, mean.copy(), scatter.copy()
+            self.n = n
+            self._mean = mean.copy()
+            self._scatter = scatter.copy()
             return
         if mean.shape != self._mean.shape:
             raise ValueError(f"features have {len(mean)} dimensions, earlier batches had {len(self._mean)}")

@@ -85,7 +85,10 @@ class Storage(Sealed):
     def __init__(self, container, key, kind, n):
         if kind not in DTYPES:
             raise Refused(f"a storage of type {kind}")
-        self.container, self.key, self.kind, self.n = container, key, kind, n
+        self.container = container
+        self.key = key
+        self.kind = kind
+        self.n = n
         self._array = None
 
     def array(self):
@@ -112,7 +115,10 @@ class Tensor(Sealed):
         if math.prod(shape) > storage.n or (math.prod(shape) and last >= storage.n):
             raise Refused(f"a tensor of shape {shape} in a storage of {storage.n} numbers")
         self = super().__new__(cls)
-        self.storage, self.offset, self.shape, self.stride = storage, offset, tuple(shape), tuple(stride)
+        self.storage = storage
+        self.offset = offset
+        self.shape = tuple(shape)
+        self.stride = tuple(stride)
         return self
 
     def array(self):
@@ -169,7 +175,9 @@ class Unpickler(pickle.Unpickler):
 
     def __init__(self, data, container, name=str):
         super().__init__(io.BytesIO(data), encoding="utf-8")
-        self.container, self.name, self.storages = container, name, {}
+        self.container = container
+        self.name = name
+        self.storages = {}
 
     def find_class(self, module, name):
         """The allowed constructor of that name, or Refused."""

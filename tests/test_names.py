@@ -1,6 +1,7 @@
 """Short names in a clone are the modules of the package; elsewhere they belong to others; a wheel holds all of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -42,7 +43,9 @@ print(models.mine, linnet.models is models)
 def wheel(tmp_path_factory):
     """A folder that holds what the wheel installs, and nothing of the clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "site", str(ROOT)]
+    shutil.copytree(ROOT, folder / "clone", ignore=shutil.ignore_patterns(".*", "runs", "build", "docs", "tests"))
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "site"]
+    install.append(folder / "clone")
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder / "site"
