@@ -134,7 +134,10 @@ class GroupNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
         x = x.astype(jnp.float32)
         count = height * width * (channels // groups)
-        per_group = lambda s: s.reshape(batch, groups, -1).sum(-1) / count  # noqa: E731
+
+        def per_group(s):
+            return s.reshape(batch, groups, -1).sum(-1) / count
+
         mean, square = per_group(x.sum((1, 2))), per_group((x * x).sum((1, 2)))
         inverse = lax.rsqrt(jnp.maximum(square - mean * mean, 0.0) + 1e-6)
         a = jnp.repeat(inverse, channels // groups, axis=1) * scale
@@ -157,7 +160,10 @@ class Dropout(nn.Module):
         if keys is None:
             return x
         layer = zlib.crc32("/".join(self.path).encode())
-        draw = lambda key: jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - self.rate, x.shape[1:])  # noqa: E731
+
+        def draw(key):
+            return jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - self.rate, x.shape[1:])
+
         return jnp.where(jax.vmap(draw)(keys), x / (1 - self.rate), 0).astype(x.dtype)
 
 
@@ -219,13 +225,17 @@ class _Resample(nn.Module):
 class Upsample(_Resample):
     """Double the image: FIR filter or nearest neighbour, with or without a 3x3 convolution to `features`."""
 
-    direction, resampling, filtered = "up", {"upsampled": True}, staticmethod(resample.upsample)
+    direction = "up"
+    resampling = {"upsampled": True}
+    filtered = staticmethod(resample.upsample)
 
 
 class Downsample(_Resample):
     """Halve the image: FIR filter or 2x2 mean, or a 3x3 convolution of stride 2 to `features`."""
 
-    direction, resampling, filtered = "down", {"stride": 2}, staticmethod(resample.downsample)
+    direction = "down"
+    resampling = {"stride": 2}
+    filtered = staticmethod(resample.downsample)
 
 
 class Combine(nn.Module):

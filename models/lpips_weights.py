@@ -51,7 +51,9 @@ def load_params(net: str = "vgg", path: str | os.PathLike | None = None) -> dict
 
 def parameters(state: dict[str, np.ndarray], net: str = "vgg") -> dict:
     """Published names -> parameters of `lpips.lpips`. ValueError names the first absent or unfit tensor."""
-    index, width, params = 0, 3, {"stages": [], "heads": []}
+    index = 0
+    width = 3
+    params = {"stages": [], "heads": []}
     for number, stage in enumerate(stages(net)):
         index += stage.pool > 0
         layers = []

@@ -110,7 +110,10 @@ class GroupNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
         x = x.astype(jnp.float32)
-        per_group = lambda v: v.mean(spatial).reshape(len(v), groups, -1).mean(-1)  # noqa: E731
+
+        def per_group(v):
+            return v.mean(spatial).reshape(len(v), groups, -1).mean(-1)
+
         mean, square = per_group(x), per_group(x * x)
         inverse = lax.rsqrt(jnp.maximum(square - mean * mean, 0.0) + self.epsilon)
         a = jnp.repeat(inverse, channels // groups, axis=1) * scale
