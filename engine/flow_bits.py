@@ -15,14 +15,13 @@ import os
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import logsumexp
 
 from linnet.data import transforms
 from linnet.devices import parallel
 from linnet.engine.batches import keys_of
 from linnet.engine.latents import arrived, flow_begin
 from linnet.files.atomic import atomic_write
-from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete
+from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete, importance_weighted
 from linnet.training.conditions import make_conditions
 
 GREY_LEVELS = 256
@@ -75,10 +74,10 @@ class FlowBits:
         config, bits = self.experiment.config, np.concatenate(self.bits)
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
             np.save(file, bits)
-        tighter = {"bits_per_dim_importance": float(importance(bits, self.size).mean())} if self.repeats > 1 else {}
+        tighter = float(importance_weighted(bits, self.size).mean())
         return {
             "bits_per_dim": float(bits.mean()),
-            **tighter,
+            **({"bits_per_dim_importance": tighter} if self.repeats > 1 else {}),
             "standard_error": float(bits.mean(1).std() / np.sqrt(len(bits))),
             "std_of_repeats": float(bits.mean(0).std()),
             "quantity": self.quantity(),
@@ -102,12 +101,6 @@ class FlowBits:
         if report["repeats"] > 1:
             text += f"{report['bits_per_dim_importance']:.4f} by importance weighting of K={report['repeats']} draws, "
         return text + f"{report['estimator']} trace, nfe {report['nfe']}"
-
-
-def importance(bits, dimensions):
-    """Bits per dimension (images, K) of K draws -> those of the mean of their weights (images,)."""
-    nats = dimensions * np.log(2)
-    return -(logsumexp(-bits.astype(np.float64) * nats, axis=1) - np.log(bits.shape[1])) / nats
 
 
 def level_width(experiment):

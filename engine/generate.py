@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.data import transforms
 from linnet.data.keys import seed_key
 from linnet.devices import parallel
-from linnet.engine.conditions import Conditions
+from linnet.engine.pictures import as_stored
+from linnet.engine.sample_conditions import SampleConditions
 
 
 def make_draw(experiment, sampler):
-    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of Conditions.
+    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of SampleConditions.
 
     ValueError for a guidance that is not finite.
     """
@@ -32,11 +32,6 @@ def make_draw(experiment, sampler):
     return draw
 
 
-def as_stored(x, config):
-    """x in the range of the model -> uint8 images; points (B, D) as they are."""
-    return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x
-
-
 class NotFinite(RuntimeError):
     """Says which image holds infinities or NaN, and which step of the sampler made it so."""
 
@@ -45,13 +40,13 @@ class Generator:
     """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image so far.
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
-    changes: keys of config.sampling in place of the experiment's. conditions: the Conditions of the images.
+    changes: keys of config.sampling in place of the experiment's. conditions: the SampleConditions of the images.
     """
 
     def __init__(self, experiment, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size")
         self.experiment, self.changes = experiment, changes
-        self.batch_size, self.nfe, self.conditions = batch_size, None, Conditions(experiment)
+        self.batch_size, self.nfe, self.conditions = batch_size, None, SampleConditions(experiment)
         draw = make_draw(experiment, experiment.sampler_with(**changes))
 
         def images(params, index, told):
@@ -91,22 +86,3 @@ class Generator:
             return f"from t={t[0]:.4g} on"
         end = f"t={t[whole]:.4g}" if whole < len(t) else "the end"
         return f"since step {whole} of {len(t)}, from t={t[whole - 1]:.4g} to {end}"
-
-
-def background(experiment):
-    """The training points, which pictures of points show below the samples; None for images."""
-    return experiment.dataset().arrays()[0] if len(experiment.shape) == 1 else None
-
-
-def save_picture(images, path, columns=None, captions=None, data=None):
-    """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
-
-    captions: the text below each image; None for none. data: the `background` of points.
-    """
-    if images.ndim == 4:
-        from linnet.evaluation.grid import save_grid
-
-        return save_grid(images, path, columns, captions=captions)
-    from linnet.evaluation.scatter import save_scatter
-
-    return save_scatter(images, path, data)

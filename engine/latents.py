@@ -92,16 +92,3 @@ def arrived(values, nfe):
             "raise config.eval.flow_tolerance"
         )
     return values, int(np.asarray(nfe).max())
-
-
-def slerp(a, b, fraction):
-    """Spherical interpolation between standard normal vectors a and b (...), fraction in [0, 1]: the same shape.
-
-    The angle is that between all numbers of a and of b; 0 gives a and 1 gives b.
-    """
-    cosine = jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
-    angle = jnp.arccos(jnp.clip(cosine, -1, 1))
-    weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
-    lines, near = (1 - fraction, fraction), jnp.sin(angle) < 1e-4
-    start, end = (jnp.where(near, line, w / jnp.sin(angle)) for w, line in zip(weights, lines, strict=True))
-    return start * a + end * b

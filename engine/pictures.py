@@ -1,49 +1,34 @@
-"""Pictures of --mode=sample besides the grid: the way from noise to images, and low-resolution images with samples.
+"""Images and points as pictures: what PNG files show of arrays in the range of the model."""
 
-    denoise.png      in each row the states of one image at COLUMNS evenly chosen steps, and the image
-    progressive.png  the x_0 that the network predicts from these states, and the image
-    pairs.png        low-resolution image (pixels enlarged) and sample, side by side
-
-Points have one panel of them all for each step in place of rows. States are clipped to the range of the model.
-"""
-
-import os
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
-from linnet.devices import parallel
-from linnet.engine.generate import as_stored, background, make_draw, save_picture
 
-COLUMNS = 10
-IMAGES, POINTS = 8, 1024
-PAIRS = 32
 PAIRS_IN_ROW = 4
 
 
-def save_trajectories(experiment, conditions, params, folder):
-    """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
-    config, project = experiment.config, jax.vmap(experiment.sde.project)
-    draw = make_draw(experiment, experiment.sampler_with(trajectory=True))
+def as_stored(x, config):
+    """x in the range of the model -> uint8 images; points (B, D) as they are."""
+    return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x
 
-    def visited(params, index, told):
-        samples = draw(params, index, told)
-        steps = len(samples.trajectory["x_0"])
-        chosen = np.unique(np.linspace(0, steps - 1, COLUMNS).round().astype(int))
-        x = experiment.sde.project(samples.u)[None]
-        rows = (project(samples.trajectory["u"][chosen]), samples.trajectory["x_0"][chosen])
-        return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
-    devices, wanted = jax.device_count(), IMAGES if len(experiment.shape) == 3 else POINTS
-    index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
-    found = parallel.parallel(visited)(params, *parallel.shard((index, conditions(index))))
-    for name, states in zip(("denoise", "progressive"), found, strict=True):
-        states = parallel.unshard(states)
-        panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
-        path = os.path.join(folder, f"{name}.png")
-        save_picture(as_stored(panels, config), path, columns=states.shape[1], data=background(experiment))
+def save_picture(images, path, columns=None, captions=None, data=None):
+    """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
+
+    captions: the text below each image; None for none. data: the `background` of points.
+    """
+    if images.ndim == 4:
+        from linnet.evaluation.grid import save_grid
+
+        return save_grid(images, path, columns, captions=captions)
+    from linnet.evaluation.scatter import save_scatter
+
+    return save_scatter(images, path, data)
+
+
+def background(experiment):
+    """The training points, which pictures of points show below the samples; None for images."""
+    return experiment.dataset().arrays()[0] if len(experiment.shape) == 1 else None
 
 
 def save_pairs(low_res, images, path, centered):

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from linnet.data.transforms import ROUNDING_RULE
-from linnet.engine.conditions import Conditions
-from linnet.files.atomic import atomic_write
+from linnet.engine.sample_conditions import SampleConditions
+from linnet.files.json_files import read_json, write_json
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
 
@@ -35,7 +35,7 @@ def prepare(experiment):
 
 def describe(experiment):
     """What decides the samples, and where it came from."""
-    config, source = experiment.config, Conditions(experiment).source
+    config, source = experiment.config, SampleConditions(experiment).source
     idle = ("trajectory", "nfe") if experiment.respaced else ("trajectory",)
     sampling = {key: value for key, value in config.sampling.to_dict().items() if key not in idle}
     fields = {
@@ -95,13 +95,9 @@ def claim(folder, fields):
 def read(folder):
     """The fields that are noted in the folder; {} where there are none. ValueError where they are damaged."""
     path = Path(folder, NAME)
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete {folder} or choose another --result_folder") from error
+    return read_json(path, f"delete {folder} or choose another --result_folder") if path.exists() else {}
 
 
 def write(folder, fields):
     """Notes the fields, whole or not at all."""
-    with atomic_write(os.path.join(folder, NAME)) as file:
-        file.write(json.dumps(fields, indent=2).encode())
+    write_json(os.path.join(folder, NAME), fields)

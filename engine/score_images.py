@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from linnet.data import NoSplit, pipeline
-from linnet.engine.conditions import Conditions
 from linnet.engine.reference import KEEP
+from linnet.engine.sample_conditions import SampleConditions
 from linnet.evaluation.collect import collect
 from linnet.evaluation.precision_recall import NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
@@ -63,5 +63,5 @@ def label_agreement(experiment, extractor, batches):
     if not config.model.get("num_classes", 0) or extractor.classifies != config.data.dataset:
         return {}
     predicted = np.concatenate([extractor(images)["logits"].argmax(1) for images in batches])
-    asked = Conditions(experiment).labels(np.arange(len(predicted)))
+    asked = SampleConditions(experiment).labels(np.arange(len(predicted)))
     return {"label_agreement": round(float((predicted == asked).mean()), 4)}

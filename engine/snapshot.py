@@ -10,7 +10,8 @@ import numpy as np
 
 from linnet.devices import parallel
 from linnet.engine import reference, score_points
-from linnet.engine.generate import Generator, NotFinite, background, save_picture
+from linnet.engine.generate import Generator, NotFinite
+from linnet.engine.pictures import background, save_picture
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics, metric_key
 

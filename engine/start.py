@@ -9,7 +9,7 @@ import numpy as np
 
 from linnet.devices import parallel
 from linnet.engine.estimates import first_rows
-from linnet.files.atomic import atomic_write
+from linnet.files.json_files import write_json
 
 
 class Start(NamedTuple):
@@ -26,13 +26,12 @@ def start(experiment, checkpoints):
 
     ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
     """
-    text = json.dumps(experiment.config.to_dict(), indent=2)
+    text = json.dumps(experiment.config.to_dict())
     everything = f"{text} {len(experiment.examples())} {checkpoints.latest} {experiment.ckpt}"
     parallel.check_equal(everything, "their config, data or checkpoints")
     begin = first_start(experiment) if checkpoints.latest is None else resume(experiment, checkpoints, json.loads(text))
     os.makedirs(experiment.path("samples"), exist_ok=True)
-    with atomic_write(experiment.path("config.json")) as file:
-        file.write(text.encode())
+    write_json(experiment.path("config.json"), experiment.config.to_dict())
     return begin
 
 

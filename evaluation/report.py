@@ -5,7 +5,6 @@ distances and the Inception score depend on n. Only distances between Inception 
 and only Inception logits give an "inception_score"; other extractors give "frechet" and "classifier_score".
 """
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -16,7 +15,7 @@ from linnet.evaluation.inception_score import inception_score
 from linnet.evaluation.kid import kid
 from linnet.evaluation.precision_recall import precision_recall
 from linnet.evaluation.statistics import Statistics, check_compatible
-from linnet.files.atomic import atomic_write
+from linnet.files.json_files import write_json
 
 PAPER_N = 50_000
 KID_SUBSET_SIZE = 1000
@@ -121,6 +120,4 @@ def _is_short(value: object) -> bool:
 
 def write_report(report: Mapping, path: str | os.PathLike) -> None:
     """report.json: sorted as built, indented, whole or not at all. Raises ValueError on NaN or infinity."""
-    text = json.dumps(report, indent=2, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text.encode() + b"\n")
+    write_json(path, report, allow_nan=False)

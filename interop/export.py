@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from flax import traverse_util
 
-from linnet.files.atomic import atomic_write
+from linnet.files.json_files import write_json
 from linnet.files.refused import Refused
 from linnet.interop import safetensors, stored_config
 from linnet.interop.published import Published
@@ -28,8 +28,7 @@ def write(params, config, folder: str | os.PathLike) -> Path:
     arrays = {name: np.asarray(flat[name], np.float32) for name in sorted(flat)}
     safetensors.write(folder / WEIGHTS, arrays, {"format": FORMAT})
     description = {"format": FORMAT, "version": VERSION, "config": config.to_dict()}
-    with atomic_write(folder / CONFIG) as file:
-        file.write((json.dumps(description, indent=2) + "\n").encode())
+    write_json(folder / CONFIG, description)
     return folder
 
 

@@ -37,6 +37,7 @@ flags.DEFINE_string("workdir", None, "Folder of a run: checkpoints, metrics.json
 flags.DEFINE_string("ckpt", None, "Checkpoint to use instead of the newest of --workdir.")
 flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json go (or, for fid_stats, the file).")
 flags.DEFINE_bool("wandb", False, "Log to Weights & Biases as well; WANDB_MODE=offline needs no account.")
+flags.DEFINE_bool("tensorboard", False, "Write event files for TensorBoard into --workdir as well.")
 flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
 
 
@@ -67,7 +68,7 @@ def main(argv):
         from linnet.training.interruption import Preempted
 
         try:
-            train.run(experiment, use_wandb=FLAGS.wandb)
+            train.run(experiment, use_wandb=FLAGS.wandb, use_tensorboard=FLAGS.tensorboard)
         except Preempted as stop:
             signals.leave(stop)
     else:

@@ -4,7 +4,6 @@ report.json   classes with their counts, splits, what was left out, spread, larg
 grid.png      some of the images as the network will see them, with their classes
 """
 
-import json
 import os
 
 import numpy as np
@@ -12,8 +11,8 @@ import numpy as np
 from linnet.data import WORDS, NoSplit
 from linnet.data.summary import summarize
 from linnet.engine.classes import listed
-from linnet.engine.generate import save_picture
-from linnet.files.atomic import atomic_write
+from linnet.engine.pictures import save_picture
+from linnet.files.json_files import write_json
 
 SHOWN = 64
 SMALLEST_LEVEL = 4
@@ -47,8 +46,7 @@ def run(experiment):
         "notes": source.notes,
         "flags": [f'--config.{key}="{value}"' for key, value in settings.items()],
     }
-    with atomic_write(os.path.join(folder, "report.json")) as file:
-        file.write(json.dumps(report, indent=2).encode())
+    write_json(os.path.join(folder, "report.json"), report)
     save_examples(source, summary.counts, os.path.join(folder, "grid.png"))
     print(in_words(report, folder))
 

@@ -1,19 +1,18 @@
 """--mode=encode: images -> latents -> images along the probability flow, what is lost on the way, and a grid."""
 
-import json
 import os
 
 import numpy as np
 
 from linnet.data import transforms
 from linnet.engine.batches import fixed_batches, number_of_images
-from linnet.engine.generate import as_stored, save_picture
 from linnet.engine.latents import Latents
+from linnet.engine.pictures import PAIRS_IN_ROW, as_stored, save_picture
 from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
+from linnet.files.json_files import write_json
 
 N = 32
-PAIRS_IN_ROW = 4
 
 
 def run(experiment):
@@ -37,8 +36,7 @@ def run(experiment):
     }
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
-    with atomic_write(os.path.join(folder, "encode.json")) as file:
-        file.write(json.dumps(errors, indent=2).encode())
+    write_json(os.path.join(folder, "encode.json"), errors)
     pairs = np.stack([images[:N], as_stored(x[:N], config)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     shown = " ".join(f"{key}={value}" for key, value in errors.items() if key != "parameters")

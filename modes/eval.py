@@ -4,24 +4,19 @@ config.eval.likelihood says how bits are found: "flow", see engine.flow_bits, or
 Networks of classes and of low-resolution images are told those of the image itself.
 """
 
-import json
 import os
 
-import numpy as np
-
-from linnet.data import transforms
-from linnet.data.keys import seed_key
 from linnet.data.pipeline import permutation
 from linnet.devices import parallel
-from linnet.engine.batches import batch_size, fixed_batches, keys_of, number_of_images
+from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
 from linnet.engine.flow_bits import FlowBits
 from linnet.engine.latents import ON_CHAIN
+from linnet.engine.losses import BINS, Losses
 from linnet.engine.progress import progress
-from linnet.files.atomic import atomic_write, check_writable
-from linnet.training.conditions import make_conditions
+from linnet.files.atomic import check_writable
+from linnet.files.json_files import write_json
 
-BINS = 10
 LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
 
@@ -38,8 +33,7 @@ def run(experiment):
         for part in (losses, bits):
             part.add(params, batch, kept)
     report = bits.finish(folder) | losses.finish() | describe(experiment, total)
-    with atomic_write(os.path.join(folder, "eval.json")) as file:
-        file.write(json.dumps(report, indent=2).encode())
+    write_json(os.path.join(folder, "eval.json"), report)
     by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
     print(
         f"{bits.summary(report)}, {total} {config.eval.image_split} examples\n"
@@ -68,39 +62,3 @@ def describe(experiment, total):
         "params": experiment.kind,
         "seed": config.seed,
     }
-
-
-class Losses:
-    """The loss of config.training.objective of each image at one time; times are even over the positions < total."""
-
-    def __init__(self, experiment, total):
-        config = experiment.config
-        self.objective = objective = experiment.objective
-        self.drawn, conditions = [], make_conditions(config)
-
-        def losses(params, batch):
-            t, weights = objective.draw(objective.init(), seed_key(config.seed), batch["position"], total)
-            x = transforms.to_model_range(batch["image"], centered=config.data.centered)
-            keys, told = keys_of(config.seed, batch["index"], 0), conditions(batch, x, None)
-            return t, objective.losses(params, x, keys[:, 0], t, train=False, condition=told), weights
-
-        self._losses = parallel.parallel(losses)
-
-    def add(self, params, batch, kept):
-        """Counts the first `kept` images of a sharded batch."""
-        self.drawn.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
-
-    def finish(self):
-        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones."""
-        t, losses, weights = map(np.concatenate, zip(*self.drawn, strict=True))
-        edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
-        member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
-        bins = [
-            {
-                "t": edges[i : i + 2].round(5).tolist(),
-                "loss": float(losses[member == i].mean()) if n else None,
-                "n": int(n),
-            }
-            for i, n in enumerate(np.bincount(member, minlength=BINS))
-        ]
-        return {"loss": float((losses * weights).mean()), "loss_bins": bins}

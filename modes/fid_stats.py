@@ -1,18 +1,24 @@
 """--mode=fid_stats: reference statistics of the data set, for the extractor of config.eval."""
 
-import os
-
+import linnet
 from linnet.engine.reference import compute, load_extractor
 from linnet.evaluation.statistics import save_statistics
 from linnet.files.atomic import check_writable
+from linnet.files.published import cache
 
 
 def run(experiment):
-    """Writes the statistics to --result_folder, or to assets/stats/<data set>_<extractor>_<split>.npz."""
+    """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `folder`."""
     config = experiment.config
     name = f"{experiment.dataset(config.eval.split).name}_{config.eval.extractor}_{config.eval.split}.npz"
-    path = experiment.file_or_default(os.path.join("assets", "stats", name.replace("/", "_")))
+    path = experiment.file_or_default(folder() / name.replace("/", "_"))
     check_writable(path)
     statistics = compute(experiment, load_extractor(config))
     save_statistics(path, statistics)
     print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
+
+
+def folder():
+    """assets/stats of the clone, whatever the working directory; stats in the user's cache folder without a clone."""
+    clone = (linnet.BESIDE / "main.py").exists()
+    return linnet.BESIDE / "assets" / "stats" if clone else cache() / "stats"

@@ -10,8 +10,9 @@ import os
 import numpy as np
 
 from linnet.devices import parallel
-from linnet.engine import pictures, record
-from linnet.engine.generate import Generator, background, save_picture
+from linnet.engine import record, trajectories
+from linnet.engine.generate import Generator
+from linnet.engine.pictures import background, save_pairs, save_picture
 from linnet.engine.progress import progress
 from linnet.evaluation.archive import write_archive
 from linnet.evaluation.grid import save_grid
@@ -19,6 +20,7 @@ from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
 
 GRID = 64
+PAIRS = 32
 
 
 def run(experiment):
@@ -80,12 +82,12 @@ def save_pictures(experiment, generator, params, first, folder):
     captions = generator.conditions.names_of(np.arange(len(first)))
     save_picture(first, os.path.join(folder, names[0]), captions=captions, data=background(experiment))
     if config.sampling.trajectory:
-        pictures.save_trajectories(experiment, generator.conditions, params, folder)
+        trajectories.save_trajectories(experiment, generator.conditions, params, folder)
         names += ["denoise.png", "progressive.png"]
-    low_res = generator.conditions(np.arange(min(len(first), pictures.PAIRS))).get("low_res")
+    low_res = generator.conditions(np.arange(min(len(first), PAIRS))).get("low_res")
     if low_res is not None:
         names.append("pairs.png")
-        pictures.save_pairs(low_res, first[: len(low_res)], os.path.join(folder, names[-1]), config.data.centered)
+        save_pairs(low_res, first[: len(low_res)], os.path.join(folder, names[-1]), config.data.centered)
     return names
 
 

@@ -21,7 +21,7 @@ from linnet.training.state import ema_rates
 from linnet.training.step import make_eval_step, make_train_step
 
 
-def run(experiment, use_wandb=False):
+def run(experiment, use_wandb=False, use_tensorboard=False):
     """Trains to config.training.n_iters. Files: config.json, checkpoints/, metrics.jsonl, samples/.
 
     Raises Preempted once all is on disk after a signal; OSError or RuntimeError where the workdir cannot be had.
@@ -38,7 +38,7 @@ def run(experiment, use_wandb=False):
         console = metrics.Console(training.n_iters, training.batch_size, int(begin.state.step))
         introduce(experiment, begin.state, console)
         keeper = make_keeper(experiment, begin.memory, console.say)
-        writers = open_writers(experiment, console, int(begin.state.step), use_wandb)
+        writers = open_writers(experiment, console, int(begin.state.step), use_wandb, use_tensorboard)
         for writer in writers:
             closing.callback(writer.close)
         stride = keeper.stride or (1 if jax.default_backend() == "cpu" else training.n_jitted_steps)
@@ -152,15 +152,16 @@ def train_step(experiment):
     )
 
 
-def open_writers(experiment, console, step, use_wandb):
+def open_writers(experiment, console, step, use_wandb, use_tensorboard):
     """The writers of process 0; other processes write nothing."""
     if jax.process_index():
         return []
     writers = [console, metrics.JsonLines(experiment.path("metrics.jsonl"), step)]
     if use_wandb:
         writers.append(metrics.Wandb(experiment.workdir, experiment.config))
-    board = metrics.TensorBoard.load(experiment.path("tensorboard"))
-    return writers + [board] * (board is not None)
+    if use_tensorboard:
+        writers.append(metrics.TensorBoard(experiment.path("tensorboard")))
+    return writers
 
 
 def make_evaluate(experiment, say=print):

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import logsumexp
 
 from linnet.samplers import flow
 from linnet.sde_lib.base import example_keys, normal_per_example
@@ -118,3 +119,9 @@ def bits_per_dim(logp, dimensions, bin_width=1.0):
     the mean bounds the bits of the discrete image (uniform dequantisation, arXiv:1511.01844). 1: of the density.
     """
     return -logp / (dimensions * np.log(2)) - np.log2(bin_width)
+
+
+def importance_weighted(bits, dimensions):
+    """Bits per dimension (images, K) of K draws -> those of the mean of their weights (images,)."""
+    nats = dimensions * np.log(2)
+    return -(logsumexp(-bits.astype(np.float64) * nats, axis=1) - np.log(bits.shape[1])) / nats

@@ -87,6 +87,7 @@ def test_train_and_check(images, tmp_path):
         (["--config=configs/cld/cifar10_accelerated.py", "--mode=train"], "tensorflow-datasets"),
         (["--config=configs/cld/digits.py", "--dry_run"], "clu"),
         (["--config=configs/toy/rings_cld.py", "--mode=train", "--wandb"], "wandb"),
+        (["--config=configs/toy/rings_cld.py", "--mode=train", "--tensorboard"], "tensorflow tensorboard"),
     ],
 )
 def test_what_is_missing_is_named(arguments, package, tmp_path):

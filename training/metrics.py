@@ -116,18 +116,14 @@ def run_id(path):
 
 
 class TensorBoard:
-    """Event files in `logdir` through clu; `load` returns None where the extra `tensorboard` is not installed."""
+    """Event files in `logdir` through clu. ImportError where the extra `tensorboard` is not installed."""
 
-    def __init__(self, writer):
-        self.writer = writer
-
-    @classmethod
-    def load(cls, logdir):
+    def __init__(self, logdir):
         try:
             from clu import metric_writers
-        except ImportError:
-            return None
-        return cls(metric_writers.SummaryWriter(logdir))
+        except ImportError as error:
+            raise ImportError("--tensorboard needs two packages: pip install tensorflow tensorboard") from error
+        self.writer = metric_writers.SummaryWriter(logdir)
 
     def write(self, step, scalars):
         self.writer.write_scalars(step, scalars)

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import roots_hermitenorm
 from scipy.stats import norm
 
-from engine.flow_bits import importance
 from modes import eval as eval_mode
 from modes.eval import BoundBits, likelihood
+from samplers.likelihood import importance_weighted
 from sde_lib import get_sde
 from sde_lib.chain import Chain, linear_betas
 from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment, held_out_images
@@ -151,8 +151,10 @@ def test_importance_weighting_of_many_draws_is_the_logarithm_of_their_mean():
     """Lognormal weights: E[w] = exp(m + s^2 / 2), so K = 1e5 draws give its logarithm within 1e-2 nats."""
     m, s, D = -40.0, 0.8, 10
     logs = np.random.default_rng(0).normal(m, s, (3, 100_000))
-    np.testing.assert_allclose(importance(-logs / np.log(2) / D, D) * D * np.log(2), -(m + s**2 / 2), atol=2e-2)
-    np.testing.assert_allclose(importance(-logs[:, :1] / np.log(2) / D, D), -logs[:, 0] / np.log(2) / D)
+    np.testing.assert_allclose(
+        importance_weighted(-logs / np.log(2) / D, D) * D * np.log(2), -(m + s**2 / 2), atol=2e-2
+    )
+    np.testing.assert_allclose(importance_weighted(-logs[:, :1] / np.log(2) / D, D), -logs[:, 0] / np.log(2) / D)
 
 
 def test_velocity_draws_of_cld_are_weighted_towards_the_density_of_x(tmp_path, t_min=0.001):

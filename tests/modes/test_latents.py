@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modes import encode, interpolate
+from samplers import interpolation
 from sde_lib import SDES, get_sde
 from tests.modes.exact import CLASS_MEANS, by_low_res, digits_config, exact_experiment, held_out_images
 from training.conditions import block_means
@@ -63,7 +64,7 @@ def test_networks_of_low_resolution_images_are_told_those_of_the_image(tmp_path)
 def test_interpolation_ends_at_the_latents():
     sde = SDES["cld"]()
     u_T = np.random.default_rng(0).standard_normal((6, 4, 4, 2)).astype(np.float32)
-    path = interpolate.interpolate(u_T, sde)
+    path = interpolation.interpolate(u_T, sde, interpolate.STEPS)
     assert path.shape[:2] == (3, interpolate.STEPS)
     np.testing.assert_allclose(path[:, 0], u_T[::2], atol=1e-5)
     np.testing.assert_allclose(path[:, -1], u_T[1::2], atol=1e-5)

@@ -9,10 +9,10 @@ from PIL import Image
 
 import samplers
 from devices import parallel
-from engine import pictures, record
-from engine.conditions import Conditions
+from engine import record, trajectories
 from engine.experiment import Experiment
 from engine.generate import Generator
+from engine.sample_conditions import SampleConditions
 from evaluation.archive import write_archive
 from evaluation.grid import CAPTION
 from evaluation.images import iterate_images
@@ -91,7 +91,7 @@ def test_an_archive_is_what_savez_writes_and_says_what_is_missing(tmp_path):
 def test_chosen_classes_are_taken_in_turn(tmp_path):
     c = config()
     c.sampling.labels = "3,5"
-    told = Conditions(exact_experiment(c, tmp_path))(np.arange(4, 9))
+    told = SampleConditions(exact_experiment(c, tmp_path))(np.arange(4, 9))
     np.testing.assert_array_equal(told["label"], [3, 5, 3, 5, 3])
 
 
@@ -102,8 +102,8 @@ def panels(experiment, monkeypatch):
     def keep(images, path, columns, data):
         found[path.rpartition("/")[2][:-4]] = images.reshape(-1, columns, *images.shape[1:])
 
-    monkeypatch.setattr(pictures, "save_picture", keep)
-    pictures.save_trajectories(experiment, Conditions(experiment), parallel.replicate({}), "folder")
+    monkeypatch.setattr(trajectories, "save_picture", keep)
+    trajectories.save_trajectories(experiment, SampleConditions(experiment), parallel.replicate({}), "folder")
     return found
 
 
@@ -118,7 +118,7 @@ def test_pictures_of_the_way_of_every_sampler(method, monkeypatch, tmp_path):
     found = panels(experiment, monkeypatch)
     images = Generator(experiment, 8, trajectory=False).batch(parallel.replicate({}), 0)
     denoise, progressive = found["denoise"].astype(int), found["progressive"].astype(int)
-    assert 3 <= denoise.shape[1] <= pictures.COLUMNS + 1 and denoise.shape == progressive.shape
+    assert 3 <= denoise.shape[1] <= trajectories.COLUMNS + 1 and denoise.shape == progressive.shape
     assert np.abs(denoise[:, -1] - images).max() <= 1 and np.abs(progressive[:, -1] - images).max() <= 1
     keys = [jax.random.split(jax.random.fold_in(jax.random.key(c.seed), i))[0] for i in range(8)]
     prior = np.stack([jax.random.normal(key, (8, 8, 1)) for key in keys])
@@ -133,7 +133,7 @@ def test_trajectories_do_not_claim_the_folder_anew(sampled):
     c = config()
     c.sampling.trajectory, c.eval.num_samples = True, 29
     sample.run(exact_experiment(c, folder, spread=SPREAD))
-    rows, columns = pictures.IMAGES, 8 + 1  # all 8 states and the image
+    rows, columns = trajectories.IMAGES, 8 + 1  # all 8 states and the image
     for name in ("denoise", "progressive"):
         with Image.open(folder / f"{name}.png") as picture:
             assert picture.size == (columns * 9 * 8 - 8, rows * 9 * 8 - 8)  # 8 pixels and a line, enlarged 8 times
@@ -179,18 +179,18 @@ def test_the_classes_of_low_resolution_images_are_theirs_unless_they_are_named(t
     c = upsampler()
     c.model.num_classes = 10
     labels = held_out_images(c, 8)[1]
-    np.testing.assert_array_equal(Conditions(exact_experiment(c, tmp_path))(np.arange(8))["label"], labels)
+    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path))(np.arange(8))["label"], labels)
     np.savez(tmp_path / "low.npz", np.zeros((3, 4, 4, 1), np.uint8), np.array([7, 1, 4]))
     c.data.low_res_path = str(tmp_path / "low.npz")
-    np.testing.assert_array_equal(Conditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), [7, 1, 4, 7])
+    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), [7, 1, 4, 7])
     c.sampling.labels = "2"
-    np.testing.assert_array_equal(Conditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), 2)
+    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), 2)
 
 
 def refused(c, folder, message):
     """Conditions of config c raise ValueError."""
     with pytest.raises(ValueError, match=message):
-        Conditions(exact_experiment(c, folder))
+        SampleConditions(exact_experiment(c, folder))
 
 
 def test_refusals(tmp_path):

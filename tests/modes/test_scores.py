@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import linnet
 from configs.iddpm.digits import get_config
 from data import image_rule
 from engine import reference, score_images
 from engine.experiment import Experiment
 from evaluation.features import get_extractor
 from evaluation.precision_recall import precision_recall
+from evaluation.statistics import load_statistics
 from interop import safetensors
 from linnet.command import is_ours
 from modes import check, export, fid, fid_stats
@@ -44,7 +46,7 @@ def reading(folder, result, **data):
     with config.ignore_type():
         config.data.update({"dataset": "folder", "path": str(folder), "image_size": 6, "num_channels": 3, **data})
     config.eval.update({"extractor": "pixels", "held_out": False})
-    return Experiment(config, result_folder=str(result))
+    return Experiment(config, result_folder=None if result is None else str(result))
 
 
 def reference_of(experiment, folder):
@@ -196,6 +198,18 @@ def test_what_cannot_be_scored_is_said_in_one_line_before_the_reference_is_made(
     with pytest.raises((ValueError, OSError), match=message) as refused:
         fid.run(reading(tmp_path / "data", tmp_path / name))
     assert "\n" not in str(refused.value) and is_ours(refused.value)
+
+
+def test_statistics_go_to_the_clone_from_any_working_directory(tmp_path, monkeypatch):
+    """assets/stats of the clone, not of where the command was typed."""
+    own_images(tmp_path / "data", None)
+    monkeypatch.setattr(linnet, "BESIDE", tmp_path / "clone")
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "main.py").touch()
+    monkeypatch.chdir(tmp_path / "data")
+    fid_stats.run(reading(tmp_path / "data", None))
+    (written,) = (tmp_path / "clone" / "assets" / "stats").iterdir()
+    assert load_statistics(written).n == 5 and not (tmp_path / "data" / "assets").exists()
 
 
 def test_where_nothing_can_be_written_is_said_before_the_pass(tmp_path, monkeypatch):

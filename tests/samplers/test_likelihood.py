@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from engine.latents import slerp
 from samplers import flow
+from samplers.interpolation import slerp
 from samplers.likelihood import Likelihood, bits_per_dim, complete
 from sde_lib import SDES
 from sde_lib.exact import data_covariance, gaussian_eps

@@ -20,7 +20,7 @@ from linnet.evaluation.images import read_archive
 from linnet.training.conditions import block_means
 
 
-class Conditions:
+class SampleConditions:
     """conditions(index (B,)) -> {"label" (B,) int32, "low_res" (B, h, w, C) float32}: what the network takes of them.
 
     Host arrays; index are the numbers of the samples. ValueError for labels that the network does not know or needs

@@ -1,0 +1,47 @@
+"""The training loss of images that are evaluated, by time, for --mode=eval."""
+
+import numpy as np
+
+from linnet.data import transforms
+from linnet.data.keys import seed_key
+from linnet.devices import parallel
+from linnet.engine.batches import keys_of
+from linnet.training.conditions import make_conditions
+
+BINS = 10
+
+
+class Losses:
+    """The loss of config.training.objective of each image at one time; times are even over the positions < total."""
+
+    def __init__(self, experiment, total):
+        config = experiment.config
+        self.objective = objective = experiment.objective
+        self.drawn, conditions = [], make_conditions(config)
+
+        def losses(params, batch):
+            t, weights = objective.draw(objective.init(), seed_key(config.seed), batch["position"], total)
+            x = transforms.to_model_range(batch["image"], centered=config.data.centered)
+            keys, told = keys_of(config.seed, batch["index"], 0), conditions(batch, x, None)
+            return t, objective.losses(params, x, keys[:, 0], t, train=False, condition=told), weights
+
+        self._losses = parallel.parallel(losses)
+
+    def add(self, params, batch, kept):
+        """Counts the first `kept` images of a sharded batch."""
+        self.drawn.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
+
+    def finish(self):
+        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones."""
+        t, losses, weights = map(np.concatenate, zip(*self.drawn, strict=True))
+        edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
+        member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
+        bins = [
+            {
+                "t": edges[i : i + 2].round(5).tolist(),
+                "loss": float(losses[member == i].mean()) if n else None,
+                "n": int(n),
+            }
+            for i, n in enumerate(np.bincount(member, minlength=BINS))
+        ]
+        return {"loss": float((losses * weights).mean()), "loss_bins": bins}

@@ -1,0 +1,43 @@
+"""The way from noise to images, as pictures of --mode=sample.
+
+    denoise.png      in each row the states of one image at COLUMNS evenly chosen steps, and the image
+    progressive.png  the x_0 that the network predicts from these states, and the image
+
+Points have one panel of them all for each step in place of rows. States are clipped to the range of the model.
+"""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linnet.devices import parallel
+from linnet.engine.generate import make_draw
+from linnet.engine.pictures import as_stored, background, save_picture
+
+COLUMNS = 10
+IMAGES, POINTS = 8, 1024
+
+
+def save_trajectories(experiment, conditions, params, folder):
+    """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
+    config, project = experiment.config, jax.vmap(experiment.sde.project)
+    draw = make_draw(experiment, experiment.sampler_with(trajectory=True))
+
+    def visited(params, index, told):
+        samples = draw(params, index, told)
+        steps = len(samples.trajectory["x_0"])
+        chosen = np.unique(np.linspace(0, steps - 1, COLUMNS).round().astype(int))
+        x = experiment.sde.project(samples.u)[None]
+        rows = (project(samples.trajectory["u"][chosen]), samples.trajectory["x_0"][chosen])
+        return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
+
+    devices, wanted = jax.device_count(), IMAGES if len(experiment.shape) == 3 else POINTS
+    index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
+    found = parallel.parallel(visited)(params, *parallel.shard((index, conditions(index))))
+    for name, states in zip(("denoise", "progressive"), found, strict=True):
+        states = parallel.unshard(states)
+        panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
+        path = os.path.join(folder, f"{name}.png")
+        save_picture(as_stored(panels, config), path, columns=states.shape[1], data=background(experiment))
