@@ -21,7 +21,7 @@ def linnet(arguments, make_keeper):
 
     from linnet.configs.dddm.cifar10_vp import get_config
     from linnet.engine.experiment import Experiment
-    from linnet.modes.train import train_step
+    from linnet.engine.steps import train_step
     from linnet.training import estimates
 
     config = get_config()
@@ -29,7 +29,10 @@ def linnet(arguments, make_keeper):
     experiment = Experiment(config)
     rows = estimates.initial(0, EXAMPLES, experiment.shape, config.training.memory_dtype)
     keeper = make_keeper(rows, arguments.batch)
-    state, run = keeper.place(experiment.create_state()), keeper.wrap(train_step(experiment))
+    state, run = (
+        keeper.place(experiment.create_state()),
+        keeper.wrap(train_step(experiment.objective, experiment.config)),
+    )
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (arguments.batch, *experiment.shape), np.uint8)
     order = random.permutation(EXAMPLES).astype(np.int32)

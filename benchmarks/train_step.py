@@ -17,7 +17,7 @@ def linnet(arguments):
     from linnet.configs.vp.cifar10_ddpm import get_config
     from linnet.devices import parallel
     from linnet.engine.experiment import Experiment
-    from linnet.modes.train import train_step
+    from linnet.engine.steps import train_step
 
     config = get_config()
     config.model.dtype = arguments.dtype
@@ -26,7 +26,7 @@ def linnet(arguments):
     stride = 1 if jax.default_backend() == "cpu" else config.training.n_jitted_steps
     images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 32, 32, 3), np.uint8)
     batch = parallel.shard_steps([{"image": images}] * stride)
-    run, metrics = train_step(experiment), None
+    run, metrics = train_step(experiment.objective, experiment.config), None
 
     def step():
         nonlocal state, metrics

@@ -2,21 +2,19 @@
 
 import copy
 import functools
-import os
 
 import jax
-from flax import traverse_util
 
 from linnet import interop, samplers
 from linnet.data import get_dataset, missing_files
 from linnet.data.keys import seed_key
-from linnet.engine import classes
-from linnet.evaluation.features import parameter_hash
+from linnet.engine import classes, trained
+from linnet.engine.paths import Paths
 from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
 from linnet.sde_lib import get_sde
-from linnet.training.checkpoint import Checkpoints, newest
+from linnet.training.checkpoint import Checkpoints
 from linnet.training.objectives import get_objective
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import TrainState, ema_rates
@@ -26,7 +24,7 @@ class Experiment:
     """config with the paths of the command line. ValueError for keys on the command line that have no effect."""
 
     def __init__(self, config, workdir=None, ckpt=None, result_folder=None, overrides=()):
-        self.config, self.workdir, self.ckpt, self._result_folder = config, workdir, ckpt, result_folder
+        self.config, self.paths = config, Paths(workdir, ckpt, result_folder)
         self._datasets = {}
         method = config.sampling.method
         for key in overrides:
@@ -42,12 +40,6 @@ class Experiment:
             )
         if config.model.get("num_classes", 0) == classes.FOLLOW:
             config.model.num_classes = classes.follow(self)
-
-    def path(self, *names):
-        """A path in the workdir, which must have been given."""
-        if self.workdir is None:
-            raise ValueError("--workdir is missing: the folder of the run")
-        return os.path.join(self.workdir, *names)
 
     @functools.cached_property
     def sde(self):
@@ -89,7 +81,7 @@ class Experiment:
     @functools.cached_property
     def stored_classes(self):
         """(number, names) of the classes of the checkpoint to use or to go on from; (None, ()) where nothing says."""
-        path = self.ckpt or (self.workdir and self._newest())
+        path = self.paths.ckpt or (self.paths.workdir and self.paths.newest())
         return interop.classes(path) if path else (None, ())
 
     @property
@@ -105,6 +97,14 @@ class Experiment:
         known = data.dataset != "points" and all(size) and data.num_channels
         return (*size, data.num_channels) if known else self.dataset().shape
 
+    def complete(self):
+        """Writes into the config, once for training, what it leaves to the data: classes, size and channels."""
+        data = self.config.data
+        with self.config.ignore_type():
+            data.classes = self.examples().class_names if self.config.model.get("num_classes", 0) else ()
+            data.image_size = tuple(self.shape[:2]) if len(self.shape) == 3 else 0
+            data.num_channels = self.shape[-1]
+
     def create_state(self):
         """The TrainState before training: initialised parameters, optimiser and averages."""
         params = self.eps_net.init(seed_key(self.config.seed), self.shape)
@@ -117,64 +117,15 @@ class Experiment:
     def checkpoints(self):
         """The checkpoints of the workdir, which the first process of a training writes."""
         keep_last = self.config.training.keep_checkpoints if jax.process_index() == 0 else None
-        return Checkpoints(self.path("checkpoints"), keep_last)
+        return Checkpoints(self.paths.run("checkpoints"), keep_last)
 
     @functools.cached_property
-    def checkpoint(self):
-        """Path of the checkpoint to use: --ckpt, or the newest of the workdir."""
-        if self.ckpt is not None:
-            return self.ckpt
-        path = self._newest()
-        if path is None:
-            raise ValueError(f"no checkpoint in {self.path('checkpoints')}: train first, or give --ckpt")
-        return path
-
-    def _newest(self):
-        """Path of the newest checkpoint of the workdir, or None."""
-        folder = self.path("checkpoints")
-        step = newest(folder)
-        return None if step is None else os.path.join(folder, str(step))
-
-    @functools.cached_property
-    def _loaded(self):
-        config, path = self.config, self.checkpoint
-        try:
-            return interop.load_with_kind(path, config, config.eval.params, shape=self.shape, k=self.sde.k)
-        except (ValueError, OSError):
-            if self.ckpt is not None or os.path.exists(path):
-                raise
-        del self.checkpoint  # training has gone on meanwhile, and deleted it
-        return self._loaded
-
-    @property
     def trained(self):
-        """The parameters that config.eval.params ("ema" or "raw") asks for, of any format that interop reads."""
-        return self._loaded[0]
-
-    @property
-    def kind(self):
-        """What they are: "ema", "raw", or "unknown" where the file does not say."""
-        return self._loaded[1]
-
-    @functools.cached_property
-    def parameter_hash(self):
-        """SHA-256 of the parameters: what tells a checkpoint from another that was at the same path."""
-        return parameter_hash(traverse_util.flatten_dict(self.trained, sep="/"))
+        """The Trained parameters of the checkpoint to use."""
+        return trained.load(self.paths, self.config, self.shape, self.sde.k)
 
     @property
     def respaced(self):
         """Whether sampling.respacing says how many steps are taken, in place of sampling.nfe."""
         sampling = self.config.sampling
         return sampling.get("respacing") is not None and "respacing" in samplers.keys(sampling.method)
-
-    def mode_folder(self, mode, *names):
-        """--result_folder, or a folder of the mode beside the checkpoint, named after it."""
-        if self._result_folder is not None:
-            return self._result_folder
-        if self.workdir is not None:
-            return self.path(mode, os.path.basename(os.path.normpath(self.checkpoint)), *names)
-        return os.path.join(f"{self.checkpoint}_{mode}", *names)
-
-    def file_or_default(self, default):
-        """--result_folder as the path of a file, or `default`."""
-        return self._result_folder or default

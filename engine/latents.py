@@ -41,7 +41,7 @@ class Latents:
         conditions, ddim = make_conditions(config), config.sampling.method == "ddim"
         if ddim and experiment.sampler.stochastic:
             raise ValueError("encoding by config.sampling.method=ddim needs config.sampling.eta=0")
-        self.params = parallel.replicate(experiment.trained)
+        self.params = parallel.replicate(experiment.trained.params)
 
         def told(params, batch):
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)

@@ -36,14 +36,15 @@ def prepare(experiment):
 def describe(experiment):
     """What decides the samples, and where it came from."""
     config, source = experiment.config, SampleConditions(experiment).source
+    trained = experiment.trained
     idle = ("trajectory", "nfe") if experiment.respaced else ("trajectory",)
     sampling = {key: value for key, value in config.sampling.to_dict().items() if key not in idle}
     fields = {
-        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
-        "parameters": experiment.parameter_hash,
+        "checkpoint": trained.name,
+        "parameters": trained.hash,
         "seed": config.seed,
-        "params": experiment.kind,
-        **({"ema_rate": ema_rates(config)[0]} if experiment.kind == "ema" and experiment.ckpt is None else {}),
+        "params": trained.kind,
+        **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and experiment.paths.ckpt is None else {}),
         "sampling": sampling,
         "sde": config.sde.to_dict(),
         "model": config.model.to_dict(),
@@ -60,16 +61,15 @@ def describe(experiment):
 
 def result_folder(experiment, fields=None):
     """--result_folder, or a folder beside the checkpoint that is named after what decides the samples."""
-    given = experiment.file_or_default(None)
-    if given is not None:
-        return given
+    if experiment.paths.result_folder is not None:
+        return experiment.paths.result_folder
     fields = fields or describe(experiment)
     decisive = {key: value for key, value in fields.items() if key not in ASIDE}
     digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
     sampling, params = experiment.config.sampling, experiment.config.eval.params
     nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
     name = f"{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
-    return experiment.mode_folder("check", name)
+    return experiment.paths.results("check", experiment.trained, name)
 
 
 def claim(folder, fields):

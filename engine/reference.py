@@ -29,7 +29,7 @@ def prepare(experiment):
 
 def load_reference(experiment, extractor):
     """The statistics of config.eval.stats, or those of the data set."""
-    return prepare(experiment)[1] or make_reference(experiment, extractor, experiment.workdir)
+    return prepare(experiment)[1] or make_reference(experiment, extractor, experiment.paths.workdir)
 
 
 def make_reference(experiment, extractor, folder):
@@ -40,7 +40,7 @@ def make_reference(experiment, extractor, folder):
     config = experiment.config
     source = experiment.dataset(config.eval.split)
     name = f"stats_{source.name}_{config.eval.split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
-    path = os.path.join(experiment.workdir or folder, name)
+    path = os.path.join(experiment.paths.workdir or folder, name)
     if os.path.exists(path):
         kept = load_statistics(path, extractor)
         if kept.fingerprint == source.fingerprint():

@@ -35,7 +35,7 @@ class Snapshot:
     def __call__(self, state, step):
         for suffix, generator in self.generators.items():
             for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
-                path = self.experiment.path("samples", f"step_{step:08d}_{kind}{suffix}.png")
+                path = self.experiment.paths.run("samples", f"step_{step:08d}_{kind}{suffix}.png")
                 try:
                     images = generator.batch(params, 0)
                 except NotFinite as error:

@@ -8,15 +8,15 @@ import jax
 import numpy as np
 
 from linnet.devices import parallel
-from linnet.engine.estimates import first_rows
+from linnet.engine.estimates import first_estimates
 from linnet.files.json_files import write_json
 
 
 class Start(NamedTuple):
-    """What a run begins with: the state and memory on the host, examples consumed, path of the first parameters."""
+    """State and estimates (None for objectives without) on the host, examples consumed, the first parameters' path."""
 
     state: Any
-    memory: np.ndarray | None
+    estimates: np.ndarray | None
     position: int
     began_from: str | None
 
@@ -26,40 +26,50 @@ def start(experiment, checkpoints):
 
     ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
     """
-    text = json.dumps(experiment.config.to_dict())
-    everything = f"{text} {len(experiment.examples())} {checkpoints.latest} {experiment.ckpt}"
+    config, paths = experiment.config, experiment.paths
+    text = json.dumps(config.to_dict())
+    everything = f"{text} {len(experiment.examples())} {checkpoints.latest} {paths.ckpt}"
     parallel.check_equal(everything, "their config, data or checkpoints")
-    begin = first_start(experiment) if checkpoints.latest is None else resume(experiment, checkpoints, json.loads(text))
-    os.makedirs(experiment.path("samples"), exist_ok=True)
-    write_json(experiment.path("config.json"), experiment.config.to_dict())
+    if checkpoints.latest is None:
+        begin = first_start(experiment)
+    else:
+        state = jax.eval_shape(experiment.create_state)
+        begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.remembers)
+    os.makedirs(paths.run("samples"), exist_ok=True)
+    write_json(paths.run("config.json"), config.to_dict())
     return begin
 
 
 def first_start(experiment):
     """The Start of a workdir without checkpoints."""
-    if experiment.ckpt is None:
-        return Start(experiment.create_state(), first_rows(experiment), 0, None)
-    print(f"starting from the parameters of {experiment.ckpt}", flush=True)
-    state = experiment.state_of(experiment.trained)
-    return Start(state, first_rows(experiment), 0, os.path.realpath(experiment.ckpt))
+    ckpt, estimates = experiment.paths.ckpt, None
+    if ckpt is not None:
+        print(f"starting from the parameters of {ckpt}", flush=True)
+    state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
+    if experiment.objective.remembers:
+        estimates = first_estimates(experiment.config, experiment.dataset(), experiment.shape, ckpt)
+    return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 
-def resume(experiment, checkpoints, config):
-    """The Start of a workdir with checkpoints. config: as it is now, to say what changed."""
-    state, meta, memory = checkpoints.restore(jax.eval_shape(experiment.create_state))
-    step, workdir, ckpt = int(state.step), experiment.workdir, experiment.ckpt
+def resume(checkpoints, state, paths, config, remembers):
+    """The Start of a workdir with checkpoints.
+
+    state: the shapes of one. config: as it is now, to say what changed. remembers: whether the objective has estimates.
+    """
+    state, meta, estimates = checkpoints.restore(state)
+    step, ckpt = int(state.step), paths.ckpt
     began_from = meta.get("began_from")
     if ckpt is not None and "began_from" in meta and os.path.realpath(ckpt) != began_from:
         raise ValueError(
-            f"{workdir} is at step {step} of a run that began from {began_from or 'new parameters'}: leave --ckpt out "
-            f"to go on with it, or choose another --workdir to begin from {ckpt}"
+            f"{paths.workdir} is at step {step} of a run that began from {began_from or 'new parameters'}: leave "
+            f"--ckpt out to go on with it, or choose another --workdir to begin from {ckpt}"
         )
-    if experiment.objective.remembers and memory is None:
+    if remembers and estimates is None:
         raise ValueError(f"checkpoint {step} holds no memory of its examples: it was trained with another objective")
-    print(f"resuming {workdir} at step {step}" + (f", which began from {ckpt}" if ckpt else ""), flush=True)
+    print(f"resuming {paths.workdir} at step {step}" + (f", which began from {ckpt}" if ckpt else ""), flush=True)
     for key, (old, new) in changes(meta["config"], config).items():
         print(f"  config.{key} was {old}, is now {new}", flush=True)
-    return Start(state, memory, meta["position"], began_from)
+    return Start(state, estimates if remembers else None, meta["position"], began_from)
 
 
 def changes(old, new, prefix=""):

@@ -29,7 +29,7 @@ ENOUGH = 100
 def run(experiment):
     """Prints the report of the training images; writes it, and the picture, to --result_folder or the workdir."""
     config, source = experiment.config, experiment.dataset()
-    folder = experiment.file_or_default(None) or experiment.path("data_report")
+    folder = experiment.paths.result_folder or experiment.paths.run("data_report")
     summary = summarize(source, config.data.num_workers)
     scale = (2 if config.data.centered else 1) / 255 if source.dtype == np.uint8 else 1.0
     settings = suggested(config, source, summary, scale)

@@ -19,9 +19,9 @@ def run(experiment):
     batch = experiment.config.training.batch_size // jax.device_count()
     print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")
     print(f"activations of a step of {batch} images per device: about {activations(experiment, batch) / 2**20:.0f} MiB")
-    if experiment.ckpt is not None:
-        config = experiment.config
-        print(interop.report(experiment.ckpt, config, config.eval.params, shape=experiment.shape, k=experiment.sde.k))
+    config, ckpt = experiment.config, experiment.paths.ckpt
+    if ckpt is not None:
+        print(interop.report(ckpt, config, config.eval.params, shape=experiment.shape, k=experiment.sde.k))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 

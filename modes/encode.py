@@ -21,7 +21,7 @@ def run(experiment):
     Of config.eval.num_images images, in batches; of N where that is 0.
     """
     config, total = experiment.config, number_of_images(experiment, N)
-    folder = experiment.mode_folder("encode")
+    folder = experiment.paths.results("encode", experiment.trained)
     check_writable(os.path.join(folder, "encode.json"))
     images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, total)
     errors = reconstruction_errors(images, x, config) | {
@@ -31,8 +31,8 @@ def run(experiment):
         "nfe_encode": nfe_encode,
         "nfe_decode": nfe_decode,
         "tolerance": config.eval.flow_tolerance,
-        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
-        "parameters": experiment.parameter_hash,
+        "checkpoint": experiment.trained.name,
+        "parameters": experiment.trained.hash,
     }
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)

@@ -24,8 +24,10 @@ def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
     config, total, name = experiment.config, number_of_images(experiment), likelihood(experiment.config)
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
-    params, order = parallel.replicate(experiment.trained), permutation(config.seed, 0, total)
-    folder = experiment.mode_folder("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
+    params, order = parallel.replicate(experiment.trained.params), permutation(config.seed, 0, total)
+    folder = experiment.paths.results(
+        "eval", experiment.trained, f"{name}_{config.eval.params}_{config.eval.image_split}"
+    )
     check_writable(os.path.join(folder, "eval.json"))
     batches = -(-total // batch_size(experiment, total))
     for batch, kept in progress(fixed_batches(experiment, total), f"evaluating {total} images", batches):
@@ -57,8 +59,8 @@ def describe(experiment, total):
     return {
         "n": total,
         "split": config.eval.image_split,
-        "checkpoint": os.path.basename(os.path.normpath(experiment.checkpoint)),
-        "parameters": experiment.parameter_hash,
-        "params": experiment.kind,
+        "checkpoint": experiment.trained.name,
+        "parameters": experiment.trained.hash,
+        "params": experiment.trained.kind,
         "seed": config.seed,
     }

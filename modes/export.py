@@ -11,16 +11,16 @@ from linnet.interop.export import CONFIG, recognises
 
 def run(experiment):
     """Writes the folder --result_folder, or `export` in the workdir."""
-    folder = experiment.file_or_default(None)
-    if folder is None and experiment.workdir is None:
+    paths = experiment.paths
+    if paths.result_folder is None and paths.workdir is None:
         raise ValueError("--result_folder is missing: the folder to export to (or --workdir, for DIR/export)")
-    folder = folder or experiment.path("export")
+    folder = paths.result_folder or paths.run("export")
     path = os.path.join(folder, CONFIG)
     check_writable(path)
     if os.path.exists(path) and not recognises(Path(folder)):
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
     config = copy.deepcopy(experiment.config)
-    config.eval.params = experiment.kind
+    config.eval.params = experiment.trained.kind
     config.data.classes = experiment.classes
-    written = interop.export(experiment.trained, config, folder)
-    print(f"{experiment.kind} parameters in {written}")
+    written = interop.export(experiment.trained.params, config, folder)
+    print(f"{experiment.trained.kind} parameters in {written}")

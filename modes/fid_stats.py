@@ -11,7 +11,7 @@ def run(experiment):
     """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `folder`."""
     config = experiment.config
     name = f"{experiment.dataset(config.eval.split).name}_{config.eval.extractor}_{config.eval.split}.npz"
-    path = experiment.file_or_default(folder() / name.replace("/", "_"))
+    path = experiment.paths.result_folder or folder() / name.replace("/", "_")
     check_writable(path)
     statistics = compute(experiment, load_extractor(config))
     save_statistics(path, statistics)

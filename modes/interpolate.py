@@ -21,7 +21,7 @@ STEPS = 10
 def run(experiment):
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
     config, latents = experiment.config, Latents(experiment)
-    path = os.path.join(experiment.mode_folder("interpolate"), "interpolate.png")
+    path = os.path.join(experiment.paths.results("interpolate", experiment.trained), "interpolate.png")
     check_writable(path)
     batch = first_images(experiment, 2 * PAIRS)
     u_T, _ = latents.encode(batch)

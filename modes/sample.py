@@ -34,7 +34,7 @@ def run(experiment):
     folder, fields = record.prepare(experiment)
     in_file = fields["batch_size"]
     generator = Generator(experiment, min(config.eval.batch_size, in_file), trajectory=False)
-    params, files = parallel.replicate(experiment.trained), {}
+    params, files = parallel.replicate(experiment.trained.params), {}
     for k in progress(range(-(-n // in_file)), f"sampling {n} images"):
         path, rows = os.path.join(folder, f"samples_{k:05d}.npz"), min(in_file, n - k * in_file)
         if len(saved(path)) < rows:

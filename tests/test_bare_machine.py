@@ -84,7 +84,10 @@ def test_train_and_check(images, tmp_path):
     ("arguments", "package"),
     [
         (["--config=configs/cld/digits.py", "--mode=train"], "scikit-learn"),
-        (["--config=configs/cld/cifar10_accelerated.py", "--mode=train", "--config.data.dataset=tfds/cifar10"], "tensorflow-datasets"),
+        (
+            ["--config=configs/cld/cifar10_accelerated.py", "--mode=train", "--config.data.dataset=tfds/cifar10"],
+            "tensorflow-datasets",
+        ),
         (["--config=configs/cld/digits.py", "--dry_run"], "clu"),
         (["--config=configs/toy/rings_cld.py", "--mode=train", "--wandb"], "wandb"),
         (["--config=configs/toy/rings_cld.py", "--mode=train", "--tensorboard"], "tensorflow tensorboard"),

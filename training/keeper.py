@@ -1,9 +1,9 @@
-"""Where training keeps what it remembers of every example: nowhere, sharded over the devices, or on the host.
+"""Where training keeps its estimates of all examples: nowhere, sharded over the devices, or on the host.
 
 put        host batches -> what `wrap`ped steps take, run ahead of the step
-place      TrainState on the host -> replicated state, with its memory
+place      TrainState on the host -> replicated state, with its estimates
 wrap       the compiled step -> (state, what `put` made) -> (state, metrics)
-rows       the memory (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
+rows       the estimates (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
 """
 
 import jax
@@ -13,7 +13,7 @@ from linnet.training import estimates
 
 
 class Keeper:
-    """For objectives that remember nothing, and the base of the others."""
+    """For objectives without estimates, and the base of the others."""
 
     fields = ("image", "label")
     stride = None  # steps per dispatch; None: as many as the config says
@@ -76,22 +76,21 @@ class OnHost(Keeper):
         return self.memory.rows()
 
 
-def make_keeper(experiment, rows, say=print):
-    """The Keeper that the objective and config.training.memory ask for.
+def make_keeper(settings, values, shape, say=print):
+    """The Keeper that config.training (`settings`) asks for by its keys memory and memory_dtype.
 
-    rows: what is remembered at the start (N, ...), None where nothing is. say: told where the estimates are.
-    ValueError where they are of other examples.
+    values: the estimates at the start (N, ...), None for objectives that keep none. shape: that of all training images
+    (N, ...). say: told where the estimates are. ValueError where they are of other examples.
     """
-    training, dataset = experiment.config.training, experiment.dataset()
-    if not experiment.objective.remembers:
+    if values is None:
         return Keeper()
-    dtype = estimates.dtype_of(training.memory_dtype)
-    if rows.shape != (len(dataset), *experiment.shape):
+    if values.shape != shape:
         raise ValueError(
-            f"the estimates of the checkpoint have the shape {rows.shape}, the training images "
-            f"{(len(dataset), *experiment.shape)}: train on the same data set"
+            f"the estimates of the checkpoint have the shape {values.shape}, the training images {shape}: train on the "
+            "same data set"
         )
-    rows = rows.astype(dtype, copy=False)
-    keeper = (OnDevices if estimates.on_devices(training.memory, rows.nbytes, jax.device_count()) else OnHost)(rows)
-    say(f"estimates of {len(rows)} examples, {rows.nbytes / 2**20:.1f} MiB of {rows.dtype}, {keeper.place_name}")
+    values = values.astype(estimates.dtype_of(settings.memory_dtype), copy=False)
+    on_devices = estimates.on_devices(settings.memory, values.nbytes, jax.device_count())
+    keeper = OnDevices(values) if on_devices else OnHost(values)
+    say(f"estimates of {len(values)} examples, {values.nbytes / 2**20:.1f} MiB of {values.dtype}, {keeper.place_name}")
     return keeper

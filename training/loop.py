@@ -26,6 +26,10 @@ class Schedule(NamedTuple):
     snapshot: int
     preemption: int
 
+    def chunks(self, step):
+        """Steps of each dispatch from `step` on."""
+        return (min(self.stride, self.n_iters - begin) for begin in range(step, self.n_iters, self.stride))
+
     def due(self, frequency, step, before):
         """Whether a multiple of `frequency` lies in (before, step], or the run ends at `step`."""
         return frequency > 0 and (step // frequency > before // frequency or step == self.n_iters)
@@ -100,8 +104,7 @@ def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate,
     """
     step = int(parallel.first(state.step))
     save, window, compiled = Saver(save, step), Window(step), set()
-    while step < schedule.n_iters:
-        n = min(schedule.stride, schedule.n_iters - step)
+    for n in schedule.chunks(step):
         if n not in compiled:
             console.say("compiling the training step ...")
         with saving_first(save, state, step, window):

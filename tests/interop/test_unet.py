@@ -11,7 +11,7 @@ import interop
 from configs.dddm.cifar10_vp import get_config as get_cifar10
 from configs.default import get_config
 from data import transforms
-from engine.estimates import first_rows
+from engine.estimates import first_estimates
 from engine.experiment import Experiment
 from engine.start import start
 from files import torch_files
@@ -114,11 +114,15 @@ def dddm(golden, tmp_path_factory):
     return path, config
 
 
+def keeper_of(experiment, values):
+    return make_keeper(experiment.config.training, values, (len(experiment.dataset()), *experiment.shape))
+
+
 def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_path):
     path, config = dddm
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
     state, memory, position, began_from = start(experiment, experiment.checkpoints())
-    rows = make_keeper(experiment, memory).rows(None)
+    rows = keeper_of(experiment, memory).rows(None)
     x_bar = torch_files.read(path)["x_bar"].array()
     assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1
     np.testing.assert_array_equal(rows, x_bar.transpose(0, 2, 3, 1).astype(np.float16))
@@ -134,7 +138,7 @@ def test_estimates_of_other_images_are_refused(dddm, tmp_path):
     config.data.image_size = 16
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
     with pytest.raises(ValueError, match=r"have the shape \(4, 8, 8, 3\), the training images \(4, 16, 16, 3\)"):
-        make_keeper(experiment, first_rows(experiment))
+        keeper_of(experiment, first_estimates(config, experiment.dataset(), experiment.shape, str(path)))
 
 
 def test_the_report_names_what_is_left_out(dddm):
@@ -152,4 +156,4 @@ def test_estimates_in_another_order_are_refused(dddm, tmp_path, monkeypatch):
     found = interop.estimates(path)
     monkeypatch.setattr(interop, "estimates", lambda path: found[::-1])
     with pytest.raises(ValueError, match="they are of other images, or in another order"):
-        make_keeper(experiment, first_rows(experiment))
+        keeper_of(experiment, first_estimates(config, experiment.dataset(), experiment.shape, str(path)))

@@ -9,6 +9,7 @@ import numpy as np
 from configs.default import get_config
 from data import get_dataset
 from engine.experiment import Experiment
+from engine.trained import Trained
 from models.eps_net import EpsNet
 from sde_lib.exact import gaussian_eps
 
@@ -53,7 +54,7 @@ def digits_config(process="vp", **groups):
 def exact_experiment(config, folder, mean=by_class, spread=0.1):
     """An Experiment on `config` with the exact network in place of a trained one."""
     experiment = Experiment(config, result_folder=str(folder))
-    experiment.checkpoint, experiment._loaded = "exact", ({}, "ema")
+    experiment.trained = Trained({}, "ema", "exact")
     experiment.eps_net = Exact(None, experiment.sde, variance=config.model.variance, mean=mean, spread=spread)
     return experiment
 

@@ -64,7 +64,7 @@ def test_batches_before_the_broken_one_are_kept(tmp_path):
 def test_a_snapshot_goes_without_the_grid_and_the_distance(fid, tmp_path, capsys):
     """The training that asked for it goes on."""
     experiment = broken(tmp_path, 0.5)
-    experiment.workdir = str(tmp_path)
+    experiment.paths.workdir = str(tmp_path)
     experiment.config.training.update(snapshot_sampling_batch=16, snapshot_fid=fid)
     experiment.config.eval.extractor = "pixels"
     params = parallel.replicate({})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from engine import record
+from engine.trained import Trained
 from modes import sample
 from tests.modes.exact import digits_config, exact_experiment
 
@@ -18,8 +19,8 @@ def config(**groups):
 def experiment(c, folder=None, weight=0.0, checkpoint="exact"):
     """An exact network that has a parameter to be told by; the result folder is named by what decides the samples."""
     made = exact_experiment(c, folder)
-    made._result_folder = None if folder is None else str(folder)
-    made.checkpoint, made._loaded = checkpoint, ({"Dense_0": {"kernel": np.full(3, weight, np.float32)}}, "ema")
+    made.paths.result_folder = None if folder is None else str(folder)
+    made.trained = Trained({"Dense_0": {"kernel": np.full(3, weight, np.float32)}}, "ema", checkpoint)
     return made
 
 

@@ -216,7 +216,7 @@ def test_kept_steps_name_the_folder_in_place_of_nfe(tmp_path):
     for nfe in (50, 80):
         c = digits_config(sampling={"method": "ddim", "respacing": "quad20", "nfe": nfe})
         experiment = exact_experiment(c, tmp_path)
-        experiment._result_folder = None
+        experiment.paths.result_folder = None
         names.add(record.result_folder(experiment))
         assert "nfe" not in record.describe(experiment)["sampling"]
         assert experiment.sampler_with(nfe=5, respacing=None).nfe == 5

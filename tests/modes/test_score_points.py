@@ -8,6 +8,7 @@ import pytest
 from configs.toy.rings_vp import get_config
 from engine import score_points, snapshot
 from engine.experiment import Experiment
+from engine.trained import Trained
 from evaluation.scatter import limit, save_scatter
 from evaluation.sliced_wasserstein import sliced_wasserstein
 from modes import check, fid
@@ -24,7 +25,7 @@ def experiment(folder, **groups):
     for group, changes in groups.items():
         config[group].update(changes)
     made = Experiment(config, result_folder=str(folder))
-    made.checkpoint, made._loaded = "exact", ({}, "ema")
+    made.trained = Trained({}, "ema", "exact")
     made.eps_net = Exact(None, made.sde, mean=lambda condition: np.float32(RADIUS), spread=1e-6)
     return made
 

@@ -14,6 +14,7 @@ from configs.iddpm.digits import get_config
 from data import image_rule
 from engine import reference, score_images
 from engine.experiment import Experiment
+from engine.trained import Trained
 from evaluation.features import get_extractor
 from evaluation.precision_recall import precision_recall
 from evaluation.statistics import load_statistics
@@ -119,7 +120,7 @@ def test_the_distance_of_snapshots_is_to_these_images(tmp_path):
     statistics = []
     for seeds in ((0, 1, 2, 3), (5, 6, 7, 8)):
         experiment = own_images(tmp_path / "images", None, seeds)
-        experiment.workdir = str(workdir)
+        experiment.paths.workdir = str(workdir)
         statistics.append(reference.load_reference(experiment, get_extractor("pixels")))
         images = experiment.dataset().arrays()[0].reshape(4, -1) / 255
         np.testing.assert_allclose(statistics[-1].mu, images.mean(0), rtol=1e-6)
@@ -236,7 +237,7 @@ def test_an_export_does_not_replace_the_config_of_a_run(tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == '{"seed": 1}'
     for weight in (1.0, 2.0):
         experiment = exact_experiment(digits_config(), tmp_path / "export")
-        experiment._loaded = ({"Dense_0": {"bias": np.full(3, weight, np.float32)}}, "ema")
+        experiment.trained = Trained({"Dense_0": {"bias": np.full(3, weight, np.float32)}}, "ema", "exact")
         export.run(experiment)
         written, _ = safetensors.read(tmp_path / "export" / "model.safetensors")
         np.testing.assert_array_equal(written["Dense_0/bias"], weight)

@@ -76,16 +76,19 @@ def test_a_run_that_cannot_go_on_changes_no_file(workdir):
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.name != "lock"} == before
 
 
-def test_a_reader_takes_the_newest_where_training_deleted_the_one_before(workdir):
+def test_a_reader_takes_the_newest_where_training_deleted_the_one_before(workdir, monkeypatch):
     reader = experiment(workdir)
-    assert reader.checkpoint.endswith("/2")
+    found = [reader.paths.checkpoint()]
+    assert found[0].endswith("/2")
     (workdir / "checkpoints" / "2").rename(workdir / "checkpoints" / "3")
-    assert jax.tree.leaves(reader.trained) and reader.checkpoint.endswith("/3")
+    found.append(reader.paths.checkpoint())
+    monkeypatch.setattr(reader.paths, "newest", lambda: found.pop(0))
+    assert jax.tree.leaves(reader.trained.params) and reader.trained.path.endswith("/3") and not found
     (workdir / "checkpoints" / "3" / "state" / "_METADATA").unlink()
     shutil.rmtree(workdir / "checkpoints" / "3" / "state" / "ocdbt.process_0", ignore_errors=True)
     (workdir / "checkpoints" / "3" / "state" / "manifest.ocdbt").unlink()
     with pytest.raises(ValueError, match="unreadable Orbax checkpoint"):
-        jax.tree.leaves(experiment(workdir).trained)
+        jax.tree.leaves(experiment(workdir).trained.params)
 
 
 def test_what_a_crash_left_of_the_record_is_dropped(workdir):

@@ -1,0 +1,54 @@
+"""Where a command reads and writes, by its flags --workdir, --ckpt and --result_folder.
+
+In a workdir lie
+
+    lock               whose training it is (training.lock)
+    config.json        the config of the newest command that trained there
+    checkpoints/       a folder for each step (training.checkpoint)
+    metrics.jsonl      what was measured, a line for each step; tensorboard/ and wandb/ on request (training.metrics)
+    samples/           grids of samples, a file for each step (engine.snapshot)
+    stats_*.npz        reference statistics of the data (engine.reference)
+    VERB/CHECKPOINT/   what check (and sample), eval, encode and interpolate found of a checkpoint
+    data_report/ export/
+"""
+
+import dataclasses
+import os
+
+from linnet.training.checkpoint import newest
+
+
+@dataclasses.dataclass
+class Paths:
+    """The run's folder, the checkpoint to use instead of its newest, the folder (or file) of results; None each."""
+
+    workdir: str | None = None
+    ckpt: str | None = None
+    result_folder: str | None = None
+
+    def run(self, *names):
+        """A path in the workdir. ValueError where none was given."""
+        if self.workdir is None:
+            raise ValueError("--workdir is missing: the folder of the run")
+        return os.path.join(self.workdir, *names)
+
+    def newest(self):
+        """Path of the newest checkpoint of the workdir, or None."""
+        folder = self.run("checkpoints")
+        step = newest(folder)
+        return None if step is None else os.path.join(folder, str(step))
+
+    def checkpoint(self):
+        """Path of the checkpoint to use. ValueError where there is none."""
+        path = self.ckpt if self.ckpt is not None else self.newest()
+        if path is None:
+            raise ValueError(f"no checkpoint in {self.run('checkpoints')}: train first, or give --ckpt")
+        return path
+
+    def results(self, verb, trained, *names):
+        """--result_folder, or a folder of the verb beside the checkpoint that was `trained`, named after it."""
+        if self.result_folder is not None:
+            return self.result_folder
+        if self.workdir is not None:
+            return self.run(verb, trained.name, *names)
+        return os.path.join(f"{trained.path}_{verb}", *names)

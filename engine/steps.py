@@ -1,0 +1,50 @@
+"""The compiled steps of training, mapped over the devices, as a config asks for them."""
+
+import jax
+import jax.numpy as jnp
+
+from linnet.data import pipeline
+from linnet.devices import parallel
+from linnet.training.conditions import make_conditions
+from linnet.training.optimizer import create_optimizer
+from linnet.training.state import ema_rates
+from linnet.training.step import make_eval_step, make_train_step
+
+
+def train_step(objective, config):
+    """(state, batches) -> (state, metrics), see devices.parallel.parallel_steps and training.step."""
+    return parallel.parallel_steps(
+        make_train_step(
+            objective,
+            create_optimizer(config),
+            ema_rates(config),
+            seed=config.seed,
+            data=config.data,
+            grad_accum=config.training.grad_accum,
+            conditions=make_conditions(config),
+        )
+    )
+
+
+def make_evaluate(objective, config, source):
+    """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise."""
+    eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
+    mapped = parallel.parallel(eval_step)
+    batch = None
+
+    def evaluate(state, step):
+        nonlocal batch
+        if batch is None:
+            batches = pipeline.batches(
+                source,
+                config.training.batch_size,
+                seed=config.seed,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+            read = next(batches)
+            batch = parallel.shard({"image": read["image"], "label": read["label"]})
+        number = parallel.replicate(jnp.zeros((), jnp.int32))
+        return {"eval_loss": float(parallel.first(mapped(state.ema[0], number, batch)))}
+
+    return evaluate
