@@ -93,6 +93,8 @@ MODEL = {
         "progressive_input": "none",  # none | input_skip | residual
         "progressive_combine": "sum",  # sum | cat
         "init_scale": 0.0,  # of the last convolution of each block; 0 starts at the identity
+        "attn_num_groups": 0,  # norm groups of attention blocks as in diffusers (32); 0: min(C//4, 32)
+        "norm_num_groups": 0,  # those of the middle and of the last norm; 0: min(C//4, 32)
     },
     "ddpm": BORDER
     | CONVOLUTIONAL
@@ -115,6 +117,10 @@ MODEL = {
         "resblock_updown": False,  # residual blocks resample
         "conv_resample": True,  # convolutions resample; False: mean and nearest neighbour
         "use_new_attention_order": False,
+        "freq_shift": 0.0,  # of the frequencies that embed the time: 10000^(-i/(h - freq_shift))
+        "norm_eps": 1e-5,
+        "norm_num_groups": 32,
+        "downsample_padding": 1,  # 0: convolutions that halve pad the right and the lower border only
         "dropout": 0.0,
         "log_label": False,  # embed log(sigma)/4 in place of the label (EDM)
         "num_classes": 0,  # 0: not conditioned on a class; -1: as many as the data has

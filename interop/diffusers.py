@@ -1,9 +1,9 @@
-"""Folders of diffusers' UNet2DModel: config.json and diffusion_pytorch_model.safetensors.
+"""Networks of diffusers' UNet2DModel -> ours.
 
-Read are the two layouts of the models published as google/ddpm-* (our DDPM) and google/ncsnpp-* (our NCSNpp with FIR
-resampling, input and output skips). Layers, in the order of calls, and what they are called here:
+`diffusers_folder` finds the files, `diffusers_settings` the network of ours that computes the same. Layers, in the
+order of calls, and what they are called here:
 
-    time_proj  time_embedding.linear_1 linear_2  conv_in                        Fourier, Dense, Dense, Conv
+    time_proj  time_embedding.linear_1 linear_2  class_embedding  conv_in       Fourier, Dense, Dense, table, Conv
     down_blocks.i.  resnets.j  attentions.j   | downsamplers.0                  block, attention | Downsample
                                               | resnet_down  skip_conv          | block, Combine
     mid_block.      resnets.0  attentions.0  resnets.1
@@ -11,52 +11,23 @@ resampling, input and output skips). Layers, in the order of calls, and what the
                                               | skip_norm  skip_conv  resnet_up | GroupNorm, Conv, block
     conv_norm_out  conv_out                                                     GroupNorm, Conv
 
-Settings that our networks do not have are refused by name.
+Blocks that our U-Net has and the folder does not (attention on one way only, or none in the middle) become the
+identity: x + 0, by zeros in the layer that ends their branch.
 """
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from linnet.files import torch_files
-from linnet.files.refused import Refused
-from linnet.interop import safetensors
+from linnet.interop import diffusers_folder
+from linnet.interop.diffusers_settings import Settings
 from linnet.interop.published import Published
 
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-MAX_LAYERS = 1000  # of one level
-COMMON = {
-    "act_fn": ("silu", "swish"),
-    "attention_head_dim": (None,),
-    "norm_eps": (1e-6,),
-    "resnet_time_scale_shift": (None, "default"),
-    "class_embed_type": (None,),
-    "num_class_embeds": (None,),
-    "time_embedding_dim": (None,),
-    "mid_block_type": (None, "UNetMidBlock2D"),
-}
-NEEDS = {
-    "ddpm": {
-        "flip_sin_to_cos": (False,),
-        "freq_shift": (1,),
-        "downsample_padding": (0,),
-        "mid_block_scale_factor": (1,),
-        "norm_num_groups": (32,),
-    },
-    "ncsnpp": {"mid_block_scale_factor": (2**0.5,), "in_channels": (3,), "out_channels": (3,)},
-}
-FIELDS = {
-    "ddpm": {"model.name": "ddpm", "model.prediction": "eps"},
-    "ncsnpp": {
-        "sde.name": "ve",
-        "model.name": "ncsnpp",
-        "model.fir": True,
-        "model.skip_rescale": True,
-        "model.scale_by_sigma": True,
-        "model.prediction": "score",
-    },
+CLASSES = {
+    "ddpm": {"block": "ResnetBlockDDPM", "attention": "AttnBlock", "down": "Downsample", "up": "Upsample"},
+    "ncsnpp": {"block": "ResnetBlockBigGANpp", "attention": "AttnBlockpp", "down": "Downsample", "up": "Upsample"},
+    "unet": {"block": "ResBlock", "attention": "AttentionBlock", "down": "Conv", "up": "Conv"},
 }
 INSIDE = {
     "norm1": "GroupNorm_0",
@@ -73,113 +44,78 @@ INSIDE = {
     "value": "NIN_2",
     "to_out.0": "NIN_3",
     "proj_attn": "NIN_3",
-    "conv": "Conv_0",
 }
 
 
 def recognises(path: Path) -> bool:
-    """Whether the folder holds a UNet2DModel."""
-    return _folder(path) is not None
-
-
-def _folder(path):
-    """The folder itself, or its sub-folder unet (a pipeline); None if neither is a UNet2DModel."""
-    for folder in (path, path / "unet"):
-        try:
-            if json.loads((folder / "config.json").read_text()).get("_class_name") == "UNet2DModel":
-                return folder
-        except (OSError, ValueError, AttributeError, RecursionError):
-            continue
-    return None
+    """Whether the path is a folder of a UNet2DModel, or the weights in one."""
+    return diffusers_folder.find(path) is not None
 
 
 def read(path: Path, config, params: str) -> Published:
-    """The parameters; such a folder holds one set, and nothing in it says whether they are averages."""
-    folder = _folder(path)
-    settings = json.loads((folder / "config.json").read_text())
-    kind = "ncsnpp" if settings.get("time_embedding_type") == "fourier" else "ddpm"
-    _check_settings(folder, settings, kind)
-    state = _state(folder)
-    block = {"ddpm": "ResnetBlockDDPM", "ncsnpp": "ResnetBlockBigGANpp"}[kind]
+    """The parameters: of checkpoint-<step> those that are asked for, else the one set there is."""
+    folder = diffusers_folder.find(path, params)
+    settings = Settings(folder.path / "config.json", folder.settings, config.model.name)
+    state, kind = diffusers_folder.read(folder, params)
     counts, leaves = Counter(), {}
-    for prefix, layer in _layers(settings, block, {"ddpm": "AttnBlock", "ncsnpp": "AttnBlockpp"}[kind]):
-        held = [name for name in state if name.startswith(f"{prefix}.")]
-        if held:
+    for prefix, layer, width in _layers(settings):
+        held = {name.removeprefix(prefix).lstrip("."): state.pop(name) for name in _of(prefix, state)}
+        if held or width:
             ours = f"{layer}_{counts[layer]}"
             counts[layer] += 1
-            leaves |= dict(_leaf(ours, name.removeprefix(f"{prefix}."), state.pop(name)) for name in held)
-    fields = {"data.centered": not settings.get("center_input_sample", False)}
-    size = settings.get("sample_size")
-    fields |= {"data.image_size": size} if type(size) is int else {}
-    return Published(leaves | state, FIELDS[kind] | fields | _noise_levels(path))
+            leaves |= _leaves(ours, held, settings, config) if held else _identity(ours, width, settings)
+    if "class_embedding.weight" in state:
+        leaves["class_embedding"] = state.pop("class_embedding.weight")
+    if settings.name == "unet" and not settings.given["flip_sin_to_cos"] and "Dense_0/kernel" in leaves:
+        leaves["Dense_0/kernel"] = _flipped(leaves["Dense_0/kernel"])
+    fields = settings.fields(config) | diffusers_folder.scheduler(folder, config)
+    return Published(leaves | state, fields, kind=kind)
 
 
-def _noise_levels(path):
-    """sde.sigma_min and sigma_max from the scheduler of the pipeline, where there is one for VE."""
-    for folder in (path, path / "scheduler"):
-        try:
-            settings = json.loads((folder / "scheduler_config.json").read_text())
-            ve = settings.get("_class_name") == "ScoreSdeVeScheduler"
-        except (OSError, ValueError, AttributeError, RecursionError):
-            continue
-        found = {key: settings[key] for key in ("sigma_min", "sigma_max") if ve and key in settings}
-        for key, value in found.items():
-            if type(value) not in (int, float):
-                raise Refused(f"{folder}/scheduler_config.json: {key}={value!r} is no number")
-        return {f"sde.{key}": float(value) for key, value in found.items()}
-    return {}
+def _of(prefix, state):
+    """Names of the arrays of one layer."""
+    return [name for name in state if name.startswith(f"{prefix}.")]
 
 
-def _check_settings(folder, settings, kind):
-    """Refused where a setting changes the network in a way that ours cannot follow. Absent ones are as published."""
-    for key, allowed in (COMMON | NEEDS[kind]).items():
-        if key in settings and not any(_equal(settings[key], value) for value in allowed):
-            raise Refused(f"{folder}/config.json: {key}={settings[key]!r} is not supported, only {allowed[0]!r}")
-    channels, depth = settings.get("block_out_channels"), settings.get("layers_per_block", 2)
-    if not isinstance(channels, list) or type(depth) is not int or not 0 < depth < MAX_LAYERS:
-        raise Refused(
-            f"{folder}/config.json: block_out_channels={channels!r} and layers_per_block={depth!r} describe no levels"
-        )
+def _layers(settings):
+    """(prefix, class of ours, channels of a block that must be there or 0) of every layer, in the order of calls."""
+    classes = CLASSES[settings.name]
+    block, attention, depth = classes["block"], classes["attention"], settings.given["layers_per_block"]
+    down, up = (block, block) if settings.resampled_by_blocks else (classes["down"], classes["up"])
+    yield from (("time_proj", "GaussianFourierProjection", 0), ("time_embedding.linear_1", "Dense", 0))
+    yield from (("time_embedding.linear_2", "Dense", 0), ("conv_in", "Conv", 0))
+    for level in range(settings.levels):
+        yield from _column(settings, f"down_blocks.{level}", level, depth)
+        yield f"down_blocks.{level}.downsamplers.0", down, 0
+        yield f"down_blocks.{level}.resnet_down", block, 0
+        yield f"down_blocks.{level}.skip_conv", "Combine", 0
+    width = settings.widths[-1] if settings.name == "unet" else 0
+    yield "mid_block.resnets.0", block, width
+    yield "mid_block.attentions.0", attention, width
+    yield "mid_block.resnets.1", block, width
+    for i in range(settings.levels):
+        yield from _column(settings, f"up_blocks.{i}", settings.levels - 1 - i, depth + 1)
+        yield f"up_blocks.{i}.skip_norm", "GroupNorm", 0
+        yield f"up_blocks.{i}.skip_conv", "Conv", 0
+        yield f"up_blocks.{i}.resnet_up", block, 0
+        yield f"up_blocks.{i}.upsamplers.0", up, 0
+    yield from (("conv_norm_out", "GroupNorm", 0), ("conv_out", "Conv", 0))
 
 
-def _equal(a, b):
-    return abs(a - b) < 1e-6 if isinstance(a, float) and isinstance(b, float | int) else a == b
-
-
-def _state(folder):
-    """Arrays by name."""
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            if name.endswith("safetensors"):
-                return dict(safetensors.read(folder / name)[0])
-            return torch_files.arrays(folder / name, torch_files.read(folder / name))
-    raise Refused(f"{folder}: config.json of a UNet2DModel without {WEIGHTS[0]}")
-
-
-def _layers(settings, block, attention):
-    """(prefix, class of ours) of every layer, in the order of calls."""
-    levels, depth = len(settings["block_out_channels"]), settings.get("layers_per_block", 2)
-    yield from (("time_proj", "GaussianFourierProjection"), ("time_embedding.linear_1", "Dense"))
-    yield from (("time_embedding.linear_2", "Dense"), ("conv_in", "Conv"))
-    for level in range(levels):
-        yield from _column(f"down_blocks.{level}", depth, block, attention)
-        yield f"down_blocks.{level}.downsamplers.0", "Downsample"
-        yield f"down_blocks.{level}.resnet_down", block
-        yield f"down_blocks.{level}.skip_conv", "Combine"
-    yield from (("mid_block.resnets.0", block), ("mid_block.attentions.0", attention), ("mid_block.resnets.1", block))
-    for level in range(levels):
-        yield from _column(f"up_blocks.{level}", depth + 1, block, attention)
-        yield f"up_blocks.{level}.skip_norm", "GroupNorm"
-        yield f"up_blocks.{level}.skip_conv", "Conv"
-        yield f"up_blocks.{level}.resnet_up", block
-        yield f"up_blocks.{level}.upsamplers.0", "Upsample"
-    yield from (("conv_norm_out", "GroupNorm"), ("conv_out", "Conv"))
-
-
-def _column(prefix, depth, block, attention):
+def _column(settings, prefix, level, depth):
+    classes = CLASSES[settings.name]
+    width = settings.widths[level] if settings.name == "unet" and level in settings.attended else 0
     for j in range(depth):
-        yield f"{prefix}.resnets.{j}", block
-        yield f"{prefix}.attentions.{j}", attention
+        yield f"{prefix}.resnets.{j}", classes["block"], 0
+        yield f"{prefix}.attentions.{j}", classes["attention"], width
+
+
+def _leaves(layer, held, settings, config):
+    """{our name: array in our layout} of the arrays of one layer, by their names inside it."""
+    leaves = dict(_leaf(layer, inside, array) for inside, array in held.items())
+    if layer.startswith("AttentionBlock"):
+        return _joined(layer, leaves, settings, config.model.get("use_new_attention_order", False))
+    return leaves
 
 
 def _leaf(layer, inside, array):
@@ -191,6 +127,8 @@ def _leaf(layer, inside, array):
         part = "NIN_0" if layer.startswith("ResnetBlockDDPM_") else "Conv_2"
     elif layer.startswith("Combine"):
         part = "Conv_0"
+    elif part == "conv":  # of a layer that resamples
+        part = "" if layer.startswith("Conv_") else "Conv_0"
     else:
         part = INSIDE.get(part, part)
     if part.startswith("NIN"):
@@ -200,3 +138,40 @@ def _leaf(layer, inside, array):
         leaf = "scale" if array.ndim == 1 else "kernel"
         array = {2: lambda a: a.T, 4: lambda a: a.transpose(2, 3, 1, 0)}.get(array.ndim, np.asarray)(array)
     return "/".join(filter(None, [layer, part, leaf])), array
+
+
+def _joined(layer, leaves, settings, new_order):
+    """Attention with q, k and v in one dense layer, whose columns are (head, qkv, channel), or (qkv, head, channel)."""
+    joined = {}
+    for theirs, ours in (("W", "kernel"), ("b", "bias")):
+        parts = [f"{layer}/NIN_{i}/{theirs}" for i in range(3)]
+        if all(part in leaves for part in parts) and f"{layer}/NIN_3/{theirs}" in leaves:
+            arrays = [leaves.pop(part) for part in parts]
+            heads = settings.heads_of(arrays[0].shape[-1])
+            split = [array.reshape(*array.shape[:-1], heads, -1) for array in arrays]
+            together = np.stack(split, axis=-3 if new_order else -2)
+            joined[f"{layer}/Dense_0/{ours}"] = together.reshape(*arrays[0].shape[:-1], -1)
+            joined[f"{layer}/Dense_1/{ours}"] = leaves.pop(f"{layer}/NIN_3/{theirs}")
+    return leaves | joined
+
+
+def _identity(layer, width, settings):
+    """A block of `width` channels that returns its input."""
+    if layer.startswith("AttentionBlock"):
+        kernels = {"Dense_0": (width, 3 * width), "Dense_1": (width, width)}
+        norms = ("GroupNorm_0",)
+    else:
+        embedded = width * (1 + (settings.given["resnet_time_scale_shift"] == "scale_shift"))
+        convolution = (3, 3, width, width)
+        kernels = {"Conv_0": convolution, "Dense_0": (4 * settings.widths[0], embedded), "Conv_1": convolution}
+        norms = ("GroupNorm_0", "GroupNorm_1")
+    leaves = {f"{layer}/{norm}/scale": np.ones(width, np.float32) for norm in norms}
+    leaves |= {f"{layer}/{norm}/bias": np.zeros(width, np.float32) for norm in norms}
+    leaves |= {f"{layer}/{name}/kernel": np.zeros(shape, np.float32) for name, shape in kernels.items()}
+    return leaves | {f"{layer}/{name}/bias": np.zeros(shape[-1], np.float32) for name, shape in kernels.items()}
+
+
+def _flipped(kernel):
+    """The dense kernel for an embedding [cos, sin] in place of [sin, cos]."""
+    half = len(kernel) // 2
+    return np.concatenate([kernel[half : 2 * half], kernel[:half], kernel[2 * half :]])

@@ -58,6 +58,7 @@ DDDM = UNET | {"learn_sigma": False, "cross_attention": True, "prediction": "dir
 LEVELS_32 = {"channel_mult": (1, 2, 2, 2)}
 LEVELS_64 = {"channel_mult": (1, 2, 3, 4)}
 LEVELS_256 = {"channel_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 2}
+DIFFUSERS = "configs/ddpm/diffusers.py"  # of its training script
 
 KNOWN: dict[str, dict] = {
     "configs/edm/cifar10_ddpmpp.py": DDPMPP | EDM | {"ch_mult": (2, 2, 2)},
@@ -82,6 +83,18 @@ KNOWN: dict[str, dict] = {
     "configs/iddpm/imagenet64_hybrid.py": UNET | LEVELS_64,
     "configs/iddpm/imagenet64_class.py": UNET | LEVELS_64 | {"num_channels": 192, "num_classes": 1000},
     "configs/iddpm/lsun_bedroom.py": UNET | LEVELS_256 | {"use_scale_shift_norm": False, "attention_levels": 1},
+    DIFFUSERS: {
+        "name": "unet",
+        "num_channels": 128,
+        "channel_mult": (1, 1, 2, 2, 4, 4),
+        "num_res_blocks": 2,
+        "num_classes": 0,
+        "learn_sigma": False,
+        "use_scale_shift_norm": False,
+        "attention_levels": 1,
+        "channels": 3,
+        "prediction": "eps",
+    },
     "configs/iddpm/upsampler_64_256.py": UNET
     | LEVELS_256
     | {"num_channels": 192, "num_classes": 1000, "channels": 6, "learn_sigma": False},
@@ -133,7 +146,9 @@ def stated(leaves, config) -> dict:
     return fields | ({"sde.name": "subvp"} if fields.get("sde.name") == "vp" and config.sde.name == "subvp" else {})
 
 
-def family(network: str, process: str) -> str:
-    """The folder of configs with such networks."""
-    folder = {"unet": "iddpm", "ddpm": "ddpm", "mlp": "toy"}.get(network, process)
-    return f"configs/{folder}/"
+def family(fields, process: str) -> str:
+    """Where configs with such networks are; fields: what the file says."""
+    if "model.downsample_padding" in fields:
+        return f"{DIFFUSERS} with the flags that are named under it"
+    folder = {"unet": "iddpm", "ddpm": "ddpm", "mlp": "toy"}.get(fields.get("model.name"), process)
+    return f"one of configs/{folder}/"

@@ -86,7 +86,7 @@ def _advice(fitting, keys, fields, config):
     if not _another(keys):
         return ""
     process = keys.get("sde.name", (None, fields.get("sde.name", config.sde.name)))[1]
-    return f"the config that it was trained with, or one of {family(fields.get('model.name'), process)}"
+    return f"the config that it was trained with, or {family(fields, process)}"
 
 
 def _differing_fields(fields, config):

@@ -16,7 +16,10 @@ from linnet.models.layers import NIN, Conv, Dropout, GroupNorm, default_init, re
 
 
 class ResnetBlockDDPMpp(nn.Module):
-    """Residual block of DDPM++; the shortcut is a NIN layer where the number of channels changes."""
+    """Residual block of DDPM++; the shortcut is a NIN layer where the number of channels changes.
+
+    num_groups: of both norms, see `GroupNorm`; groups_in: of the first, where it is another number.
+    """
 
     act: Callable[[jax.Array], jax.Array]
     features: int
@@ -25,11 +28,12 @@ class ResnetBlockDDPMpp(nn.Module):
     init_scale: float = 0.0
     dtype: str = "float32"
     num_groups: int | None = None
+    groups_in: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, temb: jax.Array | None, keys: jax.Array | None) -> jax.Array:
         """x (B, H, W, C), temb (B, E) or None -> (B, H, W, features); keys (B,) turn dropout on."""
-        h = self.act(GroupNorm(self.num_groups, dtype=self.dtype)(x))
+        h = self.act(GroupNorm(self.groups_in or self.num_groups, dtype=self.dtype)(x))
         h = Conv(self.features, dtype=self.dtype)(h)
         h = self.second_half(h, temb, keys)
         if x.shape[-1] != self.features:
@@ -62,7 +66,7 @@ class ResnetBlockBigGANpp(ResnetBlockDDPMpp):
     @nn.compact
     def __call__(self, x: jax.Array, temb: jax.Array | None, keys: jax.Array | None) -> jax.Array:
         """x (B, H, W, C), temb (B, E) or None -> (B, H', W', features) with H' = 2H, H/2 or H."""
-        h = self.act(GroupNorm(self.num_groups, dtype=self.dtype)(x))
+        h = self.act(GroupNorm(self.groups_in or self.num_groups, dtype=self.dtype)(x))
         taps = self.fir_kernel or resample.BOX
         nearest = self.direction == "up" and not self.fir_kernel
         if self.direction == "up":

@@ -60,6 +60,9 @@ class NCSNpp(nn.Module):
       log_label: "positional" embeds log(label)/4, as EDM's networks do.
       num_classes: 0 for none; a class adds a row of a table to the embedding of the label.
       init_scale: scale of the initial weights that end residual branches and the network; 0 means 1e-10.
+      attn_num_groups, norm_num_groups: norm groups as diffusers has them, which matter below 128 channels: of attention
+        blocks on the way down and back; of the blocks in the middle and of the last norm. 0: min(C//4, 32), as in all
+        other norms.
       scale_by_sigma: divide the output by the noise level: the label itself where its logarithm is embedded, else
         entry int(label) of the `num_scales` levels that fall from sigma_max to sigma_min.
       centered: the input is already in [-1, 1]; otherwise it is mapped from [0, 1].
@@ -85,6 +88,8 @@ class NCSNpp(nn.Module):
     log_label: bool = False
     num_classes: int = 0
     init_scale: float = 0.0
+    attn_num_groups: int = 0
+    norm_num_groups: int = 0
     dropout: float = 0.1
     nonlinearity: str = "swish"
     scale_by_sigma: bool = False
@@ -122,9 +127,10 @@ class NCSNpp(nn.Module):
         temb = time_mlp(embedding, 4 * self.nf, self._act, self.dtype) if self.conditional else None
         keys = dropout_keys(train, self.dropout)
         h, skips = self._encode(x if self.centered else 2 * x - 1, temb, keys)
-        h = self._resblock(h.shape[-1])(h, temb, keys)
-        h = self._attention()(h)
-        h = self._resblock(h.shape[-1])(h, temb, keys)
+        groups = self.norm_num_groups or None
+        h = self._resblock(h.shape[-1], num_groups=groups)(h, temb, keys)
+        h = self._attention(groups)(h)
+        h = self._resblock(h.shape[-1], num_groups=groups)(h, temb, keys)
         out = self._decode(h, skips, temb, keys, x.shape[-1])
         return out / self._sigma(time_label)[:, None, None, None] if self.scale_by_sigma else out
 
@@ -161,13 +167,15 @@ class NCSNpp(nn.Module):
         pyramid = None
         for level, multiplier in reversed(list(enumerate(self.ch_mult))):
             for _ in range(self.num_res_blocks + 1):
-                h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = self._resblock(self.nf * multiplier)(h, temb, keys)
+                skip = skips.pop()
+                groups = self._groups_before_attention(h, skip)
+                h = jnp.concatenate([h, skip], axis=-1)
+                h = self._resblock(self.nf * multiplier, groups_in=groups)(h, temb, keys)
             h = self._attend_where_listed(h)
-            h, pyramid = self._read_out(h, pyramid, channels)
+            h, pyramid = self._read_out(h, pyramid, channels, self.norm_num_groups if level == 0 else None)
             if level > 0:
                 h = self._resample(h, temb, keys, "up")
-        return pyramid if self.progressive == "output_skip" else self._head(h, channels)
+        return pyramid if self.progressive == "output_skip" else self._head(h, channels, self.norm_num_groups)
 
     def _inject(self, h, pyramid):
         """The `progressive_input` path: one step of the input pyramid, joined with the features."""
@@ -181,8 +189,8 @@ class NCSNpp(nn.Module):
             h = Combine(self.progressive_combine, dtype=self.dtype)(pyramid, h)
         return h, pyramid
 
-    def _read_out(self, h, pyramid, channels):
-        """The `progressive` path: one step of the output pyramid."""
+    def _read_out(self, h, pyramid, channels, groups):
+        """The `progressive` path: one step of the output pyramid; groups: of the norm before it."""
         if self.progressive == "none":
             return h, None
         with_conv = self.progressive == "residual"
@@ -190,20 +198,30 @@ class NCSNpp(nn.Module):
             if with_conv:
                 normed = self._act(GroupNorm(dtype=self.dtype)(h))
                 return h, Conv(h.shape[-1], dtype=self.dtype)(normed)
-            return h, self._head(h, channels)
+            return h, self._head(h, channels, groups)
         pyramid = Upsample(h.shape[-1], with_conv, self._taps, dtype=self.dtype)(pyramid)
         if with_conv:
             h = pyramid = residual_sum(pyramid, h, self.skip_rescale)
             return h, pyramid
-        return h, pyramid + self._head(h, channels)
+        return h, pyramid + self._head(h, channels, groups)
 
-    def _head(self, h, channels):
+    def _head(self, h, channels, groups):
         """Features -> image, computed in float32."""
-        return Conv(channels, init_scale=self.init_scale)(self._act(GroupNorm()(h)))
+        return Conv(channels, init_scale=self.init_scale)(self._act(GroupNorm(groups)(h)))
 
     def _attend_where_listed(self, h):
-        listed = set(h.shape[1:3]) & set(self.attn_resolutions)
-        return self._attention()(h) if listed else h
+        return self._attention(self.attn_num_groups or None)(h) if self._listed(h) else h
+
+    @nn.nowrap
+    def _listed(self, h):
+        return bool(set(h.shape[1:3]) & set(self.attn_resolutions))
+
+    @nn.nowrap
+    def _groups_before_attention(self, h, skip):
+        """Groups of the first norm of a block on the way back; diffusers adds to a quarter of the skip alone."""
+        if self.attn_num_groups and self._listed(h):
+            return min(h.shape[-1] + skip.shape[-1] // 4, 32)
+        return None
 
     def _resample(self, h, temb, keys, direction):
         """Features at half or double resolution: in a residual block ("biggan") or by a layer ("ddpm")."""
@@ -214,14 +232,14 @@ class NCSNpp(nn.Module):
         return layer(h.shape[-1], self.resamp_with_conv, self._taps, dtype=self.dtype)(h)
 
     @nn.nowrap
-    def _resblock(self, features, **resampling):
+    def _resblock(self, features, **options):
         block = {"ddpm": ResnetBlockDDPMpp, "biggan": ResnetBlockBigGANpp}[self.resblock_type]
         block = rematerialised(block) if self.remat else block
-        return block(self._act, features, self.dropout, self.skip_rescale, self.init_scale, self.dtype, **resampling)
+        return block(self._act, features, self.dropout, self.skip_rescale, self.init_scale, self.dtype, **options)
 
     @nn.nowrap
-    def _attention(self):
-        return AttnBlockpp(self.skip_rescale, self.init_scale, dtype=self.dtype)
+    def _attention(self, groups):
+        return AttnBlockpp(self.skip_rescale, self.init_scale, self.dtype, groups)
 
     @nn.nowrap
     def _sigma(self, time_label):

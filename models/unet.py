@@ -4,10 +4,10 @@
     between them -> block, attention, block -> levels back over stored feature maps -> norm, silu, convolution
 
 Options are the flags of those projects under their names (https://github.com/openai/improved-diffusion,
-https://github.com/openai/guided-diffusion); interop.unet_names maps their parameters. Besides a class it can be given
-a low-resolution image (super-resolution: upsampled and stacked onto the input) and a context image (DDDM,
-arXiv:2405.13540: every attention block becomes a transformer block that also attends to the context, or the context is
-stacked onto the input).
+https://github.com/openai/guided-diffusion), whose parameters interop.unet_names maps, and four of diffusers'
+UNet2DModel, which is this network too. Besides a class it can be given a low-resolution image (super-resolution:
+upsampled and stacked onto the input) and a context image (DDDM, arXiv:2405.13540: every attention block becomes a
+transformer block that also attends to the context, or the context is stacked onto the input).
 """
 
 import math
@@ -21,7 +21,18 @@ from linnet.models.checks import check_labels, check_option, present
 from linnet.models.embeddings import class_embedding, noise_label
 from linnet.models.layers import DTYPES, dropout_keys
 from linnet.models.spatial_transformer import SpatialTransformer
-from linnet.models.unet_layers import AttentionBlock, Conv, Dense, GroupNorm, ResBlock, doubled, halved, resampled_axes
+from linnet.models.unet_layers import (
+    EPSILON,
+    GROUPS,
+    AttentionBlock,
+    Conv,
+    Dense,
+    GroupNorm,
+    ResBlock,
+    doubled,
+    halved,
+    resampled_axes,
+)
 
 CHANNEL_MULT = {
     512: (0.5, 1, 1, 2, 2, 4, 4),
@@ -35,10 +46,10 @@ CHANNEL_MULT = {
 MAX_PERIOD = 10_000.0
 
 
-def sinusoid(labels: jax.Array, dim: int) -> jax.Array:
-    """[cos(t f), sin(t f)] with f_i = 10000^(-i/h), i = 0..h-1, h = dim//2: (B,) -> (B, dim), float32."""
+def sinusoid(labels: jax.Array, dim: int, shift: float = 0.0) -> jax.Array:
+    """[cos(t f), sin(t f)] with f_i = 10000^(-i/(h-shift)), i = 0..h-1, h = dim//2: (B,) -> (B, dim), float32."""
     half = dim // 2
-    frequencies = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(MAX_PERIOD) / half))
+    frequencies = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(MAX_PERIOD) / (half - shift)))
     arguments = labels.astype(jnp.float32)[:, None] * frequencies
     embedding = jnp.concatenate([jnp.cos(arguments), jnp.sin(arguments)], axis=-1)
     return jnp.pad(embedding, ((0, 0), (0, dim - 2 * half)))
@@ -50,6 +61,8 @@ class UNet(nn.Module):
     channel_mult: channels of each level in units of num_channels; (): CHANNEL_MULT of the image height.
     attention_resolutions: heights of the feature maps at which attention acts.
     num_head_channels: channels of a head; -1: num_heads heads. num_heads_upsample: heads on the way back; -1: as many.
+    freq_shift: of the frequencies that embed the time, see `sinusoid`. norm_eps, norm_num_groups: of all norms.
+    downsample_padding: 1, or 0: convolutions that halve pad the right and the lower border only.
     log_label: embed log(time label)/4, as EDM's network does. num_classes: 0 for none. super_resolution: low_res must
     be given. cross_attention, concat: context must be given, which attention looks at, or which is stacked onto the
     input.
@@ -66,6 +79,10 @@ class UNet(nn.Module):
     resblock_updown: bool = False
     conv_resample: bool = True
     use_new_attention_order: bool = False
+    freq_shift: float = 0.0
+    norm_eps: float = EPSILON
+    norm_num_groups: int = GROUPS
+    downsample_padding: int = 1
     dropout: float = 0.0
     log_label: bool = False
     num_classes: int = 0
@@ -78,6 +95,7 @@ class UNet(nn.Module):
 
     def __post_init__(self):
         check_option("UNet", "dtype", self.dtype, DTYPES)
+        check_option("UNet", "downsample_padding", self.downsample_padding, (0, 1))
         if self.cross_attention and (4 * self.num_channels) % self.num_heads:
             raise ValueError(
                 f"UNet: num_heads={self.num_heads} does not divide 4 num_channels = {4 * self.num_channels}"
@@ -115,14 +133,14 @@ class UNet(nn.Module):
         h = self._attend(h, context, self.num_heads)
         h = self._resblock(h.shape[-1])(h, emb, keys)
         h = self._decode(h, skips, emb, keys, context, multipliers)
-        h = nn.silu(GroupNorm()(h))
+        h = nn.silu(GroupNorm(self.norm_eps, self.norm_num_groups)(h))
         return Conv(channels * (2 if self.learn_sigma else 1), zero=True)(h)
 
     def _embed(self, time_label, label):
         """Embedding of time and class, (B, 4 num_channels) float32."""
         width = 4 * self.num_channels
         noise = noise_label(time_label) if self.log_label else time_label
-        emb = Dense(width)(sinusoid(noise, self.num_channels))
+        emb = Dense(width)(sinusoid(noise, self.num_channels, self.freq_shift))
         emb = Dense(width)(nn.silu(emb))
         if self.num_classes:
             table = self.param("class_embedding", nn.initializers.normal(1.0), (self.num_classes, width))
@@ -161,7 +179,8 @@ class UNet(nn.Module):
             return self._resblock(h.shape[-1], direction)(h, emb, keys)
         if not self.conv_resample:
             return {"up": doubled, "down": halved}[direction](h)
-        return Conv(h.shape[-1], downsample=direction == "down", upsample=direction == "up", dtype=self.dtype)(h)
+        down, up = direction == "down", direction == "up"
+        return Conv(h.shape[-1], downsample=down, upsample=up, before=self.downsample_padding, dtype=self.dtype)(h)
 
     def _attend_where_listed(self, h, context, heads):
         return self._attend(h, context, heads) if h.shape[-3 if h.ndim > 3 else 1] in self.attention_resolutions else h
@@ -175,7 +194,8 @@ class UNet(nn.Module):
                 f"UNet: {h.shape[-1]} channels do not split into {heads} heads; change num_heads, "
                 "num_head_channels or num_channels"
             )
-        return AttentionBlock(heads, self.use_new_attention_order, dtype=self.dtype)(h)
+        norm = self.norm_eps, self.norm_num_groups
+        return AttentionBlock(heads, self.use_new_attention_order, *norm, dtype=self.dtype)(h)
 
     def _low_res(self, x, low_res):
         """The low-resolution image at the size of x, by linear interpolation."""
@@ -212,4 +232,5 @@ class UNet(nn.Module):
     @nn.nowrap
     def _resblock(self, features, direction=None):
         block = rematerialised(ResBlock) if self.remat else ResBlock
-        return block(features, self.dropout, self.use_scale_shift_norm, direction, dtype=self.dtype)
+        norm = self.norm_eps, self.norm_num_groups
+        return block(features, self.dropout, self.use_scale_shift_norm, direction, *norm, dtype=self.dtype)

@@ -9,6 +9,7 @@ axis, except the first of three (frames of a video), which keeps its length.
 Convolutions and matrix products run in `dtype`; parameters, norms and softmax stay in float32.
 """
 
+import functools
 import math
 
 import flax.linen as nn
@@ -21,6 +22,7 @@ from linnet.models.layers import Dropout, matmul
 
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 EPSILON = 1e-5
+GROUPS = 32
 
 fan_in_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 """U(-1/sqrt(n), 1/sqrt(n)) for n inputs of each output: what these networks are trained from."""
@@ -47,7 +49,8 @@ def halved(x: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """Convolution with padding 1 on all sides (none for kernel_size 1): kernel (k, ..., C, features), bias.
 
-    `downsample`: stride 2, `upsample`: of the doubled image, along `resampled_axes`. `zero`: starts at 0.
+    `downsample`: stride 2, `upsample`: of the doubled image, along `resampled_axes`. `zero`: starts at 0. `before`:
+    padding before each axis that is halved; behind it lies 1.
     """
 
     features: int
@@ -55,6 +58,7 @@ class Conv(nn.Module):
     downsample: bool = False
     upsample: bool = False
     zero: bool = False
+    before: int = 1
     dtype: str = "float32"
 
     @nn.compact
@@ -71,8 +75,10 @@ class Conv(nn.Module):
         else:
             x = doubled(x) if self.upsample else x
             halving = resampled_axes(x) if self.downsample else ()
-            strides = [2 if axis in halving else 1 for axis in range(1, dims + 1)]
-            y = lax.conv_general_dilated(x, kernel, strides, [(k // 2, k // 2)] * dims, dimension_numbers=LAYOUTS[dims])
+            axes = range(1, dims + 1)
+            strides = [2 if axis in halving else 1 for axis in axes]
+            padding = [(self.before if axis in halving else k // 2, k // 2) for axis in axes]
+            y = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUTS[dims])
         return y + bias.astype(self.dtype)
 
 
@@ -94,19 +100,20 @@ class Dense(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation of gcd(32, C) groups (32 in all published networks); parameters scale, bias (C,).
+    """Group normalisation of gcd(num_groups, C) groups (32 in all published networks); parameters scale, bias (C,).
 
     With `modulation` = (scale, shift), each (B, C), the result is norm(x) (1 + scale) + shift. Both maps fold into
     one multiply-add per element; statistics are in float32.
     """
 
     epsilon: float = EPSILON
+    num_groups: int = GROUPS
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, modulation: tuple[jax.Array, jax.Array] | None = None) -> jax.Array:
         channels, spatial = x.shape[-1], tuple(range(1, x.ndim - 1))
-        groups = math.gcd(32, channels)
+        groups = math.gcd(self.num_groups, channels)
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
         x = x.astype(jnp.float32)
@@ -131,21 +138,24 @@ class ResBlock(nn.Module):
     dropout: float = 0.0
     scale_shift: bool = False
     direction: str | None = None
+    epsilon: float = EPSILON
+    num_groups: int = GROUPS
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, emb: jax.Array, keys: jax.Array | None) -> jax.Array:
         """x (B, spatial..., C), emb (B, E) -> (B, spatial'..., features)."""
-        h = nn.silu(GroupNorm(dtype=self.dtype)(x))
+        norm = functools.partial(GroupNorm, self.epsilon, self.num_groups, self.dtype)
+        h = nn.silu(norm()(x))
         if self.direction:
             resize = {"up": doubled, "down": halved}[self.direction]
             h, x = resize(h), resize(x)
         h = Conv(self.features, dtype=self.dtype)(h)
         e = Dense(self.features * (1 + self.scale_shift), dtype=self.dtype)(nn.silu(emb))
         if self.scale_shift:
-            h = GroupNorm(dtype=self.dtype)(h, tuple(jnp.split(e, 2, axis=-1)))
+            h = norm()(h, tuple(jnp.split(e, 2, axis=-1)))
         else:
-            h = GroupNorm(dtype=self.dtype)(h + jnp.expand_dims(e, range(1, x.ndim - 1)))
+            h = norm()(h + jnp.expand_dims(e, range(1, x.ndim - 1)))
         h = Dropout(self.dropout)(nn.silu(h), keys)
         h = Conv(self.features, zero=True, dtype=self.dtype)(h)
         if x.shape[-1] != self.features:
@@ -161,12 +171,14 @@ class AttentionBlock(nn.Module):
 
     heads: int
     new_order: bool = False
+    epsilon: float = EPSILON
+    num_groups: int = GROUPS
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, channels = x.shape[0], x.shape[-1]
-        h = GroupNorm(dtype=self.dtype)(x).reshape(batch, -1, channels)
+        h = GroupNorm(self.epsilon, self.num_groups, self.dtype)(x).reshape(batch, -1, channels)
         h = Dense(3 * channels, dtype=self.dtype)(h)
         order, axis = ((3, self.heads), 2) if self.new_order else ((self.heads, 3), 3)
         qkv = h.reshape(batch, h.shape[1], *order, channels // self.heads)

@@ -71,7 +71,13 @@ def test_arrays_that_claim_more_than_they_hold(tmp_path, config):
     assert "not only arrays" in refusal(tmp_path / "x.npz", config)
 
 
-DIFFUSERS = {"_class_name": "UNet2DModel", "block_out_channels": [32], "layers_per_block": 1}
+DIFFUSERS = {
+    "_class_name": "UNet2DModel",
+    "block_out_channels": [32],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D"],
+    "up_block_types": ["UpBlock2D"],
+}
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,14 @@ DIFFUSERS = {"_class_name": "UNet2DModel", "block_out_channels": [32], "layers_p
         (DIFFUSERS | {"block_out_channels": None}, "block_out_channels=None"),
         (DIFFUSERS | {"layers_per_block": "two"}, "layers_per_block='two'"),
         (DIFFUSERS | {"layers_per_block": 10**9}, "layers_per_block=1000000000"),
+        (DIFFUSERS | {"block_out_channels": []}, "block_out_channels=[]"),
+        (DIFFUSERS | {"block_out_channels": [32, True]}, "block_out_channels=[32, True]"),
+        (DIFFUSERS | {"up_block_types": None}, "up_block_types=None does not name the 1 levels"),
+        (DIFFUSERS | {"down_block_types": [1]}, "down_block_types=[1] does not name the 1 levels"),
+        (DIFFUSERS | {"norm_eps": "small"}, "norm_eps='small' is no number"),
+        (DIFFUSERS | {"attention_head_dim": 0}, "attention_head_dim=0 is no positive number"),
+        (DIFFUSERS | {"time_embedding_type": []}, "time_embedding_type=[] is not supported"),
+        (DIFFUSERS | {"resnet_time_scale_shift": [1]}, "resnet_time_scale_shift=[1] is not supported"),
         ({"format": "linnet", "config": {}}, "version None"),
         ({"format": "linnet", "config": {}, "version": "1"}, "version '1'"),
         ({"format": "linnet", "config": {}, "version": 2}, "version 2"),
