@@ -137,12 +137,12 @@ MODEL = {
 
 def sde(name) -> ConfigDict:
     """The keys of process `name` with their defaults."""
-    return ConfigDict(SDE[name])
+    return ConfigDict(SDE[name], type_safe=False)
 
 
 def model(name) -> ConfigDict:
     """The keys of network `name` with their defaults."""
-    return ConfigDict(MODEL[name])
+    return ConfigDict(MODEL[name], type_safe=False)
 
 
 def get_config(process="cld", network="ncsnpp") -> ConfigDict:
@@ -157,7 +157,8 @@ def get_config(process="cld", network="ncsnpp") -> ConfigDict:
             "optim": optim(),
             "sampling": sampling(),
             "eval": evaluation(),
-        }
+        },
+        type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )
 
 

@@ -18,21 +18,27 @@ Modes
 
 import importlib
 import os
+import pathlib
 import sys
 import traceback
-from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 import linnet
-from linnet import signals
+from linnet import config_file, environment, overrides, signals
+from linnet.config_keys import known, meant
+from linnet.configs.kinds import Path, checked
 
 MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
 FLAGS = flags.FLAGS
 
-config_flags.DEFINE_config_file("config", None, "Experiment file; --config.group.key=value changes a key.")
-flags.DEFINE_enum("mode", None, MODES, "What to do; see above.")
+flags.DEFINE_string(
+    "config",
+    None,
+    "Experiment: FILE.py, a run's config.json, or its folder (default: that of --workdir, then of --ckpt); "
+    "--config.group.key=value changes a key.",
+)
+flags.DEFINE_string("mode", None, f"What to do; see above: {', '.join(MODES)}.")
 flags.DEFINE_string("workdir", None, "Folder of a run: checkpoints, metrics.jsonl, sample grids.")
 flags.DEFINE_string("ckpt", None, "Checkpoint to use instead of the newest of --workdir.")
 flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json go (or, for fid_stats, the file).")
@@ -41,24 +47,26 @@ flags.DEFINE_bool("tensorboard", False, "Write event files for TensorBoard into 
 flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
 
 
-def main(argv):
-    """Prepares JAX and runs the mode."""
-    del argv
+PATHS = ("workdir", "ckpt", "result_folder")
+
+
+def main(parsed):
+    """Prepares JAX and runs the mode. parsed: what `parse_flags` returns."""
+    config, changed = parsed
     logging.set_verbosity(logging.FATAL)  # what Orbax logs as an error is raised as well
     enable_compilation_cache()
     from linnet.devices import distributed
 
     distributed.initialize()
     check_devices()
-    if FLAGS.config.sampling.method == "list":
+    if config.sampling.method == "list":
         from linnet import samplers
 
         print(samplers.table())
         return
     from linnet.engine.experiment import Experiment
 
-    overrides = config_flags.get_override_values(FLAGS["config"])
-    experiment = Experiment(FLAGS.config, FLAGS.workdir, FLAGS.ckpt, FLAGS.result_folder, overrides)
+    experiment = Experiment(config, FLAGS.workdir, FLAGS.ckpt, FLAGS.result_folder, changed)
     if FLAGS.dry_run:
         from linnet.modes import dry_run
 
@@ -103,22 +111,55 @@ def check_devices():
 
 
 def parse_flags(argv):
-    """absl's parser, with one line and exit status 2 for what it refuses."""
+    """(config, the keys that the command line changed); one line and exit status 2 for what is refused."""
     try:
-        rest = FLAGS(argv)
+        arguments, texts = overrides.split(FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
+        rest = FLAGS([argv[0], *arguments])
         if len(rest) > 1:
             raise flags.Error(f"unexpected argument {rest[1]!r}; flags start with --")
-        for name in ("config", "mode"):
-            if FLAGS[name].value is None and not (name == "mode" and FLAGS.dry_run):
-                raise flags.Error(f"--{name} is missing; python main.py --help shows how to use it")
-    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
-        fail(error, status=2)
-    return rest
+        check_mode()
+        for name in PATHS:
+            if FLAGS[name].value is not None:
+                FLAGS[name].value = checked(f"--{name}", Path(may_be_empty=False), FLAGS[name].value)
+        environment.check()
+        return overrides.apply(config_file.load(config_path()), texts), list(texts)
+    except (flags.Error, ValueError, OSError) as error:
+        fail(explain(error), status=2)
+
+
+def check_mode():
+    """flags.Error unless --mode is one of MODES; --dry_run needs none."""
+    mode = FLAGS.mode
+    if mode is None and not FLAGS.dry_run:
+        raise flags.Error("--mode is missing; python main.py --help shows how to use it")
+    if mode is not None and mode not in MODES:
+        raise flags.Error(f"--mode={mode} is unknown{meant(mode, MODES) or '; use one of ' + ', '.join(MODES)}")
+
+
+def config_path():
+    """--config, or the config.json of --workdir or --ckpt, which is then printed. flags.Error where there is none."""
+    if FLAGS.config is not None:
+        return FLAGS.config
+    for folder in filter(None, (FLAGS.workdir, FLAGS.ckpt)):
+        path = os.path.join(folder, "config.json")
+        if os.path.isfile(path):
+            print(f"--config={path}", flush=True)
+            return path
+    there = f", and {FLAGS.workdir} has no config.json" if FLAGS.workdir else ""
+    raise flags.Error(f"--config is missing{there}; python main.py --help shows how to use it")
+
+
+def explain(error):
+    """The error's text; for a flag that is a key of the config, with the name that was meant."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        keys = [f"config.{key}" for key in known({"sde": {"name": "cld"}, "model": {"name": "ncsnpp"}})[1]]
+        return f"there is no --{error.flagname}{meant(error.flagname, [*FLAGS, *keys])}"
+    return str(error)
 
 
 def fail(error, status=1):
     """Prints the first line of the error, which says what to do, and ends the program."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip().splitlines()
+    text = str(error).strip().splitlines()
     more = " (--dry_run shows all of it)" if len(text) > 1 and status == 1 else ""
     print(f"error: {text[0] if text else type(error).__name__}{more}", file=sys.stderr)
     sys.exit(status)
@@ -126,8 +167,8 @@ def fail(error, status=1):
 
 def is_ours(error):
     """Whether `error` was raised by Linnet's own code, whose messages say what to do, or comes from below it."""
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    root = Path(linnet.__path__[-1]).resolve()
+    raised_in = pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    root = pathlib.Path(linnet.__path__[-1]).resolve()
     return raised_in.is_relative_to(root) and not raised_in.is_relative_to(root / ".venv")
 
 

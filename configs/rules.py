@@ -1,0 +1,109 @@
+"""What each key of configs/default.py may hold. A key that is not named here takes the type of its default.
+
+Names (of processes, methods, losses ...) are looked up where they are registered.
+"""
+
+from numbers import Real
+
+from linnet.configs.kinds import Number, Optional, Path, Several, Switch, Text
+
+COUNT = Number(int, at_least=1)
+NATURAL = Number(int, at_least=0)
+POSITIVE = Number(above=0)
+NOT_NEGATIVE = Number(at_least=0)
+SHARE = Number(at_least=0, at_most=1)
+BELOW_ONE = Number(at_least=0, below=1)
+INSIDE = Number(above=0, below=1)
+LEVELS = Several(COUNT, least=1)
+
+RULES = {
+    "seed": Number(int, at_least=0, below=2**64),
+    "sde.beta_min": NOT_NEGATIVE,
+    "sde.beta_max": POSITIVE,
+    "sde.num_steps": COUNT,
+    "sde.t_min": BELOW_ONE,
+    "sde.sigma_min": POSITIVE,
+    "sde.sigma_max": POSITIVE,
+    "sde.m_inv": POSITIVE,
+    "model.ema_rate": Several(BELOW_ONE, alone=True, least=1),
+    "model.dropout": BELOW_ONE,
+    "model.num_scales": COUNT,
+    "model.sigma_data": POSITIVE,
+    "model.context_noise": SHARE,
+    "model.nf": COUNT,
+    "model.num_channels": COUNT,
+    "model.num_res_blocks": COUNT,
+    "model.num_classes": Number(int, at_least=-1),
+    "model.ch_mult": LEVELS,
+    "model.channel_mult": Several(Number(Real, above=0)),
+    "model.attn_resolutions": Several(COUNT),
+    "model.attention_resolutions": Several(COUNT),
+    "data.path": Path(),
+    "data.low_res_path": Path(),
+    "data.image_size": Several(NATURAL, alone=True, least=2, most=2),
+    "data.num_channels": NATURAL,
+    "data.crop": NATURAL,
+    "data.background": Several(Number(int, at_least=0, at_most=255), least=3, most=3),
+    "data.classes": Several(Text()),
+    "data.num_points": COUNT,
+    "data.low_res_size": NATURAL,
+    "data.num_workers": NATURAL,
+    "training.lpips_path": Path(),
+    "training.guide_floor": SHARE,
+    "training.vlb_weight": NOT_NEGATIVE,
+    "training.label_dropout": SHARE,
+    "training.batch_size": COUNT,
+    "training.n_iters": COUNT,
+    "training.grad_accum": COUNT,
+    "training.n_jitted_steps": COUNT,
+    "training.t_min": INSIDE,
+    "training.log_freq": COUNT,
+    "training.eval_freq": NATURAL,
+    "training.snapshot_freq": NATURAL,
+    "training.snapshot_freq_for_preemption": NATURAL,
+    "training.keep_checkpoints": COUNT,
+    "training.snapshot_sampling_batch": COUNT,
+    "training.snapshot_nfe": Several(COUNT),
+    "training.snapshot_fid": NATURAL,
+    "optim.lr": POSITIVE,
+    "optim.beta1": BELOW_ONE,
+    "optim.beta2": BELOW_ONE,
+    "optim.eps": NOT_NEGATIVE,
+    "optim.weight_decay": NOT_NEGATIVE,
+    "optim.warmup": NATURAL,
+    "sampling.nfe": COUNT,
+    "sampling.ts_order": POSITIVE,
+    "sampling.deis_order": NATURAL,
+    "sampling.img_t_ratio": SHARE,
+    "sampling.noise_nfe_ratio": SHARE,
+    "sampling.eta": SHARE,
+    "sampling.lambda_coef": NOT_NEGATIVE,
+    "sampling.atol": POSITIVE,
+    "sampling.rtol": POSITIVE,
+    "sampling.snr": NOT_NEGATIVE,
+    "sampling.n_steps_each": NATURAL,
+    "sampling.s_churn": NOT_NEGATIVE,
+    "sampling.s_min": NOT_NEGATIVE,
+    "sampling.s_max": Number(at_least=0, infinite=True),
+    "sampling.s_noise": NOT_NEGATIVE,
+    "eval.num_samples": COUNT,
+    "eval.batch_size": COUNT,
+    "eval.extractor_path": Path(),
+    "eval.stats": Path(),
+    "eval.num_images": NATURAL,
+    "eval.bpd_repeats": COUNT,
+    "eval.flow_tolerance": INSIDE,
+}
+
+OF_TYPE = {int: Number(int), float: Number(), bool: Switch(), str: Text()}
+
+
+def kind(key, type_, default):
+    """The kind of key "group.name": its rule, or one made from the type and value of its default.
+
+    A key without a default (None) may be set back to None.
+    """
+    if type_ is tuple:
+        return RULES.get(key) or Several(OF_TYPE[type(default[0])])
+    found = RULES.get(key) or OF_TYPE[type_]
+    return Optional(found) if default is None else found

@@ -1,0 +1,94 @@
+"""The keys of a config: every one of configs/default.py, of the type and in the range that configs/rules.py states.
+
+A key that is not known there is an error, which names the nearest one.
+"""
+
+import difflib
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from linnet.configs import default, rules
+from linnet.configs.kinds import checked
+
+NAMED = {"sde": default.SDE, "model": default.MODEL}
+"""Groups whose keys depend on their `name`."""
+
+
+def known(found):
+    """(config, kinds): the defaults for the process and network that `found` names, and the kind of each key."""
+    names = {}
+    for group, registered in NAMED.items():
+        names[group] = found[group].get("name") if isinstance(found.get(group), Mapping) else None
+        if names[group] not in registered:
+            near = meant(str(names[group]), registered) or f"; use one of {', '.join(registered)}"
+            raise ValueError(f"config.{group}.name={names[group]!r} is unknown{near}")
+    config = default.get_config(names["sde"], names["model"])
+    groups = [("", config), *((f"{name}.", group) for name, group in config.items() if isinstance(group, ConfigDict))]
+    return config, {
+        prefix + name: rules.kind(prefix + name, group.get_type(name), value)
+        for prefix, group in groups
+        for name, value in group.items()
+        if not isinstance(value, ConfigDict)
+    }
+
+
+def resolve(found):
+    """found: a dict of groups of keys -> the locked ConfigDict with every key. ValueError lists what is wrong in it."""
+    config, kind_of = known(found)
+    values, wrong = flat(found, [name for name, group in config.items() if isinstance(group, ConfigDict)])
+    for key, value in values.items():
+        try:
+            if key not in kind_of:
+                raise ValueError(unknown(key, kind_of, found))
+            set_value(config, key, checked(f"config.{key}", kind_of[key], value))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""))
+    return config.lock()
+
+
+def flat(found, groups):
+    """({"group.key": value}, what is wrong with the groups themselves)."""
+    values, wrong = {}, []
+    for name, value in found.items():
+        if (name in groups) != isinstance(value, Mapping):
+            there = meant(name, groups) or f" (the groups are {', '.join(groups)})"
+            wrong.append(f"config.{name} is " + (f"a group, not {value!r}" if name in groups else f"unknown{there}"))
+        else:
+            values |= {f"{name}.{key}": one for key, one in value.items()} if name in groups else {name: value}
+    return values, wrong
+
+
+def set_value(config, key, value):
+    """config.group.key = value."""
+    group, _, name = key.rpartition(".")
+    (config[group] if group else config)[name] = value
+
+
+def unknown(key, keys, found):
+    """The sentence on a key that is not there: with the nearest one, else with those of its group."""
+    group, _, name = key.rpartition(".")
+    near = nearest(key, keys)
+    own = ", ".join(other.rpartition(".")[2] for other in keys if other.rpartition(".")[0] == group)
+    instead = f" (did you mean config.{near}?)" if near else f" ({group or 'config'} has {own})"
+    if group in NAMED:
+        return f"config.{key} means nothing to {found[group]['name']!r}{instead}"
+    return f"config.{key} is unknown{instead}"
+
+
+def nearest(key, keys):
+    """The key that `key` was meant to be: alike in its group, of the same name in another, or alike; or None."""
+    group, _, name = key.rpartition(".")
+    names = {other.rpartition(".")[2]: other for other in keys if other.rpartition(".")[0] == group}
+    near = [names[one] for one in difflib.get_close_matches(name, names, 1, 0.7)]
+    near += [other for other in keys if other.rpartition(".")[2] == name]
+    near += difflib.get_close_matches(key, keys, 1, 0.8)
+    return next(iter(near), None)
+
+
+def meant(name, names, cutoff=0.6):
+    """ " (did you mean X?)" for the nearest of `names`, or nothing."""
+    near = difflib.get_close_matches(name, list(names), 1, cutoff)
+    return f" (did you mean {near[0]}?)" if near else ""

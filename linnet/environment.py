@@ -1,0 +1,39 @@
+"""The environment variables of Linnet, looked at before anything starts."""
+
+import os
+
+from linnet.config_keys import meant
+from linnet.configs.kinds import Number, Path, checked
+
+COORDINATOR = "LINNET_COORDINATOR"
+PATHS = ("LINNET_INCEPTION", "LINNET_LPIPS")
+NUMBERS = {"LINNET_PROCESSES": Number(int, at_least=1), "LINNET_PROCESS_ID": Number(int, at_least=0)}
+NAMES = (COORDINATOR, *NUMBERS, *PATHS)
+
+
+def check():
+    """ValueError for a value that cannot be meant, or a name that is nearly one of ours. Expands ~ in paths."""
+    for name in sorted(name for name in os.environ if name.startswith("LINNET_") and name not in NAMES):
+        if near := meant(name, NAMES, cutoff=0.85):
+            raise ValueError(f"the environment variable {name} is unknown{near}")
+    for name in PATHS:
+        if name in os.environ:
+            os.environ[name] = checked(f"${name}", Path(may_be_empty=False), os.environ[name])
+    check_processes()
+
+
+def check_processes():
+    """ValueError unless all variables that join processes are set, or none."""
+    names = (COORDINATOR, *NUMBERS)
+    absent = [name for name in names if name not in os.environ]
+    if len(absent) == len(names):
+        return
+    if absent:
+        raise ValueError(f"${absent[0]} is not set: several processes need {', '.join(names)}, each in all of them")
+    values = {name: checked(f"${name}", kind, kind.read(os.environ[name])) for name, kind in NUMBERS.items()}
+    os.environ |= {name: str(value) for name, value in values.items()}
+    if values["LINNET_PROCESS_ID"] >= values["LINNET_PROCESSES"]:
+        raise ValueError(f"$LINNET_PROCESS_ID counts from 0 to {values['LINNET_PROCESSES'] - 1}")
+    host, _, port = os.environ[COORDINATOR].rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"${COORDINATOR}={os.environ[COORDINATOR]} must be host:port, the same in all processes")
