@@ -19,7 +19,7 @@ from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, s
 from linnet.interop import export as exported
 from linnet.interop.expected import expected_shapes
 from linnet.interop.foreign import describe
-from linnet.interop.mismatch import Mismatch, compare
+from linnet.interop.mismatch import Mismatch, compare, needed
 from linnet.interop.published import Published, check_kind
 
 FORMATS = {
@@ -113,4 +113,10 @@ def _examine(path, config, params, shape, k) -> tuple[str, Published, Mismatch]:
     check_kind(params)
     name = detect(path)
     published = FORMATS[name].read(Path(path), config, params)
-    return name, published, compare(published, expected_shapes(config, shape, k), config)
+    try:
+        expected = expected_shapes(config, shape, k)
+    except ValueError as error:  # of a network that cannot be made
+        flags = needed(published.fields, config)
+        more = f"; the file needs {flags}" if flags else ""
+        raise ValueError(f"{path} ({name}): {str(error).splitlines()[0]}{more}") from error
+    return name, published, compare(published, expected, config)

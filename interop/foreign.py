@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from linnet.files.refused import first_bytes
-from linnet.interop import safetensors
+from linnet.interop import diffusers_folder, safetensors
 
 EDM = (
     "a pickle of EDM: it contains program code, so it is not opened here; docs/checkpoints.md shows how to export its "
     "arrays"
 )
 PICKLE = "a pickle, which could run any code when opened; save it again as torch.save or safetensors does"
+DIFFUSERS = (
+    "parameters of diffusers' UNet2DModel without the config.json that says what they are; put them beside it, as "
+    "diffusion_pytorch_model.bin, and give the folder"
+)
 BEGINNINGS = {
     b"\xfd7zXZ\x00": "compressed with xz; decompress it first (xz -d)",
     b"\x1f\x8b": "compressed with gzip, or a .tar.gz; decompress it first",
@@ -26,6 +30,9 @@ BEGINNINGS = {
 def describe(path: Path) -> str:
     """What the file or folder looks like and what to do, in one line."""
     if path.is_dir():
+        described = diffusers_folder.read_json(path / "config.json").get("_class_name")
+        if described:
+            return f"a folder of diffusers with a {described}; only a UNet2DModel of images is read"
         names = sorted(p.name for p in path.iterdir())
         return f"a folder without a checkpoint; it holds {', '.join(names[:8]) or 'nothing'}"
     start = first_bytes(path, 1 << 16)

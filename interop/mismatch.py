@@ -33,7 +33,7 @@ class Mismatch:
             parts = [f"config.{key} is {a!r}, the file needs {b!r}" for key, (a, b) in self.keys.items()]
             parts += [named, f"use {self.config}"]
         elif self.keys:
-            flags = " ".join(f"--config.{key}={_flag(theirs)}" for key, (_, theirs) in self.keys.items())
+            flags = _flags(self.keys)
             values = ", ".join(repr(ours) for ours, _ in self.keys.values())
             parts = [named, f"set {flags} (the config has {values})"]
         else:
@@ -66,6 +66,15 @@ def compare(published, expected, config) -> Mismatch:
     keys = {key: values for key, values in keys.items() if _matters(key, keys)}
     fitting = suggestion(theirs, fields) if differ or _another(keys) else ""
     return Mismatch(missing, unexpected, misshaped, keys, _advice(fitting, keys, fields, config))
+
+
+def needed(fields, config) -> str:
+    """The flags that give the config what the file says of itself, "" where it has it."""
+    return _flags(_differing_fields(fields, config))
+
+
+def _flags(keys):
+    return " ".join(f"--config.{key}={_flag(theirs)}" for key, (_, theirs) in keys.items())
 
 
 def _another(keys):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from linnet.files import torch_files
 from linnet.files.refused import Refused
-from linnet.interop import all_modules, cld_sgm, known, state_dicts
+from linnet.interop import all_modules, cld_sgm, diffusers_folder, foreign, known, state_dicts
 from linnet.interop.published import Published
 
 BUFFER = "sigmas"
@@ -49,6 +49,8 @@ def _find(path, params):
     found = state_dicts.find(path, content, ANCHOR, params, untrained=(BUFFER, FROZEN))
     if found is None and not isinstance(content, dict):
         raise Refused(f"{path}: holds a {type(content).__name__}, not the parameters of a network by name")
+    if found is None and state_dicts.recognises(path, diffusers_folder.ANCHOR):
+        raise Refused(f"{path}: {foreign.DIFFUSERS}")
     if found is None:
         names = [name.removeprefix("model.") for name, _ in state_dicts.leaves(content)]
         raise Refused(

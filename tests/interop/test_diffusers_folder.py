@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import interop
+from configs.default import get_config
 from files.refused import Refused
 from interop import safetensors
 from tests.interop.test_diffusers import DDPM, DDPM_SETTINGS, NCSNPP, NCSNPP_SETTINGS, check, ddpm, folder_of, ncsnpp
@@ -139,6 +140,28 @@ def test_weights_of_torch(ddpm, params_of, torch_zip, tmp_path, prefix):
     (path / f"{STEM}.safetensors").unlink()
     check(path, ddpm, leaves)
     check(path / f"{STEM}.bin", ddpm, leaves)
+
+
+def test_parameters_without_their_settings(ddpm, torch_zip, tmp_path):
+    path = torch_zip.write(tmp_path / "x.pt", {"model": {"conv_in.weight": torch_zip.tensor(np.zeros(3))}})
+    with pytest.raises(Refused, match=r"without the config.json .* put them beside it, as diffusion_pytorch_model.bin"):
+        interop.load(path, ddpm)
+
+
+def test_networks_that_are_no_unet2dmodel(ddpm, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(DDPM_SETTINGS | {"_class_name": "UNet2DConditionModel"}))
+    with pytest.raises(Refused, match="a folder of diffusers with a UNet2DConditionModel; only a UNet2DModel"):
+        interop.load(tmp_path, ddpm)
+
+
+def test_a_config_that_makes_no_network_is_told_what_the_file_needs(ddpm, params_of, tmp_path):
+    """Our U-Net has no multipliers for 8 pixels; the folder knows its own."""
+    path = folder_of(tmp_path / "a", params_of(ddpm), DDPM, DDPM_SETTINGS | {"norm_eps": 1e-5})
+    unet = get_config("vp", "unet")
+    unet.data.image_size = 8
+    with pytest.raises(ValueError, match=r"the file needs .*--config.model.channel_mult='\(1,1\)'") as refusal:
+        interop.load(path, unet)
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_folder_without_weights(ddpm, tmp_path):
