@@ -5,6 +5,7 @@ respacing, variance and clip_denoised in their place where they are set. All ste
 sampling.nfe is. It is the evaluation of improved DDPM (arXiv:2102.09672).
 """
 
+import functools
 import os
 
 import jax
@@ -36,23 +37,22 @@ class BoundBits:
         sampling = config.sampling
         self.respacing, self.variance = sampling.respacing or "", sampling.variance or experiment.eps_net.variance
         self.clip = sampling.clip_denoised is None or sampling.clip_denoised
-        self.sampler = Ancestral(experiment.sde, respacing=self.respacing)
+        self.sampler = Ancestral(
+            experiment.sde, respacing=self.respacing, variance=self.variance, clip_denoised=self.clip
+        )
         self.total, self.prior, self.sums = [], [], 0.0
         self._terms = parallel.parallel(self.terms_function(experiment.eps_net))
 
     def terms_function(self, eps_net):
         """(params, batch) -> (Terms of every step (B, n), prior term (B,))."""
-        config, chain, conditions = self.config, self.sampler.chain, make_conditions(self.config)
+        config = self.config
+        conditions = make_conditions(config)
 
         def terms(params, batch):
             x_0 = transforms.to_model_range(batch["image"])
-            eps_fn = eps_net.bind(params, conditions(batch, x_0, None))
-
-            def reverse(x, i):
-                output, meaning = self.sampler.prediction(eps_fn, x, i)
-                return chain.reverse(output, x, i, meaning, self.variance, self.clip)
-
-            found, prior = bound(chain, reverse, keys_of(config.seed, batch["index"], 0)[:, 0], x_0)
+            network = self.sampler.check(eps_net.bind(params, conditions(batch, x_0, None)))
+            reverse = functools.partial(self.sampler.reverse, network)
+            found, prior = bound(self.sampler.chain, reverse, keys_of(config.seed, batch["index"], 0)[:, 0], x_0)
             return jax.tree.map(jnp.transpose, found), prior
 
         return terms

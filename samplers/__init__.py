@@ -1,6 +1,6 @@
 """Samplers. SAMPLERS names them; `get_sampler(config, sde)` builds the one that config.sampling.method names."""
 
-import inspect
+import dataclasses
 
 from linnet.samplers.ancestral import DDIM, Ancestral
 from linnet.samplers.base import Sampler
@@ -46,7 +46,7 @@ def keys(method) -> list[str]:
     """The keys of config.sampling that `method` takes. ValueError for an unknown method."""
     if method not in SAMPLERS:
         raise ValueError(f"config.sampling.method {method!r} is unknown; use one of {', '.join(SAMPLERS)}")
-    return [p for p in inspect.signature(SAMPLERS[method]).parameters if p != "sde"]
+    return [field.name for field in dataclasses.fields(SAMPLERS[method]) if field.init and field.name != "sde"]
 
 
 def get_sampler(config, sde) -> Sampler:
@@ -70,9 +70,12 @@ def get_sampler(config, sde) -> Sampler:
 def table() -> str:
     """What `--config.sampling.method=list` prints: name, order, evaluations a step, processes, reference, keys."""
     rows = [("method", "order", "NFE per step", "noise", "processes", "reference", "keys of config.sampling")]
+    first = {sampler: name for name, sampler in reversed(SAMPLERS.items())}
+    noise = {True: "yes", False: "no"}
     for name, sampler in SAMPLERS.items():
-        noise = "yes" if sampler.stochastic else "no"
-        cells = (name, sampler.order, sampler.nfe_per_step, noise, sampler.processes.name, sampler.reference)
+        shown = name if first[sampler] == name else f"{name} = {first[sampler]}"
+        drawn = noise.get(sampler.stochastic, sampler.stochastic)
+        cells = (shown, sampler.order, sampler.nfe_per_step, drawn, sampler.processes.name, sampler.reference)
         rows.append((*map(str, cells), " ".join(keys(name))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

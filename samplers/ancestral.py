@@ -9,11 +9,14 @@ with the small fixed variance, eta = 0 an ODE step whose inverse direction encod
 of the two. A process without discrete betas is sampled on 1000 equal steps of its own.
 """
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.samplers.base import Processes, Sampler, Samples
+from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
 from linnet.samplers.exponential import draw
 from linnet.sde_lib.base import example_keys
 from linnet.sde_lib.chain import PREDICTIONS, Chain, split_output
@@ -39,24 +42,51 @@ def chain_along(sde):
     return Chain(1 - sde.Psi(t[1:], t[:-1])[:, 0, 0, 0, 0] ** 2)
 
 
+@dataclasses.dataclass(frozen=True)
+class EpsAlone:
+    """An eps function as a ChainNetwork: its output is eps."""
+
+    eps_fn: Any
+    variance: str = "fixed_large"
+
+    prediction = "eps"
+
+    def __call__(self, u, t):
+        return self.eps_fn(u, t)
+
+    output = __call__
+
+
 class ChainSampler(Sampler):
-    """Subclasses give `move`, one step.
+    """Subclasses give `move`, one step. A network whose own prediction the chain does not know is asked for eps.
 
     respacing: a text of sde_lib.respacing; when absent, nfe steps spread evenly. clip_denoised: x_0 to [-1, 1].
     Called, it raises ValueError where the first step taken sees more signal than noise, for it is given noise.
     """
 
+    nfe: int = 250
+    respacing: str | None = None
+    clip_denoised: bool = True
+    chain: Any = dataclasses.field(init=False, repr=False)
+    times: np.ndarray = dataclasses.field(init=False, repr=False)
+
+    takes = ChainNetwork
     processes = VARIANCE_PRESERVING
 
-    def __init__(self, sde, nfe=250, respacing=None, clip_denoised=True, trajectory=False):
-        whole = chain_along(sde)
-        if respacing is None and not 1 <= nfe <= whole.n:
-            raise ValueError(f"config.sampling.nfe={nfe} must lie between 1 and the {whole.n} steps of the chain")
-        self.chain = whole.respaced(str(nfe) if respacing is None else respacing)
-        self.times = self.chain.times * (sde.T if sde.betas is None else 1)
-        self.clip_denoised, self.trajectory, self.nfe = clip_denoised, trajectory, self.chain.n
+    def __post_init__(self):
+        whole = chain_along(self.sde)
+        if self.respacing is None and not 1 <= self.nfe <= whole.n:
+            raise ValueError(f"config.sampling.nfe={self.nfe} must lie between 1 and the {whole.n} steps of the chain")
+        chain = whole.respaced(str(self.nfe) if self.respacing is None else self.respacing)
+        self._set(chain=chain, times=chain.times * (self.sde.T if self.sde.betas is None else 1), nfe=chain.n)
 
-    def move(self, eps_fn, u, i, z):
+    def check(self, network):
+        require(network, EpsFunction)
+        if not isinstance(network, ChainNetwork):
+            return EpsAlone(network)
+        return network if network.prediction in PREDICTIONS else EpsAlone(network, network.variance)
+
+    def move(self, network, u, i, z):
         """(the state after step i, predicted x_0) from u (B, ...) and standard normal z; i (B,), all alike."""
         raise NotImplementedError
 
@@ -64,14 +94,11 @@ class ChainSampler(Sampler):
         """The times of steps i (B,), in the dtype of u."""
         return jnp.asarray(self.times, u.dtype)[i]
 
-    def prediction(self, eps_fn, u, i):
-        """(output of the network at step i, what it means): its own, or eps where the chain does not know that."""
-        meaning = getattr(eps_fn, "prediction", "")
-        if meaning in PREDICTIONS:
-            return eps_fn.output(u, self.time(i, u)), meaning
-        return eps_fn(u, self.time(i, u)), "eps"
+    def output(self, network, u, i):
+        """The output of the network, a ChainNetwork, at step i."""
+        return network.output(u, self.time(i, u))
 
-    def __call__(self, eps_fn, key, u_T):
+    def run(self, network, key, u_T):
         if self.chain.alphas_cumprod[-1] > 0.5:
             raise ValueError(
                 f"config.sampling.respacing begins at step {self.chain.timestep_map[-1]} of {self.chain.original.n}, "
@@ -83,7 +110,7 @@ class ChainSampler(Sampler):
         def step(u, numbers):
             i, number = numbers
             z = draw(keys, number, u) if self.stochastic else jnp.zeros_like(u)
-            after, x_0 = self.move(eps_fn, u, jnp.full(len(u), i), z)
+            after, x_0 = self.move(network, u, jnp.full(len(u), i), z)
             return after, (u, x_0) if self.trajectory else None
 
         order = jnp.arange(self.chain.n)[::-1]
@@ -96,62 +123,67 @@ class ChainSampler(Sampler):
 class Ancestral(ChainSampler):
     """DDPM. variance: one of sde_lib.chain.VARIANCES; when absent, that of the network, or fixed_large."""
 
+    variance: str | None = None
+
     stochastic = True
     reference = "arXiv:2006.11239, arXiv:2102.09672"
 
-    def __init__(self, sde, nfe=250, respacing=None, variance=None, clip_denoised=True, trajectory=False):
-        super().__init__(sde, nfe, respacing, clip_denoised, trajectory)
-        self.variance = variance
-
-    def move(self, eps_fn, u, i, z):
-        output, meaning = self.prediction(eps_fn, u, i)
-        variance = self.variance or getattr(eps_fn, "variance", "fixed_large")
-        step = self.chain.reverse(output, u, i, meaning, variance, self.clip_denoised)
+    def move(self, network, u, i, z):
+        step = self.reverse(network, u, i)
         later = (i > 0).reshape(-1, *(1,) * (u.ndim - 1))
         return step.mean + later * jnp.exp(0.5 * step.log_variance) * z, step.x_0
+
+    def reverse(self, network, u, i):
+        """The Gaussian of the state after step i (see sde_lib.chain); network: a ChainNetwork."""
+        variance = self.variance or network.variance
+        return self.chain.reverse(self.output(network, u, i), u, i, network.prediction, variance, self.clip_denoised)
 
 
 class DDIM(ChainSampler):
     """DDIM; eta from 0 (no noise) to 1 (DDPM with the small fixed variance)."""
 
-    stochastic = True
+    nfe: int = 50
+    eta: float = 0.0
+    sigma: np.ndarray = dataclasses.field(init=False, repr=False)
+    direction: np.ndarray = dataclasses.field(init=False, repr=False)
+
+    stochastic = Depends("eta > 0", lambda sampler: sampler.eta > 0)
     reference = "arXiv:2010.02502"
 
-    def __init__(self, sde, nfe=50, respacing=None, eta=0.0, clip_denoised=True, trajectory=False):
-        if not 0 <= eta <= 1:
-            raise ValueError(f"config.sampling.eta={eta} must lie between 0 and 1")
-        super().__init__(sde, nfe, respacing, clip_denoised, trajectory)
-        chain, before = self.chain, self.chain.alphas_cumprod_prev
-        self.stochastic = eta > 0
-        self.sigma = eta * np.sqrt(chain.posterior_variance)
-        self.direction = np.sqrt(np.maximum(1 - before - self.sigma**2, 0))
+    def __post_init__(self):
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"config.sampling.eta={self.eta} must lie between 0 and 1")
+        super().__post_init__()
+        sigma = self.eta * np.sqrt(self.chain.posterior_variance)
+        direction = np.sqrt(np.maximum(1 - self.chain.alphas_cumprod_prev - sigma**2, 0))
+        self._set(sigma=sigma, direction=direction)
 
-    def move(self, eps_fn, u, i, z):
-        x_0, eps = self.predict(eps_fn, u, i)
+    def move(self, network, u, i, z):
+        x_0, eps = self.predict(network, u, i)
         at = self.chain.at
         mean = at(np.sqrt(self.chain.alphas_cumprod_prev), i, u) * x_0 + at(self.direction, i, u) * eps
         return mean + at(self.sigma, i, u) * z, x_0
 
-    def predict(self, eps_fn, u, i):
+    def predict(self, network, u, i):
         """(x_0, eps) that fit each other and u."""
-        output, meaning = self.prediction(eps_fn, u, i)
-        f = split_output(output, u)[0]
-        x_0 = self.chain.predicted_x_0(meaning, f, u, i)
-        if meaning == "eps" and not self.clip_denoised:
+        f = split_output(self.output(network, u, i), u)[0]
+        x_0 = self.chain.predicted_x_0(network.prediction, f, u, i)
+        if network.prediction == "eps" and not self.clip_denoised:
             return x_0, f
         x_0 = jnp.clip(x_0, -1.0, 1.0) if self.clip_denoised else x_0
         return x_0, self.chain.eps_from_x_0(x_0, u, i)
 
-    def raise_noise(self, eps_fn, u, i):
+    def raise_noise(self, network, u, i):
         """The state at step i + 1 of the chain from that at i, without noise; beyond the last step pure eps."""
-        x_0, eps = self.predict(eps_fn, u, i)
+        x_0, eps = self.predict(network, u, i)
         after = self.chain.alphas_cumprod_next
         return self.chain.at(np.sqrt(after), i, u) * x_0 + self.chain.at(np.sqrt(1 - after), i, u) * eps
 
     def encode(self, eps_fn, u):
         """The state at the last step of the chain from that at the first (an image): eta = 0 in the other direction."""
+        network = self.check(eps_fn)
 
         def step(u, i):
-            return self.raise_noise(eps_fn, u, jnp.full(len(u), i)), None
+            return self.raise_noise(network, u, jnp.full(len(u), i)), None
 
         return jax.lax.scan(step, u, jnp.arange(self.chain.n - 1))[0]

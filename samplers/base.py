@@ -1,12 +1,80 @@
-"""What every sampler is: a callable (eps_fn, key, u_T) -> Samples that knows a process and a time grid."""
+"""What every sampler is, and what it may ask of a network.
 
+A sampler is a callable (network, key, u_T) -> Samples, declared as a frozen dataclass whose keyword fields are the keys
+of config.sampling that it takes. A network comes with its parameters and condition (models.guidance has Linnet's own);
+each sampler says in `takes` which of the protocols below it is given. They are structural: what has the methods is one.
+"""
+
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform, runtime_checkable
 
 import jax
 import numpy as np
 
-from linnet.sde_lib import blocks
+from linnet.samplers import grids
+from linnet.sde_lib import LinearSDE, blocks
+
+
+@runtime_checkable
+class EpsFunction(Protocol):
+    """eps(u, t), score = -R^-T eps. A plain function is one."""
+
+    def __call__(self, u, t):
+        """eps, the shape of u (B, ...), at times t (B,)."""
+
+
+@runtime_checkable
+class ChainNetwork(EpsFunction, Protocol):
+    """An eps function that also shows what the network says of a step of the discrete chain.
+
+    prediction: what the first half of `output` means, of which sde_lib.chain.PREDICTIONS are of use on the chain.
+    variance: of the reverse steps, one of sde_lib.chain.VARIANCES.
+    """
+
+    prediction: str
+    variance: str
+
+    def output(self, u, t):
+        """The network's output at times t (B,): the shape of u (B, ...), or with variances twice its channels."""
+
+
+@runtime_checkable
+class DirectNetwork(Protocol):
+    """DDDM's map from a state and an estimate of its image to the next estimate (arXiv:2405.13540)."""
+
+    def noised(self, x_hat, fraction, keys):
+        """What the network sees of estimates x_hat (B, ...) with `fraction` (B,) of its noise; keys (B,)."""
+
+    def direct(self, x_hat, u, t):
+        """The next estimate, the shape of u (B, ...), of the image of u at times t (B,), which sees x_hat."""
+
+
+@runtime_checkable
+class ByImage(Protocol):
+    """Any of these that knows what it is told of each image of the batch."""
+
+    def of_image(self, i):
+        """The same for image i alone, a batch of one."""
+
+
+REFUSALS = {
+    EpsFunction: "a network with config.model.prediction='direct' gives no eps: train it with "
+    "config.training.objective=dddm and sample from it with config.sampling.method=fixed_point",
+    DirectNetwork: "config.sampling.method='fixed_point' needs a network with config.model.prediction=direct",
+}
+"""What to say where a network is not what is needed."""
+
+
+def require(network, protocol):
+    """ValueError where `network` is not what `protocol` says."""
+    if not isinstance(network, protocol):
+        raise ValueError(REFUSALS[protocol])
+
+
+def of_image(network, i):
+    """`network` for image i of the batch alone; a function that knows nothing of images is the same for all."""
+    return network.of_image(i) if isinstance(network, ByImage) else network
 
 
 class Samples(NamedTuple):
@@ -26,7 +94,8 @@ class Processes(NamedTuple):
 
 def _stationary(sde):
     """Whether the prior is invariant under the forward process: F S + S F^T + G G^T = 0."""
-    S, t = np.diag(sde.prior_std() ** 2)[None, None], np.linspace(0.2, 0.8, 4) * sde.T
+    S = np.diag(sde.prior_std() ** 2)[None, None]
+    t = np.linspace(0.2, 0.8, 4) * sde.T
     F_S = blocks.matmul(sde.F(t), S)
     return np.allclose(F_S + blocks.transpose(F_S) + sde.GGt(t), 0, atol=1e-9 * np.abs(F_S).max())
 
@@ -37,21 +106,82 @@ DIAGONAL = Processes("k = 1", lambda sde: sde.k == 1)
 STATIONARY = Processes("prior invariant under the forward process", _stationary)
 
 
+@dataclasses.dataclass(frozen=True)
+class Depends:
+    """An attribute that depends on the settings: `value` of the sampler, and on its class the words of the table."""
+
+    words: str
+    value: Callable[[Any], Any]
+
+    def __get__(self, sampler, owner):
+        return self.words if sampler is None else self.value(sampler)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+@dataclasses.dataclass(frozen=True, eq=False)
 class Sampler:
-    """Base of the entries of SAMPLERS. `sde` is the process; keyword parameters are keys of config.sampling.
+    """Base of the entries of SAMPLERS: Sampler(sde, *, settings), a frozen dataclass, as subclasses are by themselves.
 
-    __call__(eps_fn, key, u_T): eps_fn(u, t) with u of the shape of u_T and t of shape (B,); key is one key or one
-    per image, and is used by stochastic samplers only. Pure, so that it can be jitted and mapped over devices.
+    sde: the process. Fields are settings, keys of config.sampling; one that a method fixes has init=False. What follows
+    from them is set once, in __post_init__, which raises ValueError for settings that make no sense.
+    trajectory: whether Samples holds the states on the way.
 
-    order: order of convergence of the mean path (deterministic samplers) or of the law (stochastic ones); class
-    attributes are what the table shows, instances hold numbers. stochastic: whether noise is drawn.
+    Class attributes describe the method. order: of convergence of the mean path, or where noise is drawn of the law.
+    stochastic: whether noise is drawn. takes: the protocol of the network that `run` is given. The first
+    three may be `Depends`.
     """
 
-    order: Any = 1
-    nfe_per_step: Any = 1
-    stochastic = False
-    processes = ALL
-    reference = ""
+    sde: LinearSDE
+    trajectory: bool = dataclasses.field(default=False, kw_only=True)
+
+    order: ClassVar[Any] = 1
+    nfe_per_step: ClassVar[Any] = 1
+    stochastic: ClassVar[Any] = False
+    takes: ClassVar[type] = EpsFunction
+    processes: ClassVar[Processes] = ALL
+    reference: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        dataclasses.dataclass(frozen=True, eq=False, kw_only=True)(cls)
+
+    def __post_init__(self):
+        """Checks the settings and sets what follows from them."""
+
+    def _set(self, **derived):
+        """Sets what follows from the settings."""
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def check(self, network):
+        """`network` as the sampler takes it. ValueError, in one line, where it takes another kind."""
+        require(network, self.takes)
+        return network
 
     def __call__(self, eps_fn, key, u_T) -> Samples:
+        """Samples from u_T (B, ...), with a network as `takes` says: for most of them eps_fn(u, t), t (B,).
+
+        key: one key or one per image, used where noise is drawn. Pure, so it can be jitted and mapped over devices.
+        """
+        return self.run(self.check(eps_fn), key, u_T)
+
+    def run(self, network, key, u_T) -> Samples:
+        """The method itself."""
         raise NotImplementedError
+
+
+class GridSampler(Sampler):
+    """A sampler with steps on a time grid.
+
+    nfe: at most so many network evaluations; once built, as many as are made. grid, ts_order: see grids; None is the
+    grid of the process and the exponent of the grid. noise_removal: the last evaluation is a denoising step.
+    """
+
+    nfe: int = 50
+    grid: str | None = None
+    ts_order: float | None = None
+    noise_removal: bool = True
+
+    def times(self, steps):
+        """The steps + 1 times of the grid."""
+        return grids.make_grid(self.grid, self.sde, steps, self.ts_order)

@@ -215,9 +215,11 @@ def append(rows, last):
 
 def join(parts):
     """The rows of all parts, one after the other."""
-    import jax
-
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    first = parts[0]
+    recall = first.recall and tuple(np.concatenate(pair) for pair in zip(*(rows.recall for rows in parts), strict=True))
+    noise = None if first.noise is None else np.concatenate([rows.noise for rows in parts])
+    times, psi, eps = (np.concatenate([rows[field] for rows in parts]) for field in range(3))
+    return Coefficients(times, psi, eps, recall, noise)
 
 
 def rotate(rows, sde, past=()):

@@ -7,10 +7,12 @@ With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho wh
     ipndm    the step of order 0 with the Adams-Bashforth weights of equal steps for eps (PNDM, arXiv:2202.09778)
 """
 
+import dataclasses
+
 import numpy as np
 
 from linnet.samplers import coefficients, grids
-from linnet.samplers.base import SCALAR
+from linnet.samplers.base import SCALAR, Depends
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
@@ -29,14 +31,13 @@ ADAMS_BASHFORTH = ([1.0], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24
 
 
 class RhoAB(Recursion):
-    """Adams-Bashforth in rho. deis_order: 0..3; other parameters as in GDDIM."""
+    """Adams-Bashforth in rho. deis_order: 0..3."""
 
-    order = "deis_order + 1"
+    grid: str | None = "rho"
+    deis_order: int = 2
+
+    order = Depends("deis_order + 1", lambda sampler: sampler.deis_order + 1)
     reference = "arXiv:2204.13902"
-
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=None, grid="rho", noise_removal=True, trajectory=False):
-        self.deis_order, self.order = deis_order, deis_order + 1
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
         return coefficients.multistep(self.sde, times, self.deis_order, past=past, variable="rho")
@@ -66,33 +67,32 @@ def runge_kutta(sde, starts, ends, tableau):
 
 
 class RhoRK(Recursion):
-    """Runge-Kutta in rho. rk_method: 1euler, 2heun, 3kutta or 4rk; other parameters as in GDDIM."""
+    """Runge-Kutta in rho. rk_method: 1euler, 2heun, 3kutta or 4rk."""
 
-    order = nfe_per_step = "1 to 4"
+    grid: str | None = "rho"
+    rk_method: str = "2heun"
+
+    order = nfe_per_step = Depends("1 to 4", lambda sampler: len(RK[sampler.rk_method][0]))
     processes = SCALAR
     reference = "arXiv:2204.13902"
 
-    def __init__(
-        self, sde, *, nfe=50, rk_method="2heun", ts_order=None, grid="rho", noise_removal=True, trajectory=False
-    ):  # fmt: skip
-        if rk_method not in RK:
-            raise ValueError(f"sampling.rk_method {rk_method!r} is unknown; use one of {', '.join(RK)}")
-        self.tableau = RK[rk_method]
-        self.order = self.nfe_per_step = len(self.tableau[0])
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+    def __post_init__(self):
+        if self.rk_method not in RK:
+            raise ValueError(f"sampling.rk_method {self.rk_method!r} is unknown; use one of {', '.join(RK)}")
+        super().__post_init__()
 
     def table(self, times, past=()):
-        return runge_kutta(self.sde, times[:-1], times[1:], self.tableau)
+        return runge_kutta(self.sde, times[:-1], times[1:], RK[self.rk_method])
 
 
 class IPNDM(Recursion):
     """Improved PNDM on equal steps: second order, since its weights are exact for a constant flow only."""
 
+    grid: str = dataclasses.field(default="uniform", init=False)
+    ts_order: float | None = dataclasses.field(default=None, init=False)
+
     order = 2
     reference = "arXiv:2204.13902"
-
-    def __init__(self, sde, *, nfe=50, noise_removal=True, trajectory=False):
-        self.build_on_grid(sde, nfe, "uniform", 1, noise_removal, trajectory)
 
     def table(self, times, past=()):
         rows = coefficients.multistep(self.sde, times, 0)

@@ -13,7 +13,7 @@ Both integrate the data form of the flow (see `coefficients`) with polynomials o
 import numpy as np
 
 from linnet.samplers import coefficients, grids
-from linnet.samplers.exponential import Recursion
+from linnet.samplers.exponential import LambdaRecursion, Recursion
 from linnet.samplers.gddim import PEC
 
 DATA = {"prediction": "data", "variable": "log_rho"}
@@ -33,13 +33,12 @@ def second_order(sde, times, past, lambda_coef):
 
 
 class DPMpp2M(Recursion):
-    """DPM-Solver++(2M); parameters as in GDDIM."""
+    """DPM-Solver++(2M)."""
+
+    grid: str | None = "log_snr"
 
     order = 2
     reference = "arXiv:2211.01095, algorithm 2"
-
-    def __init__(self, sde, *, nfe=50, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False):
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
         return second_order(self.sde, times, past, 0.0)
@@ -54,35 +53,23 @@ class DPMpp3M(DPMpp2M):
         return coefficients.multistep(self.sde, times, 2, past=past, **DATA)
 
 
-class DPMppSDE(Recursion):
-    """SDE-DPM-Solver++(2M): the lambda-SDE, by default the reverse SDE (lambda_coef = 1)."""
+class DPMppSDE(LambdaRecursion):
+    """SDE-DPM-Solver++(2M): the lambda-SDE."""
 
-    order = "2 (law)"
-    stochastic = True
+    grid: str | None = "log_snr"
+
+    order = 2
     reference = "arXiv:2211.01095, appendix D"
-
-    def __init__(
-        self, sde, *, nfe=50, lambda_coef=1.0, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False
-    ):
-        if lambda_coef < 0:
-            raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
-        self.lambda_coef, self.order = lambda_coef, 2
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
         return second_order(self.sde, times, past, self.lambda_coef)
 
 
 class UniPC(PEC):
-    """UniPC of order deis_order + 1 in the predictor; parameters as in GDDIM."""
+    """UniPC of order deis_order + 1 in the predictor."""
+
+    grid: str | None = "log_snr"
+    deis_order: int = 2
 
     reference = "arXiv:2302.04867"
     form = DATA
-
-    def __init__(
-        self, sde, *, nfe=50, deis_order=2, ts_order=None, grid="log_snr", noise_removal=True, trajectory=False
-    ):  # fmt: skip
-        super().__init__(
-            sde, nfe=nfe, deis_order=deis_order, ts_order=ts_order, grid=grid, noise_removal=noise_removal,
-            trajectory=trajectory,
-        )  # fmt: skip

@@ -17,34 +17,34 @@ before the first step. Steps end at t_min rather than at zero noise; noise_remov
 import numpy as np
 
 from linnet.samplers import grids, stochastic
-from linnet.samplers.base import SCALAR
+from linnet.samplers.base import SCALAR, Depends
 from linnet.samplers.coefficients import Coefficients, Form, weights
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
 
 
 class Heun(Recursion):
-    """EDM's sampler, 2 evaluations a step. s_churn, s_min, s_max, s_noise as there; others as in GDDIM.
+    """EDM's sampler, 2 evaluations a step. s_churn, s_min, s_max, s_noise as there.
 
     grid: None is EDM's (rho) where one noise level serves all pixels, elsewhere that of the process.
     """
 
+    s_churn: float = 0.0
+    s_min: float = 0.0
+    s_max: float = float("inf")
+    s_noise: float = 1.0
+
     order = 2
     nfe_per_step = 2
-    stochastic = True
+    stochastic = Depends("s_churn > 0", lambda sampler: sampler.s_churn > 0)
     reference = "arXiv:2206.00364"
 
-    def __init__(
-        self, sde, *, nfe=50, s_churn=0.0, s_min=0.0, s_max=float("inf"), s_noise=1.0, ts_order=None, grid=None,
-        noise_removal=True, trajectory=False,
-    ):  # fmt: skip
-        if min(s_churn, s_min, s_noise) < 0:
+    def __post_init__(self):
+        if min(self.s_churn, self.s_min, self.s_noise) < 0:
             raise ValueError("sampling.s_churn, s_min and s_noise must not be negative")
-        self.s_churn, self.s_min, self.s_max, self.s_noise = s_churn, s_min, s_max, s_noise
-        self.stochastic = s_churn > 0
-        if grid is None:
-            grid = "rho" if SCALAR.accept(sde) else sde.grid
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+        if self.grid is None and SCALAR.accept(self.sde):
+            self._set(grid="rho")
+        super().__post_init__()
 
     def _raised(self, t):
         """t_hat of the starts t (N,) of N steps."""
@@ -55,7 +55,8 @@ class Heun(Recursion):
 
     def table(self, times, past=()):
         times = np.asarray(times, np.float64)
-        starts, ends = self._raised(times[:-1]), times[1:]
+        starts = self._raised(times[:-1])
+        ends = times[1:]
         rows = heun(self.sde, starts, ends)
         if not self.stochastic:
             return rows

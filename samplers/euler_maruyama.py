@@ -13,7 +13,7 @@ import numpy as np
 
 from linnet.samplers.base import STATIONARY
 from linnet.samplers.coefficients import Coefficients
-from linnet.samplers.exponential import Recursion
+from linnet.samplers.exponential import LambdaRecursion, Recursion
 from linnet.sde_lib import blocks
 
 
@@ -25,7 +25,8 @@ def score_weight(sde, t):
 def euler_maruyama(sde, times, lambda_coef):
     """Rows of Euler-Maruyama along decreasing `times` (N + 1,)."""
     times = np.asarray(times, np.float64)
-    t, h = times[:-1], np.diff(times)[:, None, None, None, None]
+    t = times[:-1]
+    h = np.diff(times)[:, None, None, None, None]
     GGt = sde.GGt(t)
     psi = blocks.identity(sde.k) + h * sde.F(t)
     eps = -h * (1 + lambda_coef**2) / 2 * blocks.matmul(GGt, score_weight(sde, t))
@@ -33,37 +34,31 @@ def euler_maruyama(sde, times, lambda_coef):
     return Coefficients(t, psi + np.zeros_like(eps), eps[:, None], noise=noise)
 
 
-class EulerMaruyama(Recursion):
-    """Euler-Maruyama; lambda_coef 0 is Euler on the probability flow, 1 the reverse SDE. Others as in GDDIM."""
+class EulerMaruyama(LambdaRecursion):
+    """Euler-Maruyama; lambda_coef = 0 is Euler's method on the probability flow."""
 
-    stochastic = True
+    nfe: int = 1000
+
     reference = "arXiv:2206.05564, eq. 7"
-
-    def __init__(
-        self, sde, *, nfe=1000, lambda_coef=1.0, ts_order=None, grid=None, noise_removal=True, trajectory=False
-    ):  # fmt: skip
-        if lambda_coef < 0:
-            raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
-        self.lambda_coef, self.stochastic = lambda_coef, lambda_coef > 0
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
         return euler_maruyama(self.sde, times, self.lambda_coef)
 
 
 class SSCS(Recursion):
-    """Symmetric splitting of the reverse SDE. Parameters as in GDDIM."""
+    """Symmetric splitting of the reverse SDE."""
+
+    nfe: int = 100
 
     stochastic = True
     processes = STATIONARY
     reference = "arXiv:2112.07068"
 
-    def __init__(self, sde, *, nfe=100, ts_order=None, grid=None, noise_removal=True, trajectory=False):
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
-
     def table(self, times, past=()):
-        sde, times = self.sde, np.asarray(times, np.float64)
-        t, h = (times[1:] + times[:-1]) / 2, -np.diff(times)[:, None, None, None, None]
+        sde = self.sde
+        times = np.asarray(times, np.float64)
+        t = (times[1:] + times[:-1]) / 2
+        h = -np.diff(times)[:, None, None, None, None]
         S = np.diag(sde.prior_std() ** 2)[None, None]
         ends = np.append(t[1:], times[-1])
         A = blocks.matmul(blocks.matmul(S, blocks.transpose(sde.Psi(t, ends))), blocks.inverse(S))

@@ -7,12 +7,14 @@ a row that takes back what the row before it added. So a sampler is the table of
 and the optional denoising step is the last of them.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.samplers import coefficients, grids
-from linnet.samplers.base import Sampler, Samples
+from linnet.samplers import coefficients
+from linnet.samplers.base import Depends, GridSampler, Samples
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import example_keys, normal_per_example
 
@@ -62,27 +64,36 @@ def predictions(sde, t, states, eps):
     return {"t": t, "u": states, "x_0": x_0}
 
 
-class Recursion(Sampler):
-    """A sampler that is a table. Subclasses say in `table` how its rows follow from the times of the steps."""
+class Recursion(GridSampler):
+    """A sampler that is a table: subclasses say in `table` how its rows follow from the times of the steps."""
+
+    rows: coefficients.Coefficients = dataclasses.field(init=False, repr=False)
 
     def table(self, times, past=()):
         """Rows for steps along decreasing `times`; `past` are earlier times, newest first, with known evaluations."""
         raise NotImplementedError
 
-    def build(self, sde, times, noise_removal, trajectory):
-        """Sets the rows for `times`, and the last step where noise_removal asks for it."""
-        self.sde, self.trajectory = sde, trajectory
-        self.rows = self.table(times)
-        if noise_removal:
-            self.rows = coefficients.append(self.rows, coefficients.denoising(sde, times[-1]))
-        self.nfe = len(self.rows.times)
+    def __post_init__(self):
+        super().__post_init__()
+        times = self.times((self.nfe - self.noise_removal) // self.nfe_per_step)
+        rows = self.table(times)
+        if self.noise_removal:
+            rows = coefficients.append(rows, coefficients.denoising(self.sde, times[-1]))
+        self._set(rows=rows, nfe=len(rows.times))
 
-    def build_on_grid(self, sde, nfe, grid, ts_order, noise_removal, trajectory):
-        """`build` with as many steps on the named grid as fit into nfe evaluations."""
-        self.sde = sde
-        steps = (nfe - noise_removal) // self.nfe_per_step
-        self.build(sde, grids.make_grid(grid, sde, steps, ts_order), noise_removal, trajectory)
-
-    def __call__(self, eps_fn, key, u_T):
-        u, visited = integrate(eps_fn, u_T, self.rows, key=key, collect=self.trajectory)
+    def run(self, network, key, u_T):
+        u, visited = integrate(network, u_T, self.rows, key=key, collect=self.trajectory)
         return Samples(u, self.nfe, predictions(self.sde, self.rows.times, *visited) if self.trajectory else None)
+
+
+class LambdaRecursion(Recursion):
+    """A table of the lambda-SDE. lambda_coef >= 0: 0 is the probability flow, 1 the reverse SDE."""
+
+    lambda_coef: float = 1.0
+
+    stochastic = Depends("lambda_coef > 0", lambda sampler: sampler.lambda_coef > 0)
+
+    def __post_init__(self):
+        if self.lambda_coef < 0:
+            raise ValueError(f"sampling.lambda_coef={self.lambda_coef} must not be negative")
+        super().__post_init__()

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.samplers.base import Processes, Sampler, Samples
+from linnet.samplers.base import DirectNetwork, Processes, Sampler, Samples
 from linnet.sde_lib import LinearSDE
 from linnet.sde_lib.base import example_keys, normal_per_example
 
@@ -21,27 +21,33 @@ DIRECT = Processes("vp, subvp, ve (networks of DDDM)", lambda sde: type(sde).dir
 class FixedPoint(Sampler):
     """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates of all steps."""
 
+    nfe: int = 1
+    clip_denoised: bool = True
+
     order = "-"
     stochastic = True
+    takes = DirectNetwork
     processes = DIRECT
     reference = "arXiv:2405.13540"
 
-    def __init__(self, sde, nfe=1, clip_denoised=True, trajectory=False):
-        if nfe < 1:
-            raise ValueError(f"config.sampling.nfe={nfe}: fixed_point needs at least one evaluation")
-        self.nfe, self.clip_denoised, self.trajectory = nfe, clip_denoised, trajectory
-        states = 2 if sde.betas is None else len(sde.betas)
-        self.last = sde.chain_time(states - 1, states)
+    def __post_init__(self):
+        if self.nfe < 1:
+            raise ValueError(f"config.sampling.nfe={self.nfe}: fixed_point needs at least one evaluation")
 
-    def __call__(self, eps_fn, key, u_T):
-        if getattr(eps_fn, "prediction", None) != "direct":
-            raise ValueError("config.sampling.method='fixed_point' needs a network with config.model.prediction=direct")
-        keys, t = example_keys(key, len(u_T)), jnp.full(len(u_T), self.last, u_T.dtype)
+    @property
+    def last(self):
+        """The time T of the last state of the chain."""
+        states = 2 if self.sde.betas is None else len(self.sde.betas)
+        return self.sde.chain_time(states - 1, states)
+
+    def run(self, network, key, u_T):
+        keys = example_keys(key, len(u_T))
+        t = jnp.full(len(u_T), self.last, u_T.dtype)
 
         def step(x_hat, i):
             fraction = jnp.full(len(u_T), 1 - i / self.nfe, u_T.dtype)
-            noised = eps_fn.noised(x_hat, fraction, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
-            y = eps_fn.direct(jnp.where(i > 0, noised, x_hat), u_T, t)
+            noised = network.noised(x_hat, fraction, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
+            y = network.direct(jnp.where(i > 0, noised, x_hat), u_T, t)
             y = jnp.clip(y, -1, 1) if self.clip_denoised else y
             return y, y if self.trajectory else None
 

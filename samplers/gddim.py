@@ -11,29 +11,30 @@ The multilinear variant of gDDIM's code (mldeis) takes the rotation part of F ou
 each step as it is: the name is an alias of gddim.
 """
 
+import dataclasses
+
 import numpy as np
 
 from linnet.samplers import coefficients, grids
+from linnet.samplers.base import Depends
 from linnet.samplers.coefficients import Coefficients
-from linnet.samplers.exponential import Recursion
+from linnet.samplers.exponential import LambdaRecursion, Recursion
 from linnet.sde_lib import blocks
 
 MAX_GAIN = 0.5  # of a correction on an error of the prediction
 
 
 class GDDIM(Recursion):
-    """nfe evaluations in all; with noise_removal the last one is the denoising step.
+    """deis_order: 0..3.
 
-    deis_order: 0..3; 3 follows an exact eps more closely than 2, but with 20 evaluations of CLD and blur it amplifies
-    errors of eps of one percent to other images. grid, ts_order: see grids; None is the grid of the process.
+    3 follows an exact eps more closely than 2, but with 20 evaluations of CLD and blur it amplifies errors of eps of one
+    percent to other images.
     """
 
-    order = "deis_order + 1"
-    reference = "arXiv:2206.05564"
+    deis_order: int = 2
 
-    def __init__(self, sde, *, nfe=50, deis_order=2, ts_order=None, grid=None, noise_removal=True, trajectory=False):
-        self.deis_order, self.order = deis_order, deis_order + 1
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
+    order = Depends("deis_order + 1", lambda sampler: sampler.deis_order + 1)
+    reference = "arXiv:2206.05564"
 
     def table(self, times, past=()):
         return coefficients.multistep(self.sde, times, self.deis_order, past=past)
@@ -50,28 +51,25 @@ class LDEIS(GDDIM):
 class Order0(GDDIM):
     """gDDIM of order 0."""
 
-    order = 1
+    deis_order: int = dataclasses.field(default=0, init=False)
 
-    def __init__(self, sde, *, nfe=50, ts_order=None, grid=None, noise_removal=True, trajectory=False):
-        super().__init__(
-            sde, nfe=nfe, deis_order=0, ts_order=ts_order, grid=grid, noise_removal=noise_removal, trajectory=trajectory
-        )
+    order = 1
 
 
 class HybridGDDIM(GDDIM):
     """gDDIM on the hybrid grid: noise_nfe_ratio of the steps, all equal, down to img_t_ratio T; then the power grid."""
 
-    def __init__(
-        self, sde, *, nfe=50, deis_order=2, ts_order=2, img_t_ratio=0.3, noise_nfe_ratio=0.3, noise_removal=True,
-        trajectory=False,
-    ):  # fmt: skip
-        self.sde, self.deis_order, self.order = sde, deis_order, deis_order + 1
-        times = grids.hybrid(sde, nfe - noise_removal, ts_order, img_t_ratio, noise_nfe_ratio)
-        self.build(sde, times, noise_removal, trajectory)
+    grid: str = dataclasses.field(default="hybrid", init=False)
+    img_t_ratio: float = 0.3
+    noise_nfe_ratio: float = 0.3
+
+    def times(self, steps):
+        ratios = {"img_t_ratio": self.img_t_ratio, "noise_nfe_ratio": self.noise_nfe_ratio}
+        return grids.make_grid(self.grid, self.sde, steps, self.ts_order, **ratios)
 
 
 class AdamsMoulton(Recursion):
-    """Predict with order q = deis_order, evaluate, and correct with order q + 1; parameters as in GDDIM.
+    """Predict with order q = deis_order, evaluate, and correct with order q + 1.
 
     A correction of eps multiplies an error of the prediction by C_0 R^-1, C_0 the weight of the new evaluation (exactly
     so for data on one point), which grows with the ratio of noise to signal before and after the step. With 20
@@ -79,13 +77,11 @@ class AdamsMoulton(Recursion):
     of a step, with a gain above MAX_GAIN keep their prediction. The data predictions that UniPC corrects have no gain.
     """
 
-    order = "deis_order + 2"
+    deis_order: int = 1
+
+    order = Depends("deis_order + 2", lambda sampler: sampler.deis_order + 2)
     reference = "arXiv:2206.05564, algorithm 1"
     form = {"prediction": "eps", "variable": "t"}
-
-    def __init__(self, sde, *, nfe=50, deis_order=1, ts_order=None, grid=None, noise_removal=True, trajectory=False):
-        self.deis_order, self.order = deis_order, deis_order + 2
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def _steps(self, times, past):
         """(predictor rows, correction (N, q + 2, ...) of what they added by y_{i+1}, y_i, ..., y_{i-q}, stable).
@@ -116,10 +112,12 @@ class PECE(AdamsMoulton):
     nfe_per_step = 2
 
     def table(self, times, past=()):
-        times, q = np.asarray(times, np.float64), self.deis_order
+        times = np.asarray(times, np.float64)
+        q = self.deis_order
         whole = self._steps(times, past)[2].all((1, 2))
         middle = (times[:-1][~whole] ** 0.5 + times[1:][~whole] ** 0.5) ** 2 / 4
-        times, both = np.sort(np.concatenate([times, middle]))[::-1], np.repeat(whole, np.where(whole, 1, 2))
+        times = np.sort(np.concatenate([times, middle]))[::-1]
+        both = np.repeat(whole, np.where(whole, 1, 2))
         predict, correct, _ = self._steps(times, past)
         # The evaluation at the start of step i is number at[i + q]; before the first step they are two apart.
         at = np.concatenate([np.arange(-2 * q, 0, 2), np.cumsum(np.append(0, 1 + both))])
@@ -130,10 +128,14 @@ class PECE(AdamsMoulton):
             np.zeros((N, 2 * q + 2, *predict.psi.shape[1:])),
         )
         for i, corrected in enumerate(both):
-            start, known = at[i + q], at[i + q] - at[i + q - np.arange(q + 1)]
-            rows.times[start], rows.psi[start], rows.eps[start, known] = times[i], predict.psi[i], predict.eps[i]
+            start = at[i + q]
+            known = start - at[i + q - np.arange(q + 1)]
+            rows.times[start] = times[i]
+            rows.psi[start] = predict.psi[i]
+            rows.eps[start, known] = predict.eps[i]
             if corrected:
-                rows.times[start + 1], rows.eps[start + 1, 0] = times[i + 1], correct[i, 0]
+                rows.times[start + 1] = times[i + 1]
+                rows.eps[start + 1, 0] = correct[i, 0]
                 rows.eps[start + 1, 1 + known] = correct[i, 1:]
         return rows
 
@@ -149,24 +151,13 @@ class PEC(AdamsMoulton):
         return predict._replace(eps=eps)
 
 
-class SDEIS(Recursion):
-    """Stochastic gDDIM with noise lambda_coef >= 0; 0 is the probability flow, 1 the reverse SDE.
+class SDEIS(LambdaRecursion):
+    """Stochastic gDDIM. deis_order is that of the polynomial of data predictions in t."""
 
-    deis_order is that of the polynomial of data predictions in t. Other parameters as in GDDIM.
-    """
+    deis_order: int = 0
 
-    order = "1 (law)"
-    stochastic = True
+    order = Depends("1; deis_order + 1 without noise", lambda s: 1 if s.stochastic else s.deis_order + 1)
     reference = "arXiv:2206.05564, section 4"
-
-    def __init__(
-        self, sde, *, nfe=50, deis_order=0, lambda_coef=1.0, ts_order=None, grid=None, noise_removal=True,
-        trajectory=False,
-    ):  # fmt: skip
-        if lambda_coef < 0:
-            raise ValueError(f"sampling.lambda_coef={lambda_coef} must not be negative")
-        self.deis_order, self.lambda_coef, self.order = deis_order, lambda_coef, deis_order + 1
-        self.build_on_grid(sde, nfe, grid, ts_order, noise_removal, trajectory)
 
     def table(self, times, past=()):
         return coefficients.multistep(

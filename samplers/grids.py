@@ -25,7 +25,7 @@ def uniform(sde, n, ts_order=None):
     return power(sde, n, 1)
 
 
-def hybrid(sde, n, ts_order, img_t_ratio, noise_nfe_ratio):
+def hybrid(sde, n, ts_order=2, img_t_ratio=0.3, noise_nfe_ratio=0.3):
     """n steps: int(n noise_nfe_ratio) equal ones down to img_t_ratio T, the others on the power grid from there.
 
     ValueError for ratios outside (0, 1) or a budget that leaves one part empty.
@@ -79,11 +79,13 @@ def _between(sde, target):
     return np.concatenate([[sde.T], time_of_log_rho(sde, target[1:-1]), [sde.t_min]])
 
 
-GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho}
+GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho, "hybrid": hybrid}
 
 
-def make_grid(name, sde, n, ts_order=None):
+def make_grid(name, sde, n, ts_order=None, **ratios):
     """n + 1 decreasing times on the grid `name` (None: sde.grid) with exponent ts_order (None: that of the grid).
+
+    ratios: those of the grid hybrid.
 
     ValueError for an unknown name, n < 1 or an exponent that is not positive.
     """
@@ -93,7 +95,7 @@ def make_grid(name, sde, n, ts_order=None):
     if n < 1:
         raise ValueError(f"{n} sampling steps: raise config.sampling.nfe (noise_removal takes one evaluation of it)")
     if ts_order is None:
-        return GRIDS[name](sde, n)
+        return GRIDS[name](sde, n, **ratios)
     if ts_order <= 0:
         raise ValueError(f"config.sampling.ts_order={ts_order} must be positive")
-    return GRIDS[name](sde, n, ts_order)
+    return GRIDS[name](sde, n, ts_order, **ratios)

@@ -16,23 +16,33 @@ class ODE(Sampler):
     one more evaluation each. Images that need more than 100,000 steps are NaN.
     """
 
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    noise_removal: bool = True
+
     order = 5
     nfe_per_step = 6
     reference = "doi:10.1016/0771-050X(80)90013-3"
 
-    def __init__(self, sde, *, rtol=1e-5, atol=1e-5, noise_removal=True, trajectory=False):
+    def __post_init__(self):
         flow.load_diffrax()
-        self.sde, self.rtol, self.atol, self.trajectory = sde, rtol, atol, trajectory
-        self.last = coefficients.denoising(sde, sde.t_min) if noise_removal else None
-        self.times = np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T) if trajectory else np.array([sde.t_min])
 
-    def __call__(self, eps_fn, key, u_T):
-        states, nfe = flow.follow(self.sde, eps_fn, u_T, [self.sde.T, *self.times], self.rtol, self.atol)
-        nfe, u, trajectory = nfe.max(), states[-1], None
+    @property
+    def times(self):
+        """Where the states are wanted: at t_min, and for the trajectory before it."""
+        sde = self.sde
+        return np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T) if self.trajectory else np.array([sde.t_min])
+
+    def run(self, network, key, u_T):
+        visited = self.times
+        states, nfe = flow.follow(self.sde, network, u_T, [self.sde.T, *visited], self.rtol, self.atol)
+        u, nfe = states[-1], nfe.max()
+        trajectory = None
         if self.trajectory:
-            times = jnp.asarray(self.times, u.dtype)
-            eps = jax.lax.map(lambda at: eps_fn(at[0], jnp.full(u.shape[:1], at[1])), (states, times))
-            trajectory, nfe = predictions(self.sde, self.times, states, eps), nfe + len(self.times)
-        if self.last is not None:
-            u, nfe = integrate(eps_fn, u, self.last)[0], nfe + 1
+            times = jnp.asarray(visited, u.dtype)
+            eps = jax.lax.map(lambda at: network(at[0], jnp.full(u.shape[:1], at[1])), (states, times))
+            trajectory, nfe = predictions(self.sde, visited, states, eps), nfe + len(visited)
+        if self.noise_removal:
+            last = coefficients.denoising(self.sde, self.sde.t_min)
+            u, nfe = integrate(network, u, last)[0], nfe + 1
         return Samples(u, nfe, trajectory)

@@ -18,12 +18,15 @@ steps of DDPM (with the large variance) and SMLD there, as score_sde takes them.
     ald                 h = 2 a (snr std)^2
 """
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linnet.samplers import grids, stochastic
-from linnet.samplers.base import DIAGONAL, Sampler, Samples
+from linnet.samplers.base import DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
 from linnet.samplers.exponential import advance, draw, integrate, predictions
@@ -62,10 +65,14 @@ PREDICTORS = {
 }
 
 
+def _norm(v):
+    """|v| of each image of v (B, ...): (B, 1, ...)."""
+    return jnp.sqrt((v**2).sum(tuple(range(1, v.ndim)), keepdims=True))
+
+
 def langevin(snr, a, std, score, z):
     """Step sizes (B, 1, ...) of the Langevin corrector."""
-    norm = lambda v: jnp.sqrt((v**2).sum(tuple(range(1, v.ndim)), keepdims=True))  # noqa: E731
-    return 2 * a * (snr * norm(z) / norm(score)) ** 2
+    return 2 * a * (snr * _norm(z) / _norm(score)) ** 2
 
 
 def annealed_langevin(snr, a, std, score, z):
@@ -76,7 +83,7 @@ def annealed_langevin(snr, a, std, score, z):
 CORRECTORS = {"langevin": langevin, "ald": annealed_langevin, "none": None}
 
 
-class PredictorCorrector(Sampler):
+class PredictorCorrector(GridSampler):
     """nfe // (evaluations of a step) times, equally spaced by default.
 
     predictor, corrector: see above. snr: of the corrector. n_steps_each: its steps at every time. probability_flow:
@@ -84,72 +91,93 @@ class PredictorCorrector(Sampler):
     the last prediction arrives at t_min.
     """
 
-    nfe_per_step = "1 + n_steps_each"
+    nfe: int = 2000
+    grid: str | None = "uniform"
+    predictor: str = "reverse_diffusion"
+    corrector: str = "langevin"
+    snr: float = 0.16
+    n_steps_each: int = 1
+    probability_flow: bool = False
+    rows: Any = dataclasses.field(init=False, repr=False)
+    last: Any = dataclasses.field(init=False, repr=False)
+    correction: dict = dataclasses.field(init=False, repr=False)
+
+    nfe_per_step = Depends("1 + n_steps_each", lambda sampler: sampler.corrections + sampler.predicts)
     stochastic = True
     processes = DIAGONAL
     reference = "arXiv:2011.13456"
 
-    def __init__(
-        self, sde, *, nfe=2000, predictor="reverse_diffusion", corrector="langevin", snr=0.16, n_steps_each=1,
-        probability_flow=False, ts_order=None, grid="uniform", noise_removal=True, trajectory=False,
-    ):  # fmt: skip
-        for key, name, known in (("predictor", predictor, PREDICTORS), ("corrector", corrector, CORRECTORS)):
+    @property
+    def predicts(self):
+        """Whether there is a predictor."""
+        return self.predictor != "none"
+
+    @property
+    def corrections(self):
+        """Steps of the corrector at every time."""
+        return 0 if self.corrector == "none" else self.n_steps_each
+
+    def _check_choices(self):
+        choices = (("predictor", self.predictor, PREDICTORS), ("corrector", self.corrector, CORRECTORS))
+        for key, name, known in choices:
             if name not in known:
                 raise ValueError(f"sampling.{key} {name!r} is unknown; use one of {', '.join(known)}")
-        if predictor == corrector == "none":
+        if self.predictor == self.corrector == "none":
             raise ValueError("sampling.predictor and sampling.corrector are both 'none': choose at least one")
-        self.sde, self.trajectory, self.snr = sde, trajectory, snr
-        self.n_steps_each = 0 if corrector == "none" else n_steps_each
-        self.step_size = CORRECTORS[corrector]
-        self.nfe_per_step = self.n_steps_each + (predictor != "none")
         if self.nfe_per_step < 1:
             raise ValueError("sampling.n_steps_each must be at least 1 where sampling.predictor is 'none'")
-        predicts = predictor != "none"
-        arrives = predicts and not noise_removal  # at t_min, with the last prediction
-        alone = noise_removal and not predicts  # the last step, which is that of the predictor otherwise
-        visited = (nfe - alone) // self.nfe_per_step
-        self.nfe = visited * self.nfe_per_step + alone
-        times = grids.make_grid(grid, sde, visited - 1 + arrives, ts_order)
-        self.rows = PREDICTORS[predictor](sde, times, probability_flow) if predicts else None
-        self.last = denoising(sde, times[-1]) if alone else None
-        if predicts and noise_removal:
-            self.rows = append(self.rows, denoising(sde, times[-1]))
+
+    def __post_init__(self):
+        self._check_choices()
+        sde, predicts = self.sde, self.predicts
+        arrives = predicts and not self.noise_removal  # at t_min, with the last prediction
+        alone = self.noise_removal and not predicts  # the last step, which is that of the predictor otherwise
+        visited = (self.nfe - alone) // self.nfe_per_step
+        times = self.times(visited - 1 + arrives)
+        rows = PREDICTORS[self.predictor](sde, times, self.probability_flow) if predicts else None
+        last = denoising(sde, times[-1]) if self.noise_removal else None
+        if predicts and self.noise_removal:
+            rows = append(rows, last)
         t, ends = times[:visited], np.append(times[1:], 0.0)[:visited]
-        self.correction = {
+        correction = {
             "t": t,
             "a": sde.Psi(t, ends)[grids.FIRST] ** 2,
             "std": sde.R(t)[grids.FIRST],
             "score": score_weight(sde, t),
         }
+        nfe = visited * self.nfe_per_step + alone
+        self._set(rows=rows, last=last if alone else None, correction=correction, nfe=nfe)
 
     def _correct(self, eps_fn, u, at, keys, i):
-        """n_steps_each Langevin steps at the time of `at`: (u, the last eps)."""
+        """Langevin steps at the time of `at`: (u, (states before, eps) stacked over them)."""
+        step_size = CORRECTORS[self.corrector]
 
         def step(u, j):
             e = eps_fn(u, jnp.full(u.shape[:1], at["t"]))
             score, z = blocks.apply(at["score"], e), draw(keys, i + j, u)
-            h = self.step_size(self.snr, at["a"], at["std"], score, z)
+            h = step_size(self.snr, at["a"], at["std"], score, z)
             return u + h * score + jnp.sqrt(2 * h) * z, (u, e)
 
-        return jax.lax.scan(step, u, jnp.arange(self.n_steps_each))
+        return jax.lax.scan(step, u, jnp.arange(self.corrections))
 
-    def __call__(self, eps_fn, key, u_T):
+    def run(self, network, key, u_T):
         keys = example_keys(key, len(u_T))
         rows, correction = jax.tree.map(lambda a: jnp.asarray(a, u_T.dtype), (self.rows, self.correction))
 
         def step(u, numbered):
             i, row, at = numbered
-            first, visited = i * self.nfe_per_step, None
-            if self.n_steps_each:
-                u, visited = self._correct(eps_fn, u, at, keys, first)
+            first = i * self.nfe_per_step
+            visited = None
+            if self.corrections:
+                u, visited = self._correct(network, u, at, keys, first)
                 visited = jax.tree.map(lambda v: v[-1], visited)
             if row is not None:
                 before = u
-                u, _, e = advance(eps_fn, u, (), row, keys, first + self.n_steps_each)
+                u, _, e = advance(network, u, (), row, keys, first + self.corrections)
                 visited = before, e
             return u, visited if self.trajectory else None
 
         steps = jnp.arange(len(self.correction["t"]))
         u, visited = jax.lax.scan(step, u_T, (steps, rows, correction))
-        u = u if self.last is None else integrate(eps_fn, u, self.last)[0]
+        u = u if self.last is None else integrate(network, u, self.last)[0]
         return Samples(u, self.nfe, predictions(self.sde, self.correction["t"], *visited) if self.trajectory else None)

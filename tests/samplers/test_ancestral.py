@@ -31,8 +31,8 @@ def sde(steps=1000, schedule="discrete"):
 
 def loop(sampler, eps_fn, x, noises=None):
     """(states, predicted images) after each step, with given noise."""
-    visited = []
-    move = jax.jit(lambda u, i, z: sampler.move(eps_fn, u, jnp.full(len(u), i), z))
+    visited, network = [], sampler.check(eps_fn)
+    move = jax.jit(lambda u, i, z: sampler.move(network, u, jnp.full(len(u), i), z))
     for k in range(sampler.nfe):
         z = jnp.zeros_like(x) if noises is None else nhwc(noises[k])
         x, x_0 = move(x, sampler.nfe - 1 - k, z)

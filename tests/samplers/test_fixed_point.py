@@ -27,7 +27,7 @@ class Contraction:
 def test_n_steps_of_a_contraction(nfe):
     keys = jax.random.split(jax.random.key(0), 3)
     u_T = jax.random.normal(jax.random.key(1), (3, 4, 4, 1))
-    samples = FixedPoint(VP(), nfe, clip_denoised=False, trajectory=True)(Contraction(), keys, u_T)
+    samples = FixedPoint(VP(), nfe=nfe, clip_denoised=False, trajectory=True)(Contraction(), keys, u_T)
     visited = samples.trajectory["x_0"]
     assert samples.nfe == nfe and len(visited) == nfe
     first = 2 * visited[0] - u_T
@@ -39,7 +39,7 @@ def test_n_steps_of_a_contraction(nfe):
 def test_estimates_are_clipped_at_every_step_and_images_have_their_own_noise():
     keys = jax.random.split(jax.random.key(0), 3)
     u_T = 9 * jax.random.normal(jax.random.key(1), (3, 4, 4, 1))
-    sampler = FixedPoint(VE(), 3, trajectory=True)
+    sampler = FixedPoint(VE(), nfe=3, trajectory=True)
     samples = sampler(Contraction(), keys, u_T)
     assert np.abs(samples.trajectory["x_0"]).max() == 1
     np.testing.assert_array_equal(sampler(Contraction(), keys[1:2], u_T[1:2]).u, samples.u[1:2])
@@ -49,4 +49,4 @@ def test_refusals():
     with pytest.raises(ValueError, match="needs a network with config.model.prediction=direct"):
         FixedPoint(VP())(lambda u, t: u, jax.random.key(0), jnp.zeros((1, 2)))
     with pytest.raises(ValueError, match="nfe=0"):
-        FixedPoint(VP(), 0)
+        FixedPoint(VP(), nfe=0)

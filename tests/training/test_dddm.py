@@ -88,7 +88,7 @@ def test_sampling_iterates_the_map_at_the_last_trained_step(golden, name):
     last = jnp.full(4, 1.0)
     one = jnp.clip(bound.direct(jnp.asarray(g["x_bar"]), x_T, last), -1, 1)
     np.testing.assert_allclose(one, g[f"{name}.p_sample_T999"], rtol=1e-5, atol=1e-5)
-    samples = FixedPoint(PROCESSES[name], 3, trajectory=True)(bound, jax.random.key(0), x_T)
+    samples = FixedPoint(PROCESSES[name], nfe=3, trajectory=True)(bound, jax.random.key(0), x_T)
     for before, after in zip(samples.trajectory["x_0"], samples.trajectory["x_0"][1:], strict=False):
         np.testing.assert_allclose(jnp.clip(bound.direct(before, x_T, last), -1, 1), after, atol=1e-6)
 

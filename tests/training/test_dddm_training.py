@@ -60,7 +60,7 @@ class Trainer:
         bound = self.eps_net.bind(parallel.first(self.state.ema[0]))
         keys = jax.random.split(jax.random.key(1), n)
         u_T = self.eps_net.sde.prior(jax.random.key(2), (n, *self.images.shape[1:]))
-        return np.asarray(FixedPoint(self.eps_net.sde, nfe, clip_denoised=False)(bound, keys, u_T).u)
+        return np.asarray(FixedPoint(self.eps_net.sde, nfe=nfe, clip_denoised=False)(bound, keys, u_T).u)
 
 
 TWO = np.tile(np.float32([[1, 0.5], [-1, -0.5]]), (3200, 1))
