@@ -238,7 +238,7 @@ def sampling():
         "nfe": 50,  # network evaluations per image
         "labels": "",  # class-conditional networks: names or numbers like dog,cat or 3,5; "": all in turn
         "guidance": 1.0,  # scale of classifier-free guidance; 1: none
-        "grid": placeholder(str),  # times: power | uniform | log_snr | rho
+        "grid": placeholder(str),  # times: power | uniform | log_snr | rho | hybrid
         "ts_order": placeholder(float),  # exponent of the grids power (by default 2) and rho (7)
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
         "trajectory": False,  # keep the states and predicted images of every step

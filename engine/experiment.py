@@ -58,10 +58,15 @@ class Experiment:
         return self.sampler_with()
 
     def sampler_with(self, **changes):
-        """The sampler of the config with other values of some keys of config.sampling."""
+        """The sampler of the config with other values of some keys of config.sampling.
+
+        ValueError where it cannot be built, or is for another kind of network.
+        """
         config = copy.deepcopy(self.config)
         config.sampling.update(changes)
-        return samplers.get_sampler(config, self.sde)
+        sampler = samplers.get_sampler(config, self.sde)
+        sampler.check(self.eps_net.bind(None))
+        return sampler
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""

@@ -21,6 +21,7 @@ from linnet.devices import parallel
 from linnet.engine.batches import keys_of
 from linnet.engine.latents import arrived, flow_begin
 from linnet.files.atomic import atomic_write
+from linnet.samplers.base import EpsFunction, require
 from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete, importance_weighted
 from linnet.training.conditions import make_conditions
 
@@ -31,6 +32,7 @@ class FlowBits:
     """add: counts the images of a batch. finish: writes bits_per_dim.npy (images, repeats)."""
 
     def __init__(self, experiment):
+        require(experiment.eps_net.bind(None), EpsFunction)
         self.experiment, self.bits, self.nfe = experiment, [], 0
         self.repeats = experiment.config.eval.bpd_repeats
         if self.repeats < 1:

@@ -12,6 +12,7 @@ from linnet.data import transforms
 from linnet.data.keys import seed_key
 from linnet.devices import parallel
 from linnet.samplers import flow
+from linnet.samplers.base import EpsFunction, require
 from linnet.samplers.likelihood import complete
 from linnet.training.conditions import make_conditions
 
@@ -39,6 +40,7 @@ class Latents:
         config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
         t_min, tolerance, seed = flow_begin(experiment), config.eval.flow_tolerance, config.seed
         conditions, ddim = make_conditions(config), config.sampling.method == "ddim"
+        require(eps_net.bind(None), EpsFunction)
         if ddim and experiment.sampler.stochastic:
             raise ValueError("encoding by config.sampling.method=ddim needs config.sampling.eta=0")
         self.params = parallel.replicate(experiment.trained.params)

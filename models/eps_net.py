@@ -35,7 +35,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.models.guidance import Bound
+from linnet.models.guidance import BoundDirect, BoundEps
 from linnet.sde_lib import LinearSDE, blocks
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import chain_of, split_output
@@ -213,11 +213,12 @@ class EpsNet:
         return self.module.init({"params": key}, u, jnp.ones(1), train=False)["params"]
 
     def bind(self, params, condition=None, guidance=1.0):
-        """eps_fn(u, t) of fixed parameters and conditions, without dropout: the currency of samplers.
+        """What samplers are given: the network with its parameters and condition, without dropout.
 
         guidance: scale of classifier-free guidance; 1 is none.
         """
-        return Bound(self, params, condition or {}, guidance)
+        kind = BoundDirect if self.prediction == "direct" else BoundEps
+        return kind(self, params, condition or {}, guidance)
 
 
 PREDICTIONS = {

@@ -1,4 +1,4 @@
-"""A network with its parameters and conditions: the eps_fn that samplers are given.
+"""A network with its parameters and condition, as samplers are given it (see the protocols in samplers.base).
 
 Classifier-free guidance with scale w (arXiv:2207.12598): f = f(no class) + w (f(class) - f(no class)), for whatever the
 output means, since all predictions are affine in each other. The halves about variances are those with the class.
@@ -15,9 +15,9 @@ NO_CLASS = -1
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """eps_fn(u, t) of an EpsNet; `output`, `prediction` and `variance` are for samplers of the discrete chain.
+    """An EpsNet with its parameters. condition: keyword arguments of the network, each (B, ...).
 
-    condition: keyword arguments of the network, each (B, ...). ValueError for guidance without a class to act on.
+    ValueError for guidance without a class to act on.
     """
 
     net: Any
@@ -28,9 +28,6 @@ class Bound:
     def __post_init__(self):
         if self.guidance != 1 and "label" not in self.condition:
             raise ValueError("config.sampling.guidance needs a class-conditional network: config.model.num_classes")
-
-    def __call__(self, u, t):
-        return self.net.to_eps(lambda u: self.output(u, t)[..., : u.shape[-1]], u, t)
 
     def output(self, u, t):
         """The network's output, guided, at times t (B,): the shape of u, or with variances twice its channels."""
@@ -44,17 +41,16 @@ class Bound:
         return jnp.concatenate([base + self.guidance * (f - base), with_class[..., channels:]], axis=-1)
 
     def of_image(self, i):
-        """The same with the conditions of image i of the batch, for a batch of one."""
+        """The same with the condition of image i of the batch, for a batch of one."""
         return dataclasses.replace(self, condition=jax.tree.map(lambda a: a[i][None], self.condition))
 
-    def noised(self, x_hat, fraction, keys):
-        """What a DDDM network sees of the estimates x_hat (B, ...): see EpsNet.noised."""
-        return self.net.noised(x_hat, fraction, keys)
 
-    def direct(self, context, u, t):
-        """The next estimate of the image of u, by a DDDM network that sees `context` of the last one, each (B, ...)."""
-        bound = dataclasses.replace(self, condition=self.condition | {"context": context})
-        return self.net.direct(bound.output(u, t), u, t)
+@dataclasses.dataclass(frozen=True)
+class BoundEps(Bound):
+    """eps_fn(u, t), and for samplers of the discrete chain `output` and what it means."""
+
+    def __call__(self, u, t):
+        return self.net.to_eps(lambda u: self.output(u, t)[..., : u.shape[-1]], u, t)
 
     @property
     def prediction(self):
@@ -63,3 +59,17 @@ class Bound:
     @property
     def variance(self):
         return self.net.variance
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundDirect(Bound):
+    """The map of a DDDM network, which gives no eps."""
+
+    def noised(self, x_hat, fraction, keys):
+        """What a DDDM network sees of the estimates x_hat (B, ...): see EpsNet.noised."""
+        return self.net.noised(x_hat, fraction, keys)
+
+    def direct(self, x_hat, u, t):
+        """The next estimate of the image of u, by a DDDM network that sees x_hat of the last one, each (B, ...)."""
+        bound = dataclasses.replace(self, condition=self.condition | {"context": x_hat})
+        return self.net.direct(bound.output(u, t), u, t)

@@ -52,15 +52,15 @@ class DirectNetwork(Protocol):
 
 @runtime_checkable
 class ByImage(Protocol):
-    """Any of these that knows what it is told of each image of the batch."""
+    """Any of these that has a condition of each image of the batch."""
 
     def of_image(self, i):
         """The same for image i alone, a batch of one."""
 
 
 REFUSALS = {
-    EpsFunction: "a network with config.model.prediction='direct' gives no eps: train it with "
-    "config.training.objective=dddm and sample from it with config.sampling.method=fixed_point",
+    EpsFunction: "a network with config.model.prediction='direct' gives no eps: sample from it with "
+    "config.sampling.method=fixed_point; it has no probability flow",
     DirectNetwork: "config.sampling.method='fixed_point' needs a network with config.model.prediction=direct",
 }
 """What to say where a network is not what is needed."""

@@ -10,6 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from linnet.samplers.base import of_image
 from linnet.sde_lib import blocks
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
@@ -31,11 +32,6 @@ def velocity(sde, eps_fn, t, u):
     e = eps_fn(u[None], t[None])[0]
     pull = blocks.apply(sde.GGt(t), sde.score(e[None], t))[0]
     return blocks.apply(sde.F(t), u[None])[0], -0.5 * pull
-
-
-def of_image(eps_fn, i):
-    """eps_fn of image i alone: of what a network is told of a batch, its own part (see models.guidance.Bound)."""
-    return eps_fn.of_image(i) if hasattr(eps_fn, "of_image") else eps_fn
 
 
 def solve(rate, state, times, rtol, atol):

@@ -27,8 +27,8 @@ MAX_GAIN = 0.5  # of a correction on an error of the prediction
 class GDDIM(Recursion):
     """deis_order: 0..3.
 
-    3 follows an exact eps more closely than 2, but with 20 evaluations of CLD and blur it amplifies errors of eps of one
-    percent to other images.
+    3 follows an exact eps more closely than 2, but with 20 evaluations of CLD and blur it amplifies errors of eps of
+    one percent to other images.
     """
 
     deis_order: int = 2

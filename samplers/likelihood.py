@@ -25,6 +25,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from linnet.samplers import flow
+from linnet.samplers.base import of_image
 from linnet.sde_lib.base import example_keys, normal_per_example
 
 EXACT_LIMIT = 1024
@@ -74,7 +75,10 @@ class Likelihood:
         flow.load_diffrax()
         if estimator not in ESTIMATORS:
             raise ValueError(f"config.eval.bpd_estimator {estimator!r} is unknown; use one of {', '.join(ESTIMATORS)}")
-        self.sde, self.t_min, self.probes, self.tolerance = sde, t_min, ESTIMATORS[estimator], tolerance
+        self.sde = sde
+        self.t_min = t_min
+        self.probes = ESTIMATORS[estimator]
+        self.tolerance = tolerance
 
     def _trace_F(self, t, size):
         """Divergence of F u for a state of `size` numbers."""
@@ -85,17 +89,20 @@ class Likelihood:
 
         def rate(t, state):
             u, _ = state
-            derivative = lambda z: jax.jvp(lambda u: flow.velocity(self.sde, eps_fn, t, u), (u,), (z,))  # noqa: E731
+
+            def derivative(z):
+                return jax.jvp(lambda u: flow.velocity(self.sde, eps_fn, t, u), (u,), (z,))
+
             (linear, pull), (_, slopes) = jax.vmap(derivative, out_axes=(None, 0))(probes)
             return linear + pull, self._trace_F(t, u.size) + (probes * slopes).sum()
 
-        start, times = (u_0, jnp.zeros((), u_0.dtype)), (self.t_min, self.sde.T)
-        (latent, change), nfe = flow.solve(rate, start, times, self.tolerance, self.tolerance)
+        start = (u_0, jnp.zeros((), u_0.dtype))
+        (latent, change), nfe = flow.solve(rate, start, (self.t_min, self.sde.T), self.tolerance, self.tolerance)
         return latent[0], change[0], nfe
 
     def __call__(self, eps_fn, key, u_0):
         keys = example_keys(key, len(u_0))
-        solve = jax.vmap(lambda i, key, u: self._solve(flow.of_image(eps_fn, i), key, u))
+        solve = jax.vmap(lambda i, key, u: self._solve(of_image(eps_fn, i), key, u))
         latent, change, nfe = solve(jnp.arange(len(u_0)), keys, u_0)
         return Density(latent, self.sde.prior_logp(latent) + change, nfe)
 

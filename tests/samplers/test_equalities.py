@@ -216,7 +216,7 @@ def test_the_langevin_corrector_keeps_the_marginal(x64):
     eps_fn = lambda u, t: blocks.apply(vp.R(t) / P(t), u)  # noqa: E731
     keys = {"method": "pc", "predictor": "none", "snr": snr, "nfe": 200, "noise_removal": False}
     sampler = get_sampler(ConfigDict({"sampling": keys}), vp)
-    sampler.correction = {k: np.repeat(v[99:100], 200, 0) for k, v in sampler.correction.items()}
+    sampler.correction.update({k: np.repeat(v[99:100], 200, 0) for k, v in sampler.correction.items()})
     std = np.sqrt(P(sampler.correction["t"][0])).item()
     start = std * jax.random.normal(jax.random.key(4), shape, jnp.float64)
     u = jax.jit(lambda u: sampler(eps_fn, jax.random.key(5), u).u)(start)

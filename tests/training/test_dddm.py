@@ -8,7 +8,6 @@ import pytest
 from ml_collections import ConfigDict
 
 from models.eps_net import EpsNet
-from models.guidance import Bound
 from samplers.fixed_point import FixedPoint
 from sde_lib import CLD, VE, VP, Blur
 from training.objectives import get_objective
@@ -55,7 +54,7 @@ def test_the_map_and_its_distances(golden, name):
     times = jnp.asarray(eps_net.sde.chain_time(t, 1000), jnp.float32)
     np.testing.assert_array_equal(eps_net.label(times), t)
     x_t, f = g[f"{name}.q_sample"], g[f"{name}.f"]
-    bound = Bound(eps_net, PARAMS, {})
+    bound = eps_net.bind(PARAMS)
     estimates = np.asarray(bound.direct(jnp.asarray(g["condition"]), jnp.asarray(x_t), times))
     for ours, theirs, atol in zip(estimates, f, tolerance(name, t), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=atol)
@@ -78,7 +77,7 @@ def test_vp_noises_images_as_its_authors_do(golden):
 def test_sampling_iterates_the_map_at_the_last_trained_step(golden, name):
     """Their loop (at index 1000, one past the last) by our map; and our sampler, at index 999, by their map."""
     g = golden("torch/dddm_steps.npz")
-    x_T, bound = jnp.asarray(g["x_T"]), Bound(net(name), PARAMS, {})
+    x_T, bound = jnp.asarray(g["x_T"]), net(name).bind(PARAMS)
     one_past = jnp.full(4, 1.001 if name == "vp" else 1000 / 999)
     x_hat = jnp.asarray(g["x_bar"])
     if name == "vp":  # VE's kappa of the authors stays that of the last step
