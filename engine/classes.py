@@ -13,33 +13,32 @@ FOLLOW = -1
 SHOWN = 10
 
 
-def follow(experiment):
-    """The number that FOLLOW stands for: that of the checkpoint, else that of the data. ValueError without labels."""
-    number = experiment.stored_classes[0] or experiment.dataset().num_classes
-    if not number:
-        raise ValueError(f"config.model.num_classes={FOLLOW} is for data with labels: {unlabelled(experiment)}")
-    return number
+def follow(source):
+    """The number that FOLLOW stands for, of the training images. ValueError where they have no labels."""
+    if not source.num_classes:
+        raise ValueError(f"config.model.num_classes={FOLLOW} is for data with labels: {unlabelled(source, 'train')}")
+    return source.num_classes
 
 
-def unlabelled(experiment, split="train"):
+def unlabelled(source, split):
     """What to do about images without labels."""
     return (
-        f"the {split} images of {experiment.dataset(split).name} have none; sort them into a folder for each class, or "
+        f"the {split} images of {source.name} have none; sort them into a folder for each class, or "
         "train without classes by config.model.num_classes=0"
     )
 
 
-def labelled(experiment, split):
-    """The source of a split with the labels that the network of config.model knows; as it is for one without classes.
+def labelled(source, split, number, names):
+    """The source of a split with the labels of a network of `number` classes; as it is for a network without classes.
 
-    ValueError where the data has another number of classes than the network, other classes, or none.
+    names: those of the network's classes by number; () where they are the data's. ValueError where the data has another
+    number of classes than the network, other classes, or none.
     """
-    source, number = experiment.dataset(split), experiment.config.model.get("num_classes", 0)
     if not number:
         return source
     if not source.num_classes:
-        raise ValueError(f"config.model.num_classes={number} needs labels: {unlabelled(experiment, split)}")
-    names = experiment.classes or source.class_names
+        raise ValueError(f"config.model.num_classes={number} needs labels: {unlabelled(source, split)}")
+    names = names or source.class_names
     new = [name for name in source.class_names if name not in names]
     if new:
         raise ValueError(

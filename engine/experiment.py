@@ -6,10 +6,11 @@ import functools
 import jax
 
 from linnet import interop, samplers
-from linnet.data import get_dataset, missing_files
+from linnet.data import NoSplit, get_dataset, missing_files
 from linnet.data.keys import seed_key
 from linnet.engine import classes, trained
 from linnet.engine.paths import Paths
+from linnet.engine.sample_conditions import SampleConditions, low_res_source
 from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
@@ -39,7 +40,7 @@ class Experiment:
                 "leave one of them out"
             )
         if config.model.get("num_classes", 0) == classes.FOLLOW:
-            config.model.num_classes = classes.follow(self)
+            config.model.num_classes = self.stored_classes[0] or classes.follow(self.dataset())
 
     @functools.cached_property
     def sde(self):
@@ -81,7 +82,21 @@ class Experiment:
 
     def examples(self, split="train"):
         """The data set's `split` with labels as the network knows them. ValueError where it does not know them."""
-        return classes.labelled(self, split)
+        number = self.config.model.get("num_classes", 0)
+        return classes.labelled(self.dataset(split), split, number, self.classes if number else ())
+
+    def evaluated(self):
+        """The examples of config.eval.image_split. NoSplit says which key chooses another."""
+        try:
+            return self.examples(self.config.eval.image_split)
+        except NoSplit as error:
+            raise NoSplit(f"{error}; or take other images by config.eval.image_split=train") from error
+
+    @functools.cached_property
+    def conditions(self):
+        """The SampleConditions of images that are drawn."""
+        images = self.dataset if self.config.sampling.labels else self.examples
+        return SampleConditions(self.config, self.classes, low_res_source(self.config, self.shape, images))
 
     @functools.cached_property
     def stored_classes(self):

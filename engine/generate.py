@@ -10,7 +10,6 @@ import numpy as np
 from linnet.data.keys import seed_key
 from linnet.devices import parallel
 from linnet.engine.pictures import as_stored
-from linnet.engine.sample_conditions import SampleConditions
 
 
 def make_draw(experiment, sampler):
@@ -46,7 +45,7 @@ class Generator:
     def __init__(self, experiment, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size")
         self.experiment, self.changes = experiment, changes
-        self.batch_size, self.nfe, self.conditions = batch_size, None, SampleConditions(experiment)
+        self.batch_size, self.nfe, self.conditions = batch_size, None, experiment.conditions
         draw = make_draw(experiment, experiment.sampler_with(**changes))
 
         def images(params, index, told):

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 from linnet.data.transforms import ROUNDING_RULE
-from linnet.engine.sample_conditions import SampleConditions
 from linnet.files.json_files import read_json, write_json
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
@@ -35,7 +34,7 @@ def prepare(experiment):
 
 def describe(experiment):
     """What decides the samples, and where it came from."""
-    config, source = experiment.config, SampleConditions(experiment).source
+    config, source = experiment.config, experiment.conditions.source
     trained = experiment.trained
     idle = ("trajectory", "nfe") if experiment.respaced else ("trajectory",)
     sampling = {key: value for key, value in config.sampling.to_dict().items() if key not in idle}

@@ -12,35 +12,28 @@ KEEP = 10_000
 """Features that are kept for kernel distances, precision and recall."""
 
 
-def load_extractor(config):
-    """The extractor of config.eval."""
-    return get_extractor(config.eval.extractor, config.eval.extractor_path or None)
+def load_extractor(settings):
+    """The extractor of config.eval (`settings`)."""
+    return get_extractor(settings.extractor, settings.extractor_path or None)
 
 
-def prepare(experiment):
+def prepare(settings):
     """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not."""
-    extractor = load_extractor(experiment.config)
-    if not experiment.config.eval.stats:
+    extractor = load_extractor(settings)
+    if not settings.stats:
         return extractor, None
-    reference = load_statistics(experiment.config.eval.stats, extractor)
+    reference = load_statistics(settings.stats, extractor)
     check_compatible(reference, extractor)
     return extractor, reference
 
 
-def load_reference(experiment, extractor):
-    """The statistics of config.eval.stats, or those of the data set."""
-    return prepare(experiment)[1] or make_reference(experiment, extractor, experiment.paths.workdir)
-
-
-def make_reference(experiment, extractor, folder):
-    """Statistics of the data set, made once and kept in the workdir, or in `folder` where there is none.
+def make_reference(source, split, extractor, folder, num_workers=0):
+    """Statistics of the source of the data's `split`, made once and kept in `folder`.
 
     They are made anew where those that were kept are of other images: other files, number, size, crop or channels.
     """
-    config = experiment.config
-    source = experiment.dataset(config.eval.split)
-    name = f"stats_{source.name}_{config.eval.split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
-    path = os.path.join(experiment.paths.workdir or folder, name)
+    name = f"stats_{source.name}_{split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
+    path = os.path.join(folder, name)
     if os.path.exists(path):
         kept = load_statistics(path, extractor)
         if kept.fingerprint == source.fingerprint():
@@ -49,15 +42,13 @@ def make_reference(experiment, extractor, folder):
         reason = "is of other images" if kept.fingerprint else "does not say of which images it is"
         print(f"{path} {reason}: statistics are made anew", flush=True)
     check_writable(path)
-    save_statistics(path, compute(experiment, extractor))
+    save_statistics(path, compute(source, extractor, num_workers))
     return load_statistics(path, extractor)
 
 
-def compute(experiment, extractor):
-    """Statistics of every image of config.eval.split, each once, uint8, as the data set delivers them."""
-    config = experiment.config
-    source = experiment.dataset(config.eval.split)
-    batches = (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=config.data.num_workers))
+def compute(source, extractor, num_workers=0):
+    """Statistics of every image of the source, each once, uint8, as the data set delivers them."""
+    batches = (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=num_workers))
     return from_collected(
         collect(extractor, batches, keep=KEEP),
         extractor,

@@ -25,26 +25,23 @@ class SampleConditions:
 
     Host arrays; index are the numbers of the samples. ValueError for labels that the network does not know or needs
     and for low-resolution images that do not fit.
+    names: of the classes, () for their numbers. source: see `low_res_source`.
     """
 
-    def __init__(self, experiment):
-        config = experiment.config
+    def __init__(self, config, names, source):
         self.classes, self.centered = config.model.get("num_classes", 0), config.data.centered
-        super_resolution = config.model.get("super_resolution", False)
-        if config.data.low_res_path and not super_resolution:
-            raise ValueError("config.data.low_res_path is for networks with config.model.super_resolution=True")
-        self.source = low_res_source(experiment) if super_resolution else None
+        self.source = source
         self.shrink = 0 if config.data.low_res_path else config.data.low_res_size
-        self.names = experiment.classes or tuple(map(str, range(self.classes)))
+        self.names = names or tuple(map(str, range(self.classes)))
         self.chosen = self._chosen(config.sampling.labels)
 
     def __call__(self, index):
-        told = {"label": self.labels(index)} if self.classes else {}
+        condition = {"label": self.labels(index)} if self.classes else {}
         if self.source is not None:
             images = np.stack([self.source[int(i % len(self.source))]["image"] for i in index])
             x = np.asarray(transforms.to_model_range(images, centered=self.centered))
-            told["low_res"] = block_means(x, self.shrink) if self.shrink else x
-        return told
+            condition["low_res"] = block_means(x, self.shrink) if self.shrink else x
+        return condition
 
     def labels(self, index):
         """The classes (B,) int32; for a network of classes."""
@@ -82,13 +79,19 @@ def parts(text, names):
     return [text] if text in names else text.split(",")
 
 
-def low_res_source(experiment):
-    """The images of config.data.low_res_path at low resolution, or those of config.eval.image_split at full size."""
-    data = experiment.config.data
+def low_res_source(config, shape, images):
+    """The images of config.data.low_res_path at low resolution, or those of config.eval.image_split at full size.
+
+    shape: (H, W, C) of the samples. images: opens a split of the data. None for networks that take no such images.
+    """
+    data = config.data
+    if data.low_res_path and not config.model.get("super_resolution", False):
+        raise ValueError("config.data.low_res_path is for networks with config.model.super_resolution=True")
+    if not config.model.get("super_resolution", False):
+        return None
     if not data.low_res_path:
-        images = experiment.dataset if experiment.config.sampling.labels else experiment.examples
-        return images(experiment.config.eval.image_split)
-    height, width, channels = experiment.shape
+        return images(config.eval.image_split)
+    height, width, channels = shape
     wanted = data.low_res_size, data.low_res_size * width // height, channels
     if not data.low_res_path.endswith(".npz"):
         read = {"path": data.low_res_path, "image_size": wanted[:2], "num_channels": channels}
@@ -101,5 +104,5 @@ def low_res_source(experiment):
         )
     if labels is None:
         return ArraySource(data.low_res_path, "train", images, np.zeros(len(images)), 0)
-    classes = max(experiment.config.model.get("num_classes", 0), int(labels.max()) + 1)
+    classes = max(config.model.get("num_classes", 0), int(labels.max()) + 1)
     return ArraySource(data.low_res_path, "train", images, labels, classes)

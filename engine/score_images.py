@@ -6,18 +6,16 @@ import numpy as np
 
 from linnet.data import NoSplit, pipeline
 from linnet.engine.reference import KEEP
-from linnet.engine.sample_conditions import SampleConditions
 from linnet.evaluation.collect import collect
 from linnet.evaluation.precision_recall import NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 
 
-def score(experiment, extractor, reference, batches, images, fields=None):
-    """Prints and writes the report of uint8 batches from the path `images`; fields: what made them, if it is known."""
+def score(extractor, reference, batches, images, fields):
+    """Prints and writes the report of uint8 batches from the path `images`; fields: what else is known of them."""
     samples = collect(extractor, batches, keep=KEEP)
-    real = held_out(experiment, extractor, reference) if experiment.config.eval.held_out else {}
     neighbours = reference.features is not None and min(map(len, (samples.features, reference.features))) > NEIGHBOURS
-    report = build_report(samples, reference, extractor, real | (fields or {}), with_precision_recall=neighbours)
+    report = build_report(samples, reference, extractor, fields, with_precision_recall=neighbours)
     write_report(report, report_path(images))
     print(summary(report))
 
@@ -37,13 +35,13 @@ def first(batches, n):
             return
 
 
-def held_out(experiment, extractor, reference):
+def held_out(dataset, extractor, reference):
     """{"held_out_<metric>": Fréchet distance of the real test images to the reference}: what a perfect model has.
 
-    {} and a line that says so for data without test images.
+    dataset: opens a split by its name. {} and a line that says so for data without test images.
     """
     try:
-        images = experiment.dataset("test")
+        images = dataset("test")
     except NoSplit as error:
         print(f"no distance of held-out images: {error}", flush=True)
         return {}
@@ -53,15 +51,11 @@ def held_out(experiment, extractor, reference):
     return {f"held_out_{name}": round(metrics[name], 4)}
 
 
-def label_agreement(experiment, extractor, batches):
+def label_agreement(extractor, batches, labels):
     """{"label_agreement": share of samples that the extractor takes for the class they were asked to be of}.
 
-    batches: the samples from the first on. {} for networks without classes, and for extractors that do not know the
-    classes of the data set.
+    batches: the samples from the first on. labels: their numbers (N,) -> those classes (N,).
     """
-    config = experiment.config
-    if not config.model.get("num_classes", 0) or extractor.classifies != config.data.dataset:
-        return {}
     predicted = np.concatenate([extractor(images)["logits"].argmax(1) for images in batches])
-    asked = SampleConditions(experiment).labels(np.arange(len(predicted)))
+    asked = labels(np.arange(len(predicted)))
     return {"label_agreement": round(float((predicted == asked).mean()), 4)}

@@ -15,34 +15,32 @@ from linnet.files.npz import open_npz
 NAME = "sliced_wasserstein"
 
 
-def distance(experiment, points):
-    """SW_2 of points (n, D) to those of config.eval.split."""
-    source = experiment.dataset(experiment.config.eval.split)
+def distance(points, source):
+    """SW_2 of points (n, D) to those of a source."""
     return sliced_wasserstein(points, source.arrays()[0])
 
 
-def score(experiment, folder, fields=None):
-    """Prints and writes the report of the first config.eval.num_samples points of the folder, or of all there are.
+def score(folder, n, source, test, fields):
+    """Prints and writes the report of the first n points of the folder, or of all there are.
 
-    fields: what made them, where it is known.
+    source, test: the points that they are compared with, and those that were held out. fields: what made the points.
     """
-    split = experiment.config.eval.split
-    points = read(folder)[: experiment.config.eval.num_samples]
-    source, held_out = experiment.dataset(split), experiment.dataset("test").arrays()[0][: len(points)]
+    points = read(folder)[:n]
+    held_out = test.arrays()[0][: len(points)]
     name, held_out_name = (metric_key(NAME, len(x)) for x in (points, held_out))
-    value, held_out_value = (distance(experiment, x) for x in (points, held_out))
+    value, held_out_value = (distance(x, source) for x in (points, held_out))
     report = {
         "metrics": {name: value},
         f"held_out_{held_out_name}": held_out_value,
         "n": len(points),
         "directions": DIRECTIONS,
-        "reference": {"dataset": source.name, "split": split, "n": len(source)},
+        "reference": {"dataset": source.name, "split": source.split, "n": len(source)},
     }
     path = os.path.join(folder, "report.json")
-    write_report(report | (fields or {}), path)
+    write_report(report | fields, path)
     print(
-        f"{name}={value:.4g} | of test points (a perfect model): {held_out_value:.4g} | against {source.name} {split} "
-        f"(n={len(source)}) | {path}"
+        f"{name}={value:.4g} | of test points (a perfect model): {held_out_value:.4g} | against {source.name} "
+        f"{source.split} (n={len(source)}) | {path}"
     )
 
 

@@ -69,15 +69,19 @@ class Snapshot:
 
 def make_measure(experiment):
     """measure(batches) -> (name, value): the first metric of images by eval.extractor; SW_2 of points."""
+    config = experiment.config
     if len(experiment.shape) == 1:
+        source = experiment.dataset(config.eval.split)
 
         def sliced(batches):
             points = np.concatenate(list(batches))
-            return metric_key(score_points.NAME, len(points)), score_points.distance(experiment, points)
+            return metric_key(score_points.NAME, len(points)), score_points.distance(points, source)
 
         return sliced
-    extractor = reference.load_extractor(experiment.config)
-    statistics = reference.load_reference(experiment, extractor)
+    extractor, statistics = reference.prepare(config.eval)
+    if statistics is None:
+        source, folder = experiment.dataset(config.eval.split), experiment.paths.workdir
+        statistics = reference.make_reference(source, config.eval.split, extractor, folder, config.data.num_workers)
 
     def frechet(batches):
         metrics = compute_metrics(collect(extractor, batches, keep=reference.KEEP), statistics, extractor)

@@ -11,18 +11,23 @@ def run(experiment):
     What may be refused is looked for before the reference statistics and the images are made: images of the classes
     that the network knows, too.
     """
+    config, dataset = experiment.config, experiment.dataset
+    n, split = config.eval.num_samples, config.eval.split
     if len(experiment.shape) == 1:
         fields = sample.run(experiment)
-        score_points.score(experiment, record.result_folder(experiment), fields)
+        score_points.score(record.result_folder(experiment), n, dataset(split), dataset("test"), fields)
         return
-    n = experiment.config.eval.num_samples
-    if not experiment.config.eval.stats:
-        experiment.examples(experiment.config.eval.split)
-    extractor, statistics = reference.prepare(experiment)
+    if not config.eval.stats:
+        experiment.examples(split)
+    extractor, statistics = reference.prepare(config.eval)
     folder, _ = record.prepare(experiment)
-    statistics = statistics or reference.make_reference(experiment, extractor, folder)
+    if statistics is None:
+        kept = experiment.paths.workdir or folder
+        statistics = reference.make_reference(dataset(split), split, extractor, kept, config.data.num_workers)
     fields = sample.run(experiment)
-    agreement = score_images.label_agreement(experiment, extractor, score_images.first(iterate_images(folder), n))
-    score_images.score(
-        experiment, extractor, statistics, score_images.first(iterate_images(folder), n), folder, fields | agreement
-    )
+    if config.model.get("num_classes", 0) and extractor.classifies == config.data.dataset:
+        labels = experiment.conditions.labels
+        fields |= score_images.label_agreement(extractor, score_images.first(iterate_images(folder), n), labels)
+    if config.eval.held_out:
+        fields |= score_images.held_out(dataset, extractor, statistics)
+    score_images.score(extractor, statistics, score_images.first(iterate_images(folder), n), folder, fields)

@@ -35,7 +35,7 @@ def run(experiment):
     settings = suggested(config, source, summary, scale)
     report = {
         "dataset": source.name,
-        "splits": splits(experiment),
+        "splits": splits(experiment.dataset),
         "shape": source.shape,
         "mean": summary.mean * scale - (config.data.centered and source.dtype == np.uint8),
         "std": summary.std * scale,
@@ -51,12 +51,12 @@ def run(experiment):
     print(in_words(report, folder))
 
 
-def splits(experiment):
-    """{"train": number of images, ...} of the splits that are there."""
+def splits(dataset):
+    """{"train": number of images, ...} of the splits that are there. dataset: opens a split by its name."""
     found = {}
     for split in WORDS:
         try:
-            found[split] = len(experiment.dataset(split))
+            found[split] = len(dataset(split))
         except NoSplit:
             continue
     return found

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from linnet.data import transforms
-from linnet.engine.batches import fixed_batches, number_of_images
+from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.latents import Latents
 from linnet.engine.pictures import PAIRS_IN_ROW, as_stored, save_picture
 from linnet.engine.progress import progress
@@ -20,10 +20,14 @@ def run(experiment):
 
     Of config.eval.num_images images, in batches; of N where that is 0.
     """
-    config, total = experiment.config, number_of_images(experiment, N)
+    config, source = experiment.config, experiment.evaluated()
+    total = number_of_images(source, config.eval.num_images, N)
+    batches = fixed_batches(source, batch_size(config.eval.batch_size, total), total, config.data.num_workers)
     folder = experiment.paths.results("encode", experiment.trained)
     check_writable(os.path.join(folder, "encode.json"))
-    images, u_T, x, nfe_encode, nfe_decode = there_and_back(experiment, total)
+    images, u_T, x, nfe_encode, nfe_decode = there_and_back(
+        Latents(experiment), progress(batches, f"encoding {total} images")
+    )
     errors = reconstruction_errors(images, x, config) | {
         "n": len(images),
         "split": config.eval.image_split,
@@ -43,10 +47,10 @@ def run(experiment):
     print(f"{shown} | everything in {folder}")
 
 
-def there_and_back(experiment, total):
-    """(images, latents, reconstructions, evaluations of the slowest image each way) of the first `total` images."""
-    latents, found, evaluations = Latents(experiment), [], []
-    for batch, kept in progress(fixed_batches(experiment, total), f"encoding {total} images"):
+def there_and_back(latents, batches):
+    """(images, latents, reconstructions, evaluations of the slowest image each way) of the `fixed_batches`."""
+    found, evaluations = [], []
+    for batch, kept in batches:
         u_T, nfe_encode = latents.encode(batch)
         x, nfe_decode = latents.decode(u_T, batch)
         found.append([values[:kept] for values in (batch["image"], u_T, x)])

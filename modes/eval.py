@@ -22,19 +22,21 @@ LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
 def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
-    config, total, name = experiment.config, number_of_images(experiment), likelihood(experiment.config)
+    config, source, name = experiment.config, experiment.evaluated(), likelihood(experiment.config)
+    total = number_of_images(source, config.eval.num_images)
+    size = batch_size(config.eval.batch_size, total)
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
     params, order = parallel.replicate(experiment.trained.params), permutation(config.seed, 0, total)
     folder = experiment.paths.results(
         "eval", experiment.trained, f"{name}_{config.eval.params}_{config.eval.image_split}"
     )
     check_writable(os.path.join(folder, "eval.json"))
-    batches = -(-total // batch_size(experiment, total))
-    for batch, kept in progress(fixed_batches(experiment, total), f"evaluating {total} images", batches):
+    batches = fixed_batches(source, size, total, config.data.num_workers)
+    for batch, kept in progress(batches, f"evaluating {total} images", -(-total // size)):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})
         for part in (losses, bits):
             part.add(params, batch, kept)
-    report = bits.finish(folder) | losses.finish() | describe(experiment, total)
+    report = bits.finish(folder) | losses.finish() | describe(config, experiment.trained, total)
     write_json(os.path.join(folder, "eval.json"), report)
     by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
     print(
@@ -53,14 +55,13 @@ def likelihood(config):
     return name
 
 
-def describe(experiment, total):
+def describe(config, trained, total):
     """What was evaluated, for the record."""
-    config = experiment.config
     return {
         "n": total,
         "split": config.eval.image_split,
-        "checkpoint": experiment.trained.name,
-        "parameters": experiment.trained.hash,
-        "params": experiment.trained.kind,
+        "checkpoint": trained.name,
+        "parameters": trained.hash,
+        "params": trained.kind,
         "seed": config.seed,
     }

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from linnet.data import pipeline
 from linnet.data.folder import folder_source
 from linnet.engine import record, reference, score_images, score_points
+from linnet.engine.reference import make_reference
 from linnet.evaluation.images import find_archives, iterate_images
 from linnet.files.atomic import check_writable
 
@@ -15,30 +16,32 @@ from linnet.files.atomic import check_writable
 def run(experiment):
     """Scores all images, or points, there. What may be refused is looked for before reference statistics are made."""
     images = record.result_folder(experiment)
+    config, dataset, split = experiment.config, experiment.dataset, experiment.config.eval.split
     if len(experiment.shape) == 1:
-        score_points.score(experiment, images)
+        score_points.score(images, config.eval.num_samples, dataset(split), dataset("test"), {})
         return
-    batches = read_images(experiment, images)
+    batches = read_images(config.data, experiment.shape, images)
     batch = next(batches, None)
     if batch is None:
         raise ValueError(f"{images} holds no images")
     check_writable(score_images.report_path(images))
-    extractor, statistics = reference.prepare(experiment)
-    statistics = statistics or reference.make_reference(
-        experiment, extractor, os.path.dirname(score_images.report_path(images))
-    )
-    score_images.score(experiment, extractor, statistics, itertools.chain([batch], batches), images)
+    extractor, statistics = reference.prepare(config.eval)
+    if statistics is None:
+        folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
+        statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
+    real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}
+    score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
 
 
-def read_images(experiment, path):
-    """uint8 batches of the samples there: arrays as they are stored, pictures as those of the data are read.
+def read_images(settings, shape, path):
+    """uint8 batches of the samples there: arrays as they are stored, pictures as those of config.data (`settings`).
 
-    FileNotFoundError where nothing is there, ValueError for a path without images.
+    shape: (H, W, C) of the images.     FileNotFoundError where nothing is there, ValueError for a path without images.
     """
     if find_archives(path) or not os.path.exists(path):
         return iterate_images(path)
-    *size, channels = experiment.shape
-    read = experiment.config.data.to_dict() | {"path": path, "image_size": size, "num_channels": channels}
+    *size, channels = shape
+    read = settings.to_dict() | {"path": path, "image_size": size, "num_channels": channels}
     source = folder_source(ConfigDict(read), "train")
     for note in (*source.notes, f"{len(source)} images, read as {source.shape} like the data"):
         print(f"{path}: {note}", flush=True)

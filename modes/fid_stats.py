@@ -10,10 +10,11 @@ from linnet.files.published import cache
 def run(experiment):
     """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `folder`."""
     config = experiment.config
-    name = f"{experiment.dataset(config.eval.split).name}_{config.eval.extractor}_{config.eval.split}.npz"
+    source = experiment.dataset(config.eval.split)
+    name = f"{source.name}_{config.eval.extractor}_{config.eval.split}.npz"
     path = experiment.paths.result_folder or folder() / name.replace("/", "_")
     check_writable(path)
-    statistics = compute(experiment, load_extractor(config))
+    statistics = compute(source, load_extractor(config.eval), config.data.num_workers)
     save_statistics(path, statistics)
     print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
 

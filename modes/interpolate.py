@@ -23,7 +23,7 @@ def run(experiment):
     config, latents = experiment.config, Latents(experiment)
     path = os.path.join(experiment.paths.results("interpolate", experiment.trained), "interpolate.png")
     check_writable(path)
-    batch = first_images(experiment, 2 * PAIRS)
+    batch = first_images(experiment.evaluated(), 2 * PAIRS, config.data.num_workers)
     u_T, _ = latents.encode(batch)
     between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde, STEPS)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)

@@ -9,7 +9,6 @@ from PIL import Image
 from configs.default import get_config
 from engine import classes
 from engine.experiment import Experiment
-from engine.sample_conditions import SampleConditions
 from modes import export, train
 from tests.modes.exact import digits_config, exact_experiment
 
@@ -106,7 +105,7 @@ def test_other_networks_do_not_ask_for_labels(tmp_path):
 def chosen(labels, names=(), number=10):
     c = digits_config(model={"num_classes": number}, sampling={"labels": labels})
     c.data.classes = names
-    return SampleConditions(exact_experiment(c, "unused"))
+    return exact_experiment(c, "unused").conditions
 
 
 def test_labels_are_chosen_by_name():

@@ -21,12 +21,12 @@ def test_agreement_is_the_share_of_images_that_are_of_the_class_asked_for():
     images, labels = get_dataset(config, "test").arrays()
     by_class = [images[labels == label][:20] for label in range(10)]
     in_turn = np.stack(by_class, axis=1).reshape(-1, *images.shape[1:])
-    experiment, extractor = Experiment(config), get_extractor("digits")
-    right = score_images.label_agreement(experiment, extractor, [in_turn])["label_agreement"]
+    labels_of, extractor = Experiment(config).conditions.labels, get_extractor("digits")
+    right = score_images.label_agreement(extractor, [in_turn], labels_of)["label_agreement"]
     assert right > 0.9  # the classifier's share of correct answers on held-out digits
     moved = in_turn.copy()
     moved[::4] = np.roll(in_turn, -1, axis=0)[::4]
-    wrong = score_images.label_agreement(experiment, extractor, [moved[:50], moved[50:]])["label_agreement"]
+    wrong = score_images.label_agreement(extractor, [moved[:50], moved[50:]], labels_of)["label_agreement"]
     assert abs(wrong - 0.75 * right) < 0.05
 
 
@@ -122,7 +122,9 @@ def test_a_folder_is_at_no_distance_from_itself(case, channels, tmp_path):
     experiment = Experiment(config, workdir=str(tmp_path / "run"), result_folder=str(folder))
     images, _ = experiment.dataset().arrays()
     assert len(np.unique(images)) > 1
-    np.testing.assert_array_equal(np.concatenate(list(fid.read_images(experiment, str(folder)))), images)
+    np.testing.assert_array_equal(
+        np.concatenate(list(fid.read_images(experiment.config.data, experiment.shape, str(folder)))), images
+    )
     fid.run(experiment)
     report = json.loads((folder / "report.json").read_text())
     # Square roots of covariances of 60 or more pixels in [0, 1] are off by the root of float64's rounding at most.
@@ -134,19 +136,19 @@ def test_pictures_of_another_size_are_read_as_the_data_are(tmp_path, capsys):
     save_as("RGB")(tmp_path)
     config = get_config()
     experiment = Experiment(config)
-    (batch,) = fid.read_images(experiment, str(tmp_path))
+    (batch,) = fid.read_images(experiment.config.data, experiment.shape, str(tmp_path))
     assert batch.shape == (4, *experiment.shape) == (4, 8, 8, 1)
     assert "4 images, read as (8, 8, 1) like the data" in capsys.readouterr().out
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for i in range(4):
             archive.write(tmp_path / f"{i}.png", f"{i}.png")
-    (packed,) = fid.read_images(experiment, str(tmp_path / "set.zip"))
+    (packed,) = fid.read_images(experiment.config.data, experiment.shape, str(tmp_path / "set.zip"))
     np.testing.assert_array_equal(packed, batch)
     with pytest.raises(FileNotFoundError, match="no samples at .*absent"):
-        next(fid.read_images(experiment, str(tmp_path / "absent")))
+        next(fid.read_images(experiment.config.data, experiment.shape, str(tmp_path / "absent")))
     (tmp_path / "bare").mkdir()
     with pytest.raises(ValueError, match="bare' has no images"):
-        fid.read_images(experiment, str(tmp_path / "bare"))
+        fid.read_images(experiment.config.data, experiment.shape, str(tmp_path / "bare"))
 
 
 def test_only_the_samples_that_were_asked_for_are_scored():

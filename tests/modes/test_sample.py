@@ -12,7 +12,6 @@ from devices import parallel
 from engine import record, trajectories
 from engine.experiment import Experiment
 from engine.generate import Generator
-from engine.sample_conditions import SampleConditions
 from evaluation.archive import write_archive
 from evaluation.grid import CAPTION
 from evaluation.images import iterate_images
@@ -91,7 +90,7 @@ def test_an_archive_is_what_savez_writes_and_says_what_is_missing(tmp_path):
 def test_chosen_classes_are_taken_in_turn(tmp_path):
     c = config()
     c.sampling.labels = "3,5"
-    told = SampleConditions(exact_experiment(c, tmp_path))(np.arange(4, 9))
+    told = exact_experiment(c, tmp_path).conditions(np.arange(4, 9))
     np.testing.assert_array_equal(told["label"], [3, 5, 3, 5, 3])
 
 
@@ -103,7 +102,7 @@ def panels(experiment, monkeypatch):
         found[path.rpartition("/")[2][:-4]] = images.reshape(-1, columns, *images.shape[1:])
 
     monkeypatch.setattr(trajectories, "save_picture", keep)
-    trajectories.save_trajectories(experiment, SampleConditions(experiment), parallel.replicate({}), "folder")
+    trajectories.save_trajectories(experiment, experiment.conditions, parallel.replicate({}), "folder")
     return found
 
 
@@ -179,18 +178,18 @@ def test_the_classes_of_low_resolution_images_are_theirs_unless_they_are_named(t
     c = upsampler()
     c.model.num_classes = 10
     labels = held_out_images(c, 8)[1]
-    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path))(np.arange(8))["label"], labels)
+    np.testing.assert_array_equal(exact_experiment(c, tmp_path).conditions(np.arange(8))["label"], labels)
     np.savez(tmp_path / "low.npz", np.zeros((3, 4, 4, 1), np.uint8), np.array([7, 1, 4]))
     c.data.low_res_path = str(tmp_path / "low.npz")
-    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), [7, 1, 4, 7])
+    np.testing.assert_array_equal(exact_experiment(c, tmp_path).conditions.labels(np.arange(4)), [7, 1, 4, 7])
     c.sampling.labels = "2"
-    np.testing.assert_array_equal(SampleConditions(exact_experiment(c, tmp_path)).labels(np.arange(4)), 2)
+    np.testing.assert_array_equal(exact_experiment(c, tmp_path).conditions.labels(np.arange(4)), 2)
 
 
 def refused(c, folder, message):
     """Conditions of config c raise ValueError."""
     with pytest.raises(ValueError, match=message):
-        SampleConditions(exact_experiment(c, folder))
+        exact_experiment(c, folder).conditions(np.arange(1))
 
 
 def test_refusals(tmp_path):

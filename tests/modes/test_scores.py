@@ -12,7 +12,7 @@ from PIL import Image
 import linnet
 from configs.iddpm.digits import get_config
 from data import image_rule
-from engine import reference, score_images
+from engine import reference, score_images, snapshot
 from engine.experiment import Experiment
 from engine.trained import Trained
 from evaluation.features import get_extractor
@@ -51,7 +51,7 @@ def reading(folder, result, **data):
 
 
 def reference_of(experiment, folder):
-    return reference.make_reference(experiment, get_extractor("pixels"), folder)
+    return reference.make_reference(experiment.dataset(), "train", get_extractor("pixels"), folder)
 
 
 OTHERS = {
@@ -121,8 +121,11 @@ def test_the_distance_of_snapshots_is_to_these_images(tmp_path):
     for seeds in ((0, 1, 2, 3), (5, 6, 7, 8)):
         experiment = own_images(tmp_path / "images", None, seeds)
         experiment.paths.workdir = str(workdir)
-        statistics.append(reference.load_reference(experiment, get_extractor("pixels")))
-        images = experiment.dataset().arrays()[0].reshape(4, -1) / 255
+        pictures, _ = experiment.dataset().arrays()
+        _, distance = snapshot.make_measure(experiment)([pictures])
+        assert abs(distance) < 1e-4  # of the images to themselves; those of other seeds are 1 and more away
+        statistics.append(reference_of(experiment, workdir))
+        images = pictures.reshape(4, -1) / 255
         np.testing.assert_allclose(statistics[-1].mu, images.mean(0), rtol=1e-6)
 
 
