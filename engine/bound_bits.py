@@ -100,6 +100,7 @@ class BoundBits:
 def check(experiment):
     """ValueError for what has no such bound."""
     config = experiment.config
+    Ancestral.check(experiment.eps_net.bind(None))
     if not Ancestral.processes.accept(experiment.sde):
         raise ValueError(
             f"config.eval.likelihood='bound' is for processes with {Ancestral.processes.name}, which "

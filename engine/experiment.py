@@ -65,9 +65,7 @@ class Experiment:
         """
         config = copy.deepcopy(self.config)
         config.sampling.update(changes)
-        sampler = samplers.get_sampler(config, self.sde)
-        sampler.check(self.eps_net.bind(None))
-        return sampler
+        return samplers.get_sampler(config, self.sde, self.eps_net.bind(None))
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""

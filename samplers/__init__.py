@@ -49,11 +49,12 @@ def keys(method) -> list[str]:
     return [field.name for field in dataclasses.fields(SAMPLERS[method]) if field.init and field.name != "sde"]
 
 
-def get_sampler(config, sde) -> Sampler:
+def get_sampler(config, sde, network=None) -> Sampler:
     """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes.
 
-    A key that is absent or None has the default of the method (which grid, how many evaluations). ValueError for an
-    unknown method, or one that makes no sense for the process.
+    A key that is absent or None has the default of the method (which grid, how many evaluations). network: what it will
+    be called with, where that is known. ValueError for an unknown method, or one that makes no sense for the process or
+    takes another kind of network.
     """
     method = config.sampling.method
     chosen = {key: config.sampling[key] for key in keys(method) if config.sampling.get(key) is not None}
@@ -64,6 +65,8 @@ def get_sampler(config, sde) -> Sampler:
             f"config.sampling.method {method!r} is for processes with {suitable.name}, which "
             f"{type(sde).__name__} does not have; use one of {', '.join(others)}"
         )
+    if network is not None:
+        SAMPLERS[method].check(network)
     return SAMPLERS[method](sde, **chosen)
 
 

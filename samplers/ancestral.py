@@ -80,7 +80,8 @@ class ChainSampler(Sampler):
         chain = whole.respaced(str(self.nfe) if self.respacing is None else self.respacing)
         self._set(chain=chain, times=chain.times * (self.sde.T if self.sde.betas is None else 1), nfe=chain.n)
 
-    def check(self, network):
+    @classmethod
+    def check(cls, network):
         require(network, EpsFunction)
         if not isinstance(network, ChainNetwork):
             return EpsAlone(network)

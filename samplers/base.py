@@ -153,9 +153,10 @@ class Sampler:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
-    def check(self, network):
+    @classmethod
+    def check(cls, network):
         """`network` as the sampler takes it. ValueError, in one line, where it takes another kind."""
-        require(network, self.takes)
+        require(network, cls.takes)
         return network
 
     def __call__(self, eps_fn, key, u_T) -> Samples:

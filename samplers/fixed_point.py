@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.samplers.base import DirectNetwork, Processes, Sampler, Samples
+from linnet.samplers.base import Depends, DirectNetwork, Processes, Sampler, Samples
 from linnet.sde_lib import LinearSDE
 from linnet.sde_lib.base import example_keys, normal_per_example
 
@@ -24,7 +24,7 @@ class FixedPoint(Sampler):
     nfe: int = 1
     clip_denoised: bool = True
 
-    order = "-"
+    order = Depends("-", lambda sampler: 0)  # follows no path
     stochastic = True
     takes = DirectNetwork
     processes = DIRECT

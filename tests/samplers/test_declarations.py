@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 
 import samplers
+from configs.dddm import digits
+from engine.bound_bits import BoundBits
+from engine.experiment import Experiment
+from engine.flow_bits import FlowBits
+from engine.latents import Latents
 from samplers import SAMPLERS, coefficients, grids
 from samplers.base import ChainNetwork, DirectNetwork, EpsFunction
 from samplers.deis import RK
@@ -41,7 +46,7 @@ def test_settings_are_keyword_only_and_all_that_a_sampler_is_made_of(method):
     sampler = built(method)
     with pytest.raises(dataclasses.FrozenInstanceError):
         sampler.trajectory = True
-    assert sampler.order == "-" or sampler.order >= 1
+    assert sampler.order >= (0 if sampler.takes is DirectNetwork else 1)
     assert sampler.nfe_per_step >= 1 and sampler.stochastic in (True, False)
 
 
@@ -86,6 +91,19 @@ def test_a_mode_refuses_a_network_of_another_kind_when_it_builds_the_sampler(tmp
     experiment = exact_experiment(digits_config(sampling={"method": "fixed_point", "nfe": 1}), tmp_path)
     with pytest.raises(ValueError, match="needs a network with config.model.prediction=direct"):
         _ = experiment.sampler
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda e: e.sampler_with(method="gddim"), lambda e: e.sampler_with(method="ddim"), Latents, FlowBits, BoundBits],
+)
+def test_what_needs_eps_refuses_a_network_of_dddm_before_the_work(build):
+    """Nothing is evaluated: there are no parameters."""
+    experiment = Experiment(digits.get_config())
+    experiment._loaded = ({}, "ema")
+    assert isinstance(experiment.eps_net.bind(None), experiment.sampler.takes)
+    with pytest.raises(ValueError, match="'direct' gives no eps: sample from it with config.sampling.method=fixed_po"):
+        build(experiment)
 
 
 def test_a_multistep_method_is_its_table():
