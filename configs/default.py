@@ -51,7 +51,9 @@ BORDER = {
     # two need a network with learn_sigma).
     "variance": "fixed_large",
     "rescale_timesteps": False,  # discrete chain: labels from 0 to 1000 whatever sde.num_steps
-    "num_scales": 1000,  # states of the discrete chain (training.continuous = False, or prediction = direct)
+    # States of a process without a chain, where the network knows states (training.continuous = False, or prediction =
+    # direct): by default 1000. A chain has sde.num_steps.
+    "num_scales": placeholder(int),
     "context_noise": 0.0,  # direct: share of noise in what the network is told of the earlier estimate, 0 to 1
     "sigma_data": 0.5,  # edm, edm_aligned: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
@@ -202,7 +204,7 @@ def training():
         "grad_accum": 1,  # parts into which the batch of a device is split, one after the other
         "n_jitted_steps": 5,  # steps per dispatch on accelerators; on CPU it is 1
         "t_min": 1e-5,  # smallest training time
-        "continuous": True,  # False: times and labels of the discrete chain with model.num_scales steps
+        "continuous": True,  # dsm. False: on the states alone, those of the chain or model.num_scales
         "reduce_mean": True,  # mean over pixels; False: half their sum
         "likelihood_weighting": False,
         "log_freq": 100,

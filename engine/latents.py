@@ -15,16 +15,14 @@ from linnet.samplers import flow
 from linnet.samplers.base import EpsFunction, require
 from linnet.samplers.likelihood import complete
 from linnet.training.conditions import make_conditions
-
-ON_CHAIN = ("simple", "hybrid", "vlb")
-"""Objectives of the discrete chain."""
+from linnet.training.objectives import objective_class
 
 
 def flow_begin(experiment):
     """Where the flow of images begins: the smallest time that the network was trained at, and not 0."""
-    training, chain = experiment.config.training, experiment.eps_net.chain
-    on_chain = chain or training.objective in ON_CHAIN
-    return max(training.t_min, float(experiment.sde.chain_time(0, chain)) if on_chain else 0.0)
+    labels, chain = experiment.eps_net.labels, experiment.sde.chain
+    states = labels.n is not None or (chain is not None and objective_class(experiment.config).on_chain)
+    return max(experiment.config.training.t_min, float(labels.time(0)) if states else 0.0)
 
 
 class Latents:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from linnet.models import create_model
+from linnet.sde_lib import SDES
 
 CONDITIONS = {"super_resolution": "low_res", "cross_attention": "context"}
 """Field of a network that makes it take an image besides its input -> name of that argument."""
@@ -16,10 +17,10 @@ def expected_shapes(config, shape=None, k=None) -> dict[str, tuple[int, ...]]:
     """{"Conv_0/kernel": (3, 3, 6, 128), ...} of the network of `config`.
 
     shape: (H, W, C) of the images or (D,) of the points; None: from config.data. k: components of the state per
-    channel; None: 2 where config.sde has a mass, otherwise 1. ValueError where config.data leaves the shape open.
+    channel; None: those of the process config.sde.name. ValueError where config.data leaves the shape open.
     """
     shape = _shape_of_data(config) if shape is None else tuple(shape)
-    k = (2 if "m_inv" in config.sde else 1) if k is None else k
+    k = SDES[config.sde.name].k if k is None else k
     u = jax.ShapeDtypeStruct((1, *shape[:-1], k * shape[-1]), jnp.float32)
     label = jax.ShapeDtypeStruct((1,), jnp.float32)
     module = create_model(config)

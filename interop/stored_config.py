@@ -1,12 +1,16 @@
 """The config that lies beside parameters of our own, as fields that the config in use must agree on."""
 
 from linnet.files.refused import Refused
+from linnet.models.labels import STATES
 
 FREE = {
     "sde": {"t_min"},
     "model": {"ema_rate", "dropout", "dtype", "remat", "init_scale", "variance", "context_noise"},
 }
 """Keys that one may choose anew when sampling; the others of their group decide what the parameters mean."""
+
+DEFAULTS = {"model.num_scales": STATES}
+"""Keys that are None by default, with what that means: configs of earlier versions say it."""
 
 
 def fields(path, config) -> dict:
@@ -15,6 +19,7 @@ def fields(path, config) -> dict:
         found = {"data.centered": config["data"]["centered"]}
         for group, free in FREE.items():
             found |= {f"{group}.{key}": _frozen(value) for key, value in config[group].items() if key not in free}
+        found |= {key: None for key, default in DEFAULTS.items() if found.get(key) == default}
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{path}: its config has no groups sde, model and data as ours have") from error
     return found

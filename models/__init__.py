@@ -33,15 +33,17 @@ BORDER = frozenset(
 def create_model(config: ml_collections.ConfigDict) -> nn.Module:
     """The network of config.model: `name` picks it from MODELS, every other key is one of its fields.
 
-    Keys in BORDER that it has no field for are skipped, absent fields keep their defaults, lists become tuples, and
-    `centered` comes from config.data.centered if the network has that field. ValueError for an unknown name or key.
+    Keys in BORDER that it has no field for are skipped, fields that are absent or None keep their defaults, lists
+    become tuples, and `centered` comes from config.data.centered if the network has that field. ValueError for an
+    unknown name or key.
     """
     name = config.model.name
     if name not in MODELS:
         raise ValueError(f"model.name={name!r} is unknown{_did_you_mean(name, MODELS)}; valid names: {_listed(MODELS)}")
     module = MODELS[name]
     fields = {f.name for f in dataclasses.fields(module)} - {"parent", "name"}
-    values = {key: value for key, value in config.model.items() if key in fields or key not in BORDER}
+    given = {key: value for key, value in config.model.items() if value is not None}
+    values = {key: value for key, value in given.items() if key in fields or key not in BORDER}
     for key in values:
         if key not in fields:
             raise ValueError(

@@ -72,4 +72,4 @@ class BoundDirect(Bound):
     def direct(self, x_hat, u, t):
         """The next estimate of the image of u, by a DDDM network that sees x_hat of the last one, each (B, ...)."""
         bound = dataclasses.replace(self, condition=self.condition | {"context": x_hat})
-        return self.net.direct(bound.output(u, t), u, t)
+        return self.net.estimate(bound.output(u, t), u, t)

@@ -11,11 +11,11 @@ from linnet.devices import parallel
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
 from linnet.engine.flow_bits import FlowBits
-from linnet.engine.latents import ON_CHAIN
 from linnet.engine.losses import BINS, Losses
 from linnet.engine.progress import progress
 from linnet.files.atomic import check_writable
 from linnet.files.json_files import write_json
+from linnet.training.objectives import objective_class
 
 LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
@@ -49,7 +49,7 @@ def run(experiment):
 
 def likelihood(config):
     """The key of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective."""
-    name = config.eval.likelihood or ("bound" if config.training.objective in ON_CHAIN else "flow")
+    name = config.eval.likelihood or ("bound" if objective_class(config).on_chain else "flow")
     if name not in LIKELIHOODS:
         raise ValueError(f"config.eval.likelihood {name!r} is unknown; use one of {', '.join(LIKELIHOODS)}")
     return name

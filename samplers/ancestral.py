@@ -6,7 +6,7 @@
 
 with x_0 predicted at step i, on the kept steps that `respacing` names. The last step adds no noise. eta = 1 is ddpm
 with the small fixed variance, eta = 0 an ODE step whose inverse direction encodes images; between them lie the mixtures
-of the two. A process without discrete betas is sampled on 1000 equal steps of its own.
+of the two. A process without a chain is sampled on 1000 equal steps of its own.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ import numpy as np
 from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
 from linnet.samplers.exponential import draw
 from linnet.sde_lib.base import example_keys
-from linnet.sde_lib.chain import PREDICTIONS, Chain, split_output
+from linnet.sde_lib.chain import MEANINGS, Chain, split_output
 
-STEPS = 1000  # of processes without discrete betas
+STEPS = 1000  # of processes without a chain
 
 
 def _preserves_variance(sde):
@@ -32,14 +32,6 @@ def _preserves_variance(sde):
 
 
 VARIANCE_PRESERVING = Processes("Psi^2 + Sigma = 1", _preserves_variance)
-
-
-def chain_along(sde):
-    """The chain of sde.betas, or that of the process at STEPS equal times."""
-    if sde.betas is not None:
-        return Chain(sde.betas)
-    t = sde.T * np.arange(STEPS + 1) / STEPS
-    return Chain(1 - sde.Psi(t[1:], t[:-1])[:, 0, 0, 0, 0] ** 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +66,18 @@ class ChainSampler(Sampler):
     processes = VARIANCE_PRESERVING
 
     def __post_init__(self):
-        whole = chain_along(self.sde)
+        whole = self.sde.chain or Chain.along(self.sde, STEPS)
         if self.respacing is None and not 1 <= self.nfe <= whole.n:
             raise ValueError(f"config.sampling.nfe={self.nfe} must lie between 1 and the {whole.n} steps of the chain")
         chain = whole.respaced(str(self.nfe) if self.respacing is None else self.respacing)
-        self._set(chain=chain, times=chain.times * (self.sde.T if self.sde.betas is None else 1), nfe=chain.n)
+        self._set(chain=chain, times=chain.times, nfe=chain.n)
 
     @classmethod
     def check(cls, network):
         require(network, EpsFunction)
         if not isinstance(network, ChainNetwork):
             return EpsAlone(network)
-        return network if network.prediction in PREDICTIONS else EpsAlone(network, network.variance)
+        return network if network.prediction in MEANINGS else EpsAlone(network, network.variance)
 
     def move(self, network, u, i, z):
         """(the state after step i, predicted x_0) from u (B, ...) and standard normal z; i (B,), all alike."""

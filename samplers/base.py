@@ -28,7 +28,7 @@ class EpsFunction(Protocol):
 class ChainNetwork(EpsFunction, Protocol):
     """An eps function that also shows what the network says of a step of the discrete chain.
 
-    prediction: what the first half of `output` means, of which sde_lib.chain.PREDICTIONS are of use on the chain.
+    prediction: what the first half of `output` means, of which sde_lib.chain.MEANINGS are of use on the chain.
     variance: of the reverse steps, one of sde_lib.chain.VARIANCES.
     """
 

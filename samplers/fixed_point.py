@@ -11,11 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.samplers.base import Depends, DirectNetwork, Processes, Sampler, Samples
-from linnet.sde_lib import LinearSDE
+from linnet.samplers.base import SCALAR, Depends, DirectNetwork, Sampler, Samples
 from linnet.sde_lib.base import example_keys, normal_per_example
-
-DIRECT = Processes("vp, subvp, ve (networks of DDDM)", lambda sde: type(sde).direct is not LinearSDE.direct)
 
 
 class FixedPoint(Sampler):
@@ -27,7 +24,7 @@ class FixedPoint(Sampler):
     order = Depends("-", lambda sampler: 0)  # follows no path
     stochastic = True
     takes = DirectNetwork
-    processes = DIRECT
+    processes = SCALAR
     reference = "arXiv:2405.13540"
 
     def __post_init__(self):
@@ -36,9 +33,8 @@ class FixedPoint(Sampler):
 
     @property
     def last(self):
-        """The time T of the last state of the chain."""
-        states = 2 if self.sde.betas is None else len(self.sde.betas)
-        return self.sde.chain_time(states - 1, states)
+        """The time of the last state."""
+        return self.sde.chain.times[-1] if self.sde.chain else self.sde.T
 
     def run(self, network, key, u_T):
         keys = example_keys(key, len(u_T))

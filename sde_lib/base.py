@@ -26,8 +26,8 @@ class LinearSDE(abc.ABC):
     T = 1.0
     t_min: float
     grid = "power"  # the time grid that suits samplers of the probability flow; see samplers.grids
-    betas = None
-    """(N,) of the discrete chain of DDPM (see sde_lib.chain) that the process continues, where it does."""
+    chain = None
+    """The sde_lib.chain.Chain that the process continues, where it does."""
 
     @abc.abstractmethod
     def F(self, t):
@@ -71,21 +71,10 @@ class LinearSDE(abc.ABC):
         """States (B, H, W, k*C) -> images (B, H, W, C)."""
         return u[..., : u.shape[-1] // self.k]
 
-    def label(self, t):
-        """What networks for continuous time are told at times t (score_sde's convention), the shape of t."""
-        return 999.0 * t
-
-    def chain_time(self, i, N):
-        """Times of the states i = 0..N-1 (towards noise) of the discrete chain, the shape of i."""
-        return self.T * i / (N - 1)
-
-    def chain_label(self, t, N):
-        """What networks for the discrete chain of N states are told at times t, the shape of t."""
-        return (N - 1) * t / self.T
-
-    def direct(self, t):
-        """(c_skip, c_out), blocks at times t, of DDDM's map from a state to its image, c_skip u + c_out F."""
-        raise ValueError(f"config.model.prediction='direct' is for vp, subvp and ve, not for {type(self).__name__}")
+    @property
+    def exploding(self):
+        """Whether Psi = 1: the image stays as it is under growing noise."""
+        return bool(np.all(self.Psi(self.T, 0.0) == 1))
 
     def to_image(self, u):
         """The state in the basis that a network sees, same shape; an orthogonal map."""

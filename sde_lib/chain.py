@@ -4,7 +4,8 @@
     q(x_i | x_0) = N(sqrt(abar_i) x_0, 1 - abar_i)
     q(x_{i-1} | x_i, x_0) = N(c1_i x_0 + c2_i x_i, beta_i (1 - abar_{i-1}) / (1 - abar_i)),  abar_{-1} = 1
 
-It is the VP process with schedule "discrete" at t = (i + 1) / N. Keeping some steps only gives another chain, with
+It is the VP process with schedule "discrete" at t = (i + 1) / N. Every process with Psi^2 + Sigma = 1, at N equal steps
+of its time, is such a chain too (`along`). Keeping some steps only gives another chain, with
 betas 1 - abar_k / abar_{k'} between kept steps k' < k; networks see the original step numbers. Tables are float64 on
 the host; arrays on the device keep their dtype. i has shape (B,), x (B, ...).
 """
@@ -17,7 +18,8 @@ import numpy as np
 from linnet.sde_lib.respacing import kept_steps
 
 VARIANCES = ("fixed_small", "fixed_large", "learned_range", "learned")
-PREDICTIONS = ("eps", "x_0", "v", "previous")
+MEANINGS = ("eps", "x_0", "v", "previous")
+"""What the output of a network on a chain may mean."""
 
 
 class Reverse(NamedTuple):
@@ -46,16 +48,17 @@ def cosine_betas(num_steps, offset=0.008, largest=0.999):
 
 
 class Chain:
-    """A chain of n steps with its tables, each (n,) float64.
+    """A chain of n steps with its tables, each (n,) float64, the last one at time T.
 
     timestep_map: number of each step in the chain that was trained; `original` is that chain (itself if not respaced).
     """
 
-    def __init__(self, betas, timestep_map=None, original=None):
+    def __init__(self, betas, timestep_map=None, original=None, T=1.0):
         self.betas = betas = np.asarray(betas, np.float64)
         self.n = len(betas)
         self.timestep_map = np.arange(self.n) if timestep_map is None else timestep_map
         self.original = original or self
+        self.T = T
         self.alphas_cumprod = abar = np.cumprod(1 - betas)
         self.alphas_cumprod_prev = before = np.append(1.0, abar[:-1])
         self.alphas_cumprod_next = np.append(abar[1:], 0.0)
@@ -73,12 +76,26 @@ class Chain:
         kept = kept_steps(self.n, respacing) if isinstance(respacing, str) else np.asarray(respacing)
         abar = self.alphas_cumprod[kept]
         betas = 1 - abar / np.append(1.0, abar[:-1])
-        return Chain(betas, self.timestep_map[kept], self.original)
+        return Chain(betas, self.timestep_map[kept], self.original, self.T)
+
+    @classmethod
+    def along(cls, sde, n):
+        """The chain of n equal steps of a process with Psi^2 + Sigma = 1 and one noise level for all pixels."""
+        t = sde.T * np.arange(n + 1) / n
+        return cls(1 - sde.Psi(t[1:], t[:-1])[:, 0, 0, 0, 0] ** 2, T=sde.T)
 
     @property
     def times(self):
-        """Time t of each step in the process that was trained."""
-        return (self.timestep_map + 1) / self.original.n
+        """Time of each step, (n,)."""
+        return self.original.time(self.timestep_map)
+
+    def time(self, i):
+        """Times of the steps i = 0 .. n - 1 of the chain that was trained, the shape of i."""
+        return (i + 1) / self.original.n * self.T
+
+    def step(self, t):
+        """Inverse of `time`, the shape of t; between two steps a fraction."""
+        return self.original.n * t / self.T - 1
 
     def at(self, table, i, x):
         """table[i] in the dtype of x (B, ...), shaped to broadcast with it."""
@@ -116,11 +133,10 @@ class Chain:
         return self.at(1 / c1, i, x) * mean - self.at(c2 / c1, i, x) * x
 
     def predicted_x_0(self, prediction, f, x, i):
-        """x_0 from a network output f (B, ...) that means `prediction`. ValueError for one not in PREDICTIONS."""
-        if prediction not in PREDICTIONS:
+        """x_0 from a network output f (B, ...) that means `prediction`. ValueError for one not in MEANINGS."""
+        if prediction not in MEANINGS:
             raise ValueError(
-                f"config.model.prediction {prediction!r} is not for a discrete chain; use one of "
-                f"{', '.join(PREDICTIONS)}"
+                f"config.model.prediction {prediction!r} is not for a discrete chain; use one of {', '.join(MEANINGS)}"
             )
         return {
             "eps": self.x_0_from_eps,
@@ -173,12 +189,3 @@ def split_output(output, x):
     """(prediction, variance values or None) of a network output with once or twice the channels of x."""
     channels = x.shape[-1]
     return output[..., :channels], output[..., channels:] if output.shape[-1] > channels else None
-
-
-def chain_of(sde) -> Chain:
-    """The chain of a VP process with a discrete schedule. ValueError for another process."""
-    if sde.betas is None:
-        raise ValueError(
-            "needs a discrete chain: config.sde.name=vp and config.sde.schedule=discrete, discrete_cosine or quad"
-        )
-    return Chain(sde.betas)

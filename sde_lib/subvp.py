@@ -1,13 +1,11 @@
 """sub-VP diffusion: the drift of VP with Sigma = (1 - exp(-B))^2, B = int_0^t beta (arXiv:2011.13456, eq. 28)."""
 
 from linnet.sde_lib import blocks
-from linnet.sde_lib.vp import VP
+from linnet.sde_lib.vp import BetaSDE
 
 
-class SubVP(VP):
-    """sub-VP SDE, k = 1: G G^T = beta (1 - exp(-2 B))."""
-
-    betas = None
+class SubVP(BetaSDE):
+    """sub-VP SDE: G G^T = beta (1 - exp(-2 B)). It is no chain of DDPM, whatever its schedule."""
 
     def GGt(self, t):
         xp, t = blocks.namespace(t)

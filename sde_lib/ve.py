@@ -40,16 +40,5 @@ class VE(LinearSDE):
     def R(self, t):
         return blocks.scalar(self.sigma(t))
 
-    def direct(self, t):
-        kappa = blocks.scalar(self.sigma_min / self.sigma(t))
-        return kappa, 1 - kappa
-
-    def label(self, t):
-        return self.sigma(t)
-
-    def chain_label(self, t, N):
-        xp, t = blocks.namespace(t)
-        return xp.round((N - 1) * (1 - t))  # score_sde numbers noise levels from the largest
-
     def prior_std(self):
         return np.array([self.sigma_max])

@@ -1,7 +1,7 @@
 """Variance-preserving diffusion: du = -1/2 beta(t) u dt + sqrt(beta(t)) dw (score_sde, arXiv:2011.13456, eq. 11).
 
 With B(t, s) = int_s^t beta: Psi(t, s) = exp(-B(t, s) / 2) and Sigma(t) = -expm1(-B(t, 0)). A schedule is an object
-with beta(t) and B(t, s), both in the array type of t:
+with beta(t) and B(t, s), both in the array type of t, the end T of the process, and the `chain` it continues or None:
 
     linear      beta(t) = beta_min + (beta_max - beta_min) t
     cosine      alpha_bar(t) = cos^2(pi/2 (t + s) / (1 + s)), s = 0.008 (improved DDPM, arXiv:2102.09672, eq. 17)
@@ -32,7 +32,7 @@ class LinearBeta:
     beta_min: float
     beta_max: float
     T = 1.0
-    N = betas = None
+    chain = None
 
     def beta(self, t):
         return self.beta_min + (self.beta_max - self.beta_min) * t
@@ -48,7 +48,7 @@ class CosineBeta:
     """
 
     T = 0.9946
-    N = betas = None
+    chain = None
     offset = 0.008
     rate = np.pi / 2 / (1 + offset)
 
@@ -78,28 +78,30 @@ class DiscreteBeta:
     def __init__(self, betas):
         from scipy.interpolate import PchipInterpolator
 
-        self.betas = betas = np.asarray(betas, np.float64)
+        betas = np.asarray(betas, np.float64)
         if betas.ndim != 1 or len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
             raise ValueError("sde.betas must hold at least two numbers, all above 0 and below 1")
+        self.chain = chain.Chain(betas)
+        n = self.chain.n
         values = np.concatenate([[0.0], np.cumsum(-np.log1p(-betas))])
-        self.N = len(betas)
         log_ratio = -0.5 * (values[1:] + np.log(-np.expm1(-values[1:])))
-        self.T = (1 + np.flatnonzero(log_ratio >= LEAST_LOG_RATIO)[-1]) / self.N
-        knots = np.arange(self.N) / self.N
+        self.T = (1 + np.flatnonzero(log_ratio >= LEAST_LOG_RATIO)[-1]) / n
+        knots = np.arange(n) / n
         rounded = knots.astype(np.float32)
         self.knots = np.stack([rounded, knots - rounded])  # in two parts, whose sum float32 does not round
-        self.coefficients = PchipInterpolator(np.arange(self.N + 1), values).c[::-1]  # (4, N), ascending powers
+        self.coefficients = PchipInterpolator(np.arange(n + 1), values).c[::-1]  # (4, N), ascending powers
 
     def _piece(self, t):
         xp, t = blocks.namespace(t)
-        index = xp.clip(xp.floor(t * self.N), 0, self.N - 1).astype(int if xp is np else jnp.int32)
+        n = self.chain.n
+        index = xp.clip(xp.floor(t * n), 0, n - 1).astype(int if xp is np else jnp.int32)
         c = xp.asarray(self.coefficients, t.dtype)[:, index]
         start, rest = xp.asarray(self.knots, t.dtype)[:, index]
-        return c, self.N * (t - start - rest)
+        return c, n * (t - start - rest)
 
     def beta(self, t):
         c, d = self._piece(t)
-        return self.N * (c[1] + d * (2 * c[2] + d * 3 * c[3]))
+        return self.chain.n * (c[1] + d * (2 * c[2] + d * 3 * c[3]))
 
     def B(self, t, s):
         def at(t):
@@ -129,8 +131,9 @@ def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
     return DiscreteBeta(chain.linear_betas(num_steps, beta_min, beta_max) if betas is None else betas)
 
 
-class VP(LinearSDE):
-    """Variance-preserving SDE, k = 1. num_steps: states of the discrete chains, unless `betas` are given.
+class BetaSDE(LinearSDE):
+    """What VP and sub-VP share, k = 1: the drift -1/2 beta(t). num_steps: states of the discrete chains, unless `betas`
+    are given.
 
     t_min: where sampling ends; of a discrete chain never before its first state, which no network has seen.
     """
@@ -146,38 +149,29 @@ class VP(LinearSDE):
         image_shape=None,
     ):
         self.schedule = make_schedule(schedule, beta_min, beta_max, betas, num_steps)
-        self.T, self.t_min = self.schedule.T, max(t_min, 1 / self.schedule.N) if self.schedule.N else t_min
-
-    @property
-    def betas(self):
-        return self.schedule.betas
-
-    def label(self, t):
-        return super().label(t) if self.schedule.N is None else self.schedule.N * t - 1
-
-    def chain_time(self, i, N):
-        return super().chain_time(i, N) if self.schedule.N is None else (i + 1) / self.schedule.N
-
-    def chain_label(self, t, N):
-        return super().chain_label(t, N) if self.schedule.N is None else self.label(t)
-
-    def direct(self, t):
-        _, t = blocks.namespace(t)
-        one = blocks.scalar(t * 0 + 1)
-        return one, -one
+        self.T = self.schedule.T
+        self.t_min = max(t_min, self.schedule.chain.time(0)) if self.schedule.chain else t_min
 
     def F(self, t):
         _, t = blocks.namespace(t)
         return blocks.scalar(-0.5 * self.schedule.beta(t))
 
-    def GGt(self, t):
-        _, t = blocks.namespace(t)
-        return blocks.scalar(self.schedule.beta(t))
-
     def Psi(self, t, s):
         xp, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         return blocks.scalar(xp.exp(-0.5 * self.schedule.B(t, s)))
+
+
+class VP(BetaSDE):
+    """Variance-preserving SDE: G G^T = beta. With a discrete schedule it continues that chain."""
+
+    @property
+    def chain(self):
+        return self.schedule.chain
+
+    def GGt(self, t):
+        _, t = blocks.namespace(t)
+        return blocks.scalar(self.schedule.beta(t))
 
     def Sigma(self, t):
         xp, t = blocks.namespace(t)

@@ -25,7 +25,7 @@ SMALL = "--config.model.ch_mult=(1,2) --config.model.nf=64"
 def shapes_of(config, shape=None, k=None):
     """expected_shapes, computed once per network."""
     network = tuple((key, config.model[key]) for key in sorted(config.model) if key not in BORDER)
-    key = (config.model.name, network, config.data.image_size, "m_inv" in config.sde, shape, k)
+    key = (config.model.name, network, config.data.image_size, config.sde.name, shape, k)
     if key not in SHAPES:
         SHAPES[key] = expected_shapes(config, shape, k)
     return SHAPES[key]

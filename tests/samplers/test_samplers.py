@@ -231,9 +231,9 @@ def test_ancestral_steps_are_those_of_score_sde(name):
     """Of DDPM (mean (x + beta score) / sqrt(1 - beta), noise sqrt(beta)) and of SMLD, on the discrete chains."""
     N, i = 1000, np.array([999, 500, 3])
     sde = VP(schedule="discrete") if name == "vp" else VE()
-    t, s = sde.chain_time(i, N), sde.chain_time(i - 1, N)
+    t, s = (sde.chain.time(j) if sde.chain else j / (N - 1) for j in (i, i - 1))
     if name == "vp":
-        beta = sde.betas[i]
+        beta = sde.chain.betas[i]
         mean, gain, noise = 1 / np.sqrt(1 - beta), beta / np.sqrt(1 - beta), np.sqrt(beta)
     else:
         now, then = sde.sigma(t), sde.sigma(s)

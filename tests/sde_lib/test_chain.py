@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sde_lib import VP
-from sde_lib.chain import PREDICTIONS, VARIANCES, Chain, chain_of, cosine_betas, linear_betas, quad_betas
+from sde_lib.chain import MEANINGS, VARIANCES, Chain, cosine_betas, linear_betas, quad_betas
 from sde_lib.respacing import kept_steps
 
 SCHEDULES = {
@@ -139,7 +139,7 @@ def test_betas_of_the_schedule_quad():
     betas = quad_betas(1000)
     np.testing.assert_allclose(betas[[0, -1]], [1e-4, 0.02], rtol=1e-12)
     np.testing.assert_allclose(np.diff(np.sqrt(betas), 2), 0, atol=1e-15)
-    np.testing.assert_array_equal(VP(schedule="quad").betas, betas)
+    np.testing.assert_array_equal(VP(schedule="quad").chain.betas, betas)
 
 
 def test_a_given_mean_is_not_clipped():
@@ -160,14 +160,14 @@ def test_a_given_mean_is_not_clipped():
 def test_the_chain_is_the_process_at_its_times(respacing):
     """abar = Psi(t, 0)^2, 1 - abar = Sigma(t), and kept steps leave both as they are."""
     sde = VP(schedule="discrete_cosine", num_steps=300)
-    chain = chain_of(sde).respaced(respacing)
+    chain = sde.chain.respaced(respacing)
     np.testing.assert_allclose(chain.alphas_cumprod, sde.Psi(chain.times, 0.0)[:, 0, 0, 0, 0] ** 2, rtol=1e-10)
     np.testing.assert_allclose(1 - chain.alphas_cumprod, sde.Sigma(chain.times)[:, 0, 0, 0, 0], rtol=1e-10)
-    np.testing.assert_allclose(sde.label(chain.times), chain.timestep_map, atol=1e-10)
+    np.testing.assert_allclose(chain.step(chain.times), chain.timestep_map, atol=1e-10)
 
 
 @pytest.mark.parametrize("respacing", ["", "20"])
-@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("prediction", MEANINGS)
 def test_the_target_of_every_prediction_gives_back_x_0(prediction, respacing, x64):
     chain = Chain(linear_betas(100)).respaced(respacing)
     i = jnp.array([0, 1, chain.n // 2, chain.n - 1])
@@ -207,7 +207,6 @@ def test_learned_range_has_the_fixed_variances_at_its_ends():
         (lambda: kept_steps(10, "quad11"), "cannot keep 11 of 10"),
         (lambda: kept_steps(10, "0,0"), "cannot keep 0 of 10"),
         (lambda: kept_steps(10, "0,6"), "cannot keep 6 of the 5 steps of section 2"),
-        (lambda: chain_of(VP()), "needs a discrete chain"),
         (lambda: VP(schedule="quadratic"), "use one of linear, cosine, discrete, discrete_cosine, quad"),
         (lambda: Chain(cosine_betas(5)).predicted_x_0("score", 0, 0, 0), "'score' is not for a discrete chain"),
         (lambda: Chain(cosine_betas(5)).log_variance("learned", None, jnp.zeros((1, 1)), 0), "needs a network with"),

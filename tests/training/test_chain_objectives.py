@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from models.eps_net import EpsNet
+from models.labels import labels_of
 from sde_lib import VP
 from tests.sde_lib.test_chain import nhwc, toy
 from training.checkpoint import Checkpoints
@@ -43,7 +44,8 @@ def settings(**training):
 def make(objective, schedule="discrete", steps=1000, variance="learned_range", prediction="eps", **training):
     sde = VP(schedule=schedule, num_steps=steps)
     learned = variance.startswith("learned")
-    eps_net = EpsNet(Toy(learned), sde, prediction=prediction, label_scale=1000 / steps, variance=variance)
+    labels = labels_of(sde, rescale=sde.chain is not None)
+    eps_net = EpsNet(Toy(learned), sde, prediction=prediction, labels=labels, variance=variance)
     return get_objective(settings(objective=objective, **training), eps_net)
 
 

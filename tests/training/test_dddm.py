@@ -31,7 +31,7 @@ PARAMS = {"a": jnp.float32(0.5), "b": jnp.float32(0.3)}
 
 
 def net(name):
-    return EpsNet(Toy(), PROCESSES[name], prediction="direct", chain=1000)
+    return EpsNet(Toy(), PROCESSES[name], prediction="direct")
 
 
 def objective(eps_net, **changes):
@@ -51,8 +51,8 @@ def tolerance(name, t):
 def test_the_map_and_its_distances(golden, name):
     g = golden("torch/dddm_steps.npz")
     eps_net, t = net(name), g[f"{name}.t"]
-    times = jnp.asarray(eps_net.sde.chain_time(t, 1000), jnp.float32)
-    np.testing.assert_array_equal(eps_net.label(times), t)
+    times = jnp.asarray(eps_net.labels.time(t), jnp.float32)
+    np.testing.assert_array_equal(eps_net.labels.label(times), t)
     x_t, f = g[f"{name}.q_sample"], g[f"{name}.f"]
     bound = eps_net.bind(PARAMS)
     estimates = np.asarray(bound.direct(jnp.asarray(g["condition"]), jnp.asarray(x_t), times))
@@ -105,7 +105,7 @@ def test_loss_and_gradient_of_a_step(golden, case, monkeypatch):
     g = golden("torch/dddm_train_step.npz")
     name, _, epoch = case.split("_")
     eps_net, t, x = net(name), g[f"{case}.t"], jnp.asarray(g["batch"])
-    sde, times = eps_net.sde, jnp.asarray(net(name).sde.chain_time(t, 1000), jnp.float32)
+    sde, times = eps_net.sde, jnp.asarray(eps_net.labels.time(t), jnp.float32)
     R = sde.R(times)[..., 0] if name == "vp" else sde.Sigma(times)[..., 0]
     x_t = sde.Psi(times, 0 * times)[..., 0] * x + R * g["noise"]
     monkeypatch.setattr(type(sde), "perturb", lambda self, key, u_0, t: (x_t, None))
@@ -153,7 +153,7 @@ def test_times_are_all_steps_of_the_chain():
     for name, sde in PROCESSES.items():
         made = objective(net(name))
         t = made.times(jax.random.key(0), jnp.arange(1000), 1000)
-        np.testing.assert_array_equal(np.sort(made.net.label(t)), np.arange(1000))
+        np.testing.assert_array_equal(np.sort(made.net.labels.label(t)), np.arange(1000))
         assert float(t.max()) == sde.T and float(t.min()) == np.float32(made.t_min)
 
 
@@ -166,8 +166,8 @@ def test_refusals():
         net("vp")(PARAMS, jnp.zeros((1, 2)), jnp.ones(1))
     with pytest.raises(ValueError, match="'direct' is for processes without a velocity"):
         EpsNet(Toy(), CLD(), prediction="direct")
-    with pytest.raises(ValueError, match="'direct' is for vp, subvp and ve, not for Blur"):
-        Blur(image_shape=(4, 4)).direct(0.5)
+    with pytest.raises(ValueError, match=r"\(vp, subvp, ve\), not for Blur"):
+        EpsNet(Toy(), Blur(image_shape=(4, 4)), prediction="direct")
     with pytest.raises(ValueError, match="sees the earlier estimate: config.model.concat=True"):
         EpsNet(Toy(concat=False), PROCESSES["vp"], prediction="direct")
     with pytest.raises(ValueError, match="context_noise=2 must lie between 0 and 1"):

@@ -10,6 +10,7 @@ from configs.default import get_config as default
 from data import get_dataset, transforms
 from devices import parallel
 from models.eps_net import EpsNet
+from models.labels import labels_of
 from models.mlp import MLP
 from samplers.fixed_point import FixedPoint
 from sde_lib import VE, VP
@@ -69,7 +70,8 @@ SHORT = {"vp": VP(schedule="discrete", num_steps=100), "ve": VE(sigma_max=10.0)}
 
 def mlp(sde, context_noise=0.0):
     module = MLP(nf=64, num_res_blocks=2, concat=True)
-    return EpsNet(module, sde, prediction="direct", chain=100, context_noise=context_noise)
+    labels = labels_of(sde, "direct", num_scales=None if sde.chain else 100)
+    return EpsNet(module, sde, prediction="direct", labels=labels, context_noise=context_noise)
 
 
 def near_a_point(samples):

@@ -10,6 +10,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from models.eps_net import EpsNet
+from models.labels import Proportional, labels_of
+from models.predictions import alignment, preconditioning
 from sde_lib import CLD, SDES, VE, VP, SubVP, blocks
 from sde_lib.exact import gaussian_eps
 from training.objectives import get_objective
@@ -73,9 +75,9 @@ def test_score_sde_discrete_vp_loss(golden, mean, x64):
     g = golden("jax/sde_losses.npz")
     sde = VP(schedule="discrete", beta_min=0.1, beta_max=20.0)
     labels = jnp.asarray(g["labels_vp_legacy"])
-    g["t"] = np.asarray(sde.chain_time(labels, 1000))
-    eps_net = EpsNet(Linear(), sde, chain=1000)
-    np.testing.assert_allclose(sde.chain_label(jnp.asarray(g["t"]), 1000), labels, atol=1e-9)
+    eps_net = EpsNet(Linear(), sde, labels=labels_of(sde, continuous=False))
+    g["t"] = np.asarray(eps_net.labels.time(labels))
+    np.testing.assert_allclose(eps_net.labels.label(jnp.asarray(g["t"])), labels, atol=1e-9)
     check_against(g, f"vplegacy_mean{mean}", eps_net, {"reduce_mean": bool(mean)}, g["z_vp_legacy"], 1e-8)
 
 
@@ -85,9 +87,9 @@ def test_score_sde_discrete_ve_loss(golden, mean, x64):
     g = golden("jax/sde_losses.npz")
     sde = VE()
     labels = jnp.asarray(g["labels_ve_legacy"])
-    g["t"] = np.asarray(sde.chain_time(999 - labels, 1000))
-    eps_net = EpsNet(Linear(), sde, prediction="score", chain=1000)
-    np.testing.assert_array_equal(sde.chain_label(jnp.asarray(g["t"]), 1000), labels)
+    eps_net = EpsNet(Linear(), sde, prediction="score", labels=labels_of(sde, "score", continuous=False))
+    g["t"] = np.asarray(eps_net.labels.time(999 - labels))
+    np.testing.assert_array_equal(eps_net.labels.label(jnp.asarray(g["t"])), labels)
     check_against(g, f"velegacy_mean{mean}", eps_net, {"reduce_mean": bool(mean)}, g["z_ve_legacy"], 1e-8)
 
 
@@ -101,7 +103,7 @@ def test_cld_loss_of_gddim(golden, mean, x64):
 class Exact:
     """An EpsNet whose network is the exact eps of Gaussian data."""
 
-    chain = 0
+    labels = Proportional()
 
     def __init__(self, sde, shape, variance):
         self.sde, self.eps_fn = sde, gaussian_eps(sde, jnp.zeros(shape), variance)
@@ -130,7 +132,8 @@ def test_the_loss_of_the_exact_network_is_the_variance_it_cannot_explain(name):
 
 @pytest.mark.parametrize("chain", [0, 1000])
 def test_times_are_even_over_the_batch_and_start_at_t_min(chain):
-    objective = get_objective(config(), EpsNet(Linear(), VP(), chain=chain))
+    labels = labels_of(VP(), continuous=not chain)
+    objective = get_objective(config(), EpsNet(Linear(), VP(), labels=labels))
     t = np.sort(objective.times(jax.random.key(3), jnp.arange(64), 64))
     assert t[0] >= (0 if chain else 1e-5) and t[-1] <= 1
     np.testing.assert_allclose(np.diff(t), 1 / 64, atol=1.1e-3 if chain else 2e-6)
@@ -155,7 +158,7 @@ def test_edm_preconditioning_is_exact_for_gaussian_data(name, prediction, x64):
     u = jax.random.normal(jax.random.key(0), (4, 2, 4, sde.k), jnp.float64)
     exact = gaussian_eps(sde, jnp.zeros((2, 4, 1)), 0.6**2)(u, t)
     np.testing.assert_allclose(net({}, u, t), exact, rtol=1e-6, atol=1e-9)
-    skip, out, _ = net.preconditioning(t) if prediction == "edm" else net.alignment(t)
+    skip, out, _ = (preconditioning if prediction == "edm" else alignment)(sde, 0.6, t)
     left = jnp.eye(sde.k) - blocks.matmul(skip, sde.R(t))
     np.testing.assert_allclose(blocks.matmul(out, blocks.transpose(out)), left, atol=1e-8)
 
@@ -166,7 +169,7 @@ def test_the_aligned_input_is_white_and_holds_the_data_in_its_first_component(na
     sde = SDES[name](image_shape=(2, 4))
     net = EpsNet(Silent(), sde, prediction="edm_aligned", sigma_data=0.6)
     t = np.array([sde.t_min, 0.01, 0.3, 0.9])
-    _, out, scale = net.alignment(t)
+    _, out, scale = alignment(sde, 0.6, t)
     Psi, C = sde.Psi(t, 0 * t), np.diag([0.6**2] + [0.0] * (sde.k - 1))
     P = Psi @ C @ Psi.swapaxes(-1, -2) + sde.Sigma(t)
     # relative to the largest terms of R^-1 P R^-T, about 0.36 / Sigma_xx(t_min): 1e6 times float64's rounding for CLD

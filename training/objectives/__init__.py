@@ -15,9 +15,14 @@ OBJECTIVES = {
 }
 
 
-def get_objective(config, eps_net):
-    """The objective that config.training names. ValueError for an unknown name."""
+def objective_class(config):
+    """The class that config.training names. ValueError for an unknown name."""
     name = config.training.objective
     if name not in OBJECTIVES:
         raise ValueError(f"config.training.objective {name!r} is unknown; use one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name](config, eps_net)
+    return OBJECTIVES[name]
+
+
+def get_objective(config, eps_net):
+    """The objective that config.training names and describes. ValueError for an unknown name."""
+    return objective_class(config)(config, eps_net)

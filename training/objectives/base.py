@@ -8,10 +8,12 @@ import jax.numpy as jnp
 class Objective(abc.ABC):
     """Base of the entries of OBJECTIVES. `sde` is the process; drawn times lie between t_min and t_max.
 
+    on_chain: whether it is about the discrete chain alone, so that the variational bound is its measure.
     remembers: whether an array like x is kept for every training example (see training.estimates) and given to
     `examine`.
     """
 
+    on_chain = False
     remembers = False
 
     def init(self):

@@ -4,8 +4,8 @@
     loss = w d(y, x_0) + (1 - w) d(y, x_hat_i),     w = max(1 / (n + 1), guide_floor) in epoch n = 0, 1, ...
 
 x_hat_i is what the network made of image i an epoch before, N(0, I) at the start; no gradient flows through it. f is
-EpsNet.direct. The paper has guide_floor = 0 and shows the network x_hat_i as it is; with model.context_noise it sees a
-noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, means over pixels:
+EpsNet.estimate. The paper has guide_floor = 0 and shows the network x_hat_i as it is; with model.context_noise it sees
+a noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, means over pixels:
 
     mse                    (a - b)^2
     pseudo_huber           sqrt((a - b)^2 + c^2) - c
@@ -43,7 +43,9 @@ class DirectDenoising(Objective):
         check(training, eps_net)
         self.net, self.sde, self.c, self.name = eps_net, eps_net.sde, training.loss_c, training.loss
         self.guide_floor = training.guide_floor
-        self.t_min, self.t_max = (self.sde.chain_time(i, eps_net.chain) for i in (0, eps_net.steps - 1))
+        self.labels = eps_net.labels
+        self.t_min = self.labels.time(0)
+        self.t_max = self.labels.time(self.labels.n - 1)
         if self.name == "pseudo_lpips":
             if not config.data.centered:
                 raise ValueError(
@@ -54,7 +56,7 @@ class DirectDenoising(Objective):
 
     def times(self, key, position, batch_size):
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
-        return self.sde.chain_time(jnp.floor(fraction * self.net.steps), self.net.chain)
+        return self.labels.time(jnp.floor(fraction * self.labels.n))
 
     def distance(self, a, b, epoch):
         """d(a, b) of images (B, ...) in epochs (B,): (B,)."""
@@ -77,7 +79,7 @@ class DirectDenoising(Objective):
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
         x_t, _ = self.sde.perturb(keys, x, t)
         F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
-        return self.net.direct(F, x_t, t)
+        return self.net.estimate(F, x_t, t)
 
     def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
         """recalled: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two

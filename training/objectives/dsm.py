@@ -1,6 +1,7 @@
 """Denoising score matching for every linear SDE (arXiv:2011.13456, eq. 7), in terms of eps.
 
-    t ~ U(t_min, T)      u = Psi(t, 0) lift(x) + R(t) eps      loss = |eps_net(u, t) - eps|^2
+    t ~ U(t_min, T), or even over the states that the network knows (models.labels)
+    u = Psi(t, 0) lift(x) + R(t) eps      loss = |eps_net(u, t) - eps|^2
     likelihood weighting (arXiv:2101.09258): |G^T R^-T (eps_net - eps)|^2, which is g^2 |score - score_net|^2
 
 For CLD, lift sets v = 0 and Sigma carries the initial velocity: this is hybrid score matching (arXiv:2112.07068).
@@ -27,9 +28,9 @@ class DenoisingScoreMatching(Objective):
     def times(self, key, position, batch_size):
         """Times (B,) of the examples at `position` (B,) of a global batch of `batch_size`."""
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
-        if self.eps_net.chain:
-            N = self.eps_net.chain
-            return self.sde.chain_time(jnp.floor(fraction * N), N)
+        labels = self.eps_net.labels
+        if labels.n is not None:
+            return labels.time(jnp.floor(fraction * labels.n))
         return self.t_min + (self.sde.T - self.t_min) * fraction
 
     def losses(self, params, x, keys, t, train=True, condition=None):

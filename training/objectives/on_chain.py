@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.sde_lib.base import normal_per_example
-from linnet.sde_lib.chain import PREDICTIONS, VARIANCES, chain_of
+from linnet.sde_lib.chain import MEANINGS, VARIANCES
 from linnet.sde_lib.variational import step_bits
 from linnet.training.objectives.base import Objective
 from linnet.training.timestep_samplers import get_timestep_sampler
@@ -21,16 +21,22 @@ class ChainObjective(Objective):
     """
 
     t_min, t_max = 0.0, 1.0
+    on_chain = True
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
-        self.chain = chain_of(self.sde)
+        self.chain = self.sde.chain
+        if self.chain is None:
+            raise ValueError(
+                f"config.training.objective={config.training.objective!r} needs a discrete chain: config.sde.name=vp "
+                "and config.sde.schedule=discrete, discrete_cosine or quad"
+            )
         self.timesteps = get_timestep_sampler(config.training.timestep_sampler, self.chain.n)
         self.prediction, self.variance = eps_net.prediction, eps_net.variance
-        if self.prediction not in PREDICTIONS:
+        if self.prediction not in MEANINGS:
             raise ValueError(
                 f"config.model.prediction={self.prediction!r} does not go with config.training.objective="
-                f"{config.training.objective!r}; use one of {', '.join(PREDICTIONS)}, or the objective dsm"
+                f"{config.training.objective!r}; use one of {', '.join(MEANINGS)}, or the objective dsm"
             )
         if self.variance not in VARIANCES:
             raise ValueError(f"config.model.variance {self.variance!r} is unknown; use one of {', '.join(VARIANCES)}")
@@ -41,11 +47,11 @@ class ChainObjective(Objective):
     def draw(self, extra, key, position, batch_size):
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
         i, weights = self.timesteps.draw(extra, fraction)
-        return (i + 1) / self.chain.n, weights
+        return self.chain.time(i), weights
 
     def step_of(self, t):
         """Step numbers of times that `draw` returned, int32."""
-        return jnp.round(t * self.chain.n).astype(jnp.int32) - 1
+        return jnp.round(self.chain.step(t)).astype(jnp.int32)
 
     def update(self, extra, t, losses):
         return self.timesteps.update(extra, self.step_of(t), losses)
