@@ -4,6 +4,8 @@ Names follow score_sde and gDDIM where they have the key. The groups `sde` and `
 process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in optimiser steps unless the name says more.
 """
 
+import copy
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
@@ -144,7 +146,8 @@ def sde(name) -> ConfigDict:
 
 def model(name) -> ConfigDict:
     """The keys of network `name` with their defaults."""
-    return ConfigDict(MODEL[name], type_safe=False)
+    copied = copy.deepcopy(MODEL[name])  # a placeholder is shared by what it is put into
+    return ConfigDict(copied, type_safe=False)
 
 
 def get_config(process="cld", network="ncsnpp") -> ConfigDict:

@@ -102,7 +102,7 @@ def labels_of(sde, prediction="eps", continuous=True, num_scales=None, rescale=F
         if num_scales is not None:
             raise ValueError(
                 f"config.model.num_scales={num_scales}: this process has a discrete chain, of {sde.chain.n} states; "
-                "leave it out and set config.sde.num_steps"
+                "leave it out (None) and set config.sde.num_steps"
             )
         return OnChain(sde.chain, 1000 / sde.chain.n if rescale else 1.0, direct, continuous and not direct)
     if not continuous or direct:

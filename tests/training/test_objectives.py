@@ -167,7 +167,6 @@ def test_edm_preconditioning_is_exact_for_gaussian_data(name, prediction, x64):
 def test_the_aligned_input_is_white_and_holds_the_data_in_its_first_component(name, x64):
     """D' P D'^T = I, of D' Psi (x_0, 0) nothing but the first component differs from 0, and for k = 1 D' is EDM's D."""
     sde = SDES[name](image_shape=(2, 4))
-    net = EpsNet(Silent(), sde, prediction="edm_aligned", sigma_data=0.6)
     t = np.array([sde.t_min, 0.01, 0.3, 0.9])
     _, out, scale = alignment(sde, 0.6, t)
     Psi, C = sde.Psi(t, 0 * t), np.diag([0.6**2] + [0.0] * (sde.k - 1))
@@ -177,7 +176,7 @@ def test_the_aligned_input_is_white_and_holds_the_data_in_its_first_component(na
     np.testing.assert_allclose((scale @ Psi)[..., 1:, 0], 0, atol=1e-8)
     np.testing.assert_array_equal(out[..., 1:], 0)
     if sde.k == 1:
-        for ours, edm in zip(net.alignment(t), net.preconditioning(t), strict=True):
+        for ours, edm in zip(alignment(sde, 0.6, t), preconditioning(sde, 0.6, t), strict=True):
             np.testing.assert_allclose(ours, edm, rtol=1e-12)
 
 
