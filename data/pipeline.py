@@ -18,6 +18,7 @@ import numpy as np
 from linnet.data import workers
 from linnet.data.prefetch import prefetch
 from linnet.data.source import Source
+from linnet.randomness import shuffling
 
 __all__ = ["batches", "one_pass", "permutation", "prefetch"]
 
@@ -31,8 +32,7 @@ def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     NumPy promises the raw words of a bit generator to stay as they are from release to release, which it does
     not promise of `Generator.permutation`; a run can so be resumed after an upgrade.
     """
-    words = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(length)
-    order = np.argsort(words, kind="stable")
+    order = np.argsort(shuffling(seed, epoch).random_raw(length), kind="stable")
     order.flags.writeable = False
     return order
 

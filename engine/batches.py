@@ -1,10 +1,9 @@
-"""The images of config.eval.image_split for modes eval, encode and interpolate: in batches of one size, with keys."""
+"""The images of config.eval.image_split for modes eval, encode and interpolate: in batches of one size."""
 
 import jax
 import numpy as np
 
 from linnet.data import pipeline
-from linnet.data.keys import seed_key
 from linnet.devices import parallel
 
 
@@ -33,9 +32,3 @@ def fixed_batches(source, size, total, num_workers):
             return
         rows = np.arange(size) % kept
         yield {key: values[rows] for key, values in batch.items()}, kept
-
-
-def keys_of(seed, index, repeat):
-    """Three keys for each image (B, 3): image and repeat decide them, not the batch."""
-    key = jax.random.fold_in(seed_key(seed), repeat)
-    return jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), 3))(index)

@@ -14,9 +14,9 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.devices import parallel
-from linnet.engine.batches import keys_of
 from linnet.evaluation.curves import save_curves
 from linnet.files.atomic import atomic_write
+from linnet.randomness import Purpose, key_for
 from linnet.samplers.ancestral import Ancestral
 from linnet.sde_lib.variational import bound
 from linnet.training.conditions import make_conditions
@@ -52,7 +52,8 @@ class BoundBits:
             x_0 = transforms.to_model_range(batch["image"])
             network = self.sampler.check(eps_net.bind(params, conditions(batch, x_0, None)))
             reverse = functools.partial(self.sampler.reverse, network)
-            found, prior = bound(self.sampler.chain, reverse, keys_of(config.seed, batch["index"], 0)[:, 0], x_0)
+            keys = key_for(config.seed, Purpose.BOUND, batch["index"])
+            found, prior = bound(self.sampler.chain, reverse, keys, x_0)
             return jax.tree.map(jnp.transpose, found), prior
 
         return terms

@@ -7,13 +7,13 @@ import jax
 
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_dataset, missing_files
-from linnet.data.keys import seed_key
 from linnet.engine import classes, trained
 from linnet.engine.paths import Paths
 from linnet.engine.sample_conditions import SampleConditions, low_res_source
 from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
+from linnet.randomness import Purpose, key_for
 from linnet.sde_lib import get_sde
 from linnet.training.checkpoint import Checkpoints
 from linnet.training.objectives import get_objective
@@ -125,7 +125,7 @@ class Experiment:
 
     def create_state(self):
         """The TrainState before training: initialised parameters, optimiser and averages."""
-        params = self.eps_net.init(seed_key(self.config.seed), self.shape)
+        params = self.eps_net.init(key_for(self.config.seed, Purpose.INITIALISATION), self.shape)
         return self.state_of(params)
 
     def state_of(self, params):

@@ -13,14 +13,13 @@ its own in each term would pass for likelihood.
 
 import os
 
-import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
 from linnet.devices import parallel
-from linnet.engine.batches import keys_of
 from linnet.engine.latents import arrived, flow_begin
 from linnet.files.atomic import atomic_write
+from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers.base import EpsFunction, require
 from linnet.samplers.likelihood import Likelihood, bits_per_dim, complete, importance_weighted
 from linnet.training.conditions import make_conditions
@@ -52,12 +51,12 @@ class FlowBits:
         conditions, centered = make_conditions(config), config.data.centered
 
         def bits(params, batch, repeat):
-            dequantize, add, _ = jnp.moveaxis(keys_of(config.seed, batch["index"], repeat), 1, 0)
-            probe = keys_of(config.seed, batch["index"], 0)[:, 2]
+            keys, first = (key_for(config.seed, Purpose.LIKELIHOOD, k, batch["index"]) for k in (repeat, 0))
             told = conditions(batch, transforms.to_model_range(batch["image"], centered=centered), None)
+            dequantize = fold(keys, Part.DEQUANTISATION)
             x = transforms.to_model_range(batch["image"], centered=centered, dequantize_keys=dequantize)
-            u_0, log_q = complete(sde, add, x)
-            density = likelihood(experiment.eps_net.bind(params, told), probe, u_0)
+            u_0, log_q = complete(sde, fold(keys, Part.VELOCITY), x)
+            density = likelihood(experiment.eps_net.bind(params, told), fold(first, Part.PROBE), u_0)
             return bits_per_dim(density.logp - log_q, self.size, self.width), density.nfe
 
         return parallel.parallel(bits)

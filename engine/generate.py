@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.data.keys import seed_key
 from linnet.devices import parallel
 from linnet.engine.pictures import as_stored
+from linnet.randomness import Part, Purpose, fold, key_for
 
 
 def make_draw(experiment, sampler):
@@ -18,15 +18,14 @@ def make_draw(experiment, sampler):
     ValueError for a guidance that is not finite.
     """
     config, sde, eps_net, shape = experiment.config, experiment.sde, experiment.eps_net, experiment.shape
-    key, guidance = seed_key(config.seed), config.sampling.guidance
+    root, guidance = key_for(config.seed, Purpose.SAMPLING), config.sampling.guidance
     if not np.isfinite(guidance):
         raise ValueError(f"config.sampling.guidance={guidance} must be a finite number; 1 is none")
 
     def draw(params, index, told):
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-        prior, noise = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        u_T = sde.prior(prior, (len(index), *shape))
-        return sampler(eps_net.bind(params, told, guidance), noise, u_T)
+        keys = fold(root, index)
+        u_T = sde.prior(fold(keys, Part.PRIOR), (len(index), *shape))
+        return sampler(eps_net.bind(params, told, guidance), fold(keys, Part.NOISE), u_T)
 
     return draw
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.data import transforms
-from linnet.data.keys import seed_key
 from linnet.devices import parallel
+from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import flow
 from linnet.samplers.base import EpsFunction, require
 from linnet.samplers.likelihood import complete
@@ -36,7 +36,7 @@ class Latents:
 
     def __init__(self, experiment):
         config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
-        t_min, tolerance, seed = flow_begin(experiment), config.eval.flow_tolerance, config.seed
+        t_min, tolerance = flow_begin(experiment), config.eval.flow_tolerance
         conditions, ddim = make_conditions(config), config.sampling.method == "ddim"
         require(eps_net.bind(None), EpsFunction)
         if ddim and experiment.sampler.stochastic:
@@ -51,8 +51,8 @@ class Latents:
             x, eps_fn = told(params, batch)
             if ddim:
                 return experiment.sampler.encode(eps_fn, x), jnp.asarray(experiment.sampler.nfe)
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(seed_key(seed), batch["index"])
-            u, _ = complete(sde, keys, x)
+            keys = key_for(config.seed, Purpose.LATENTS, batch["index"])
+            u, _ = complete(sde, fold(keys, Part.VELOCITY), x)
             states, nfe = flow.follow(sde, eps_fn, u, (t_min, sde.T), tolerance, tolerance)
             return states[-1], nfe
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from linnet.data import transforms
-from linnet.data.keys import seed_key
 from linnet.devices import parallel
-from linnet.engine.batches import keys_of
+from linnet.randomness import Purpose, key_for
 from linnet.training.conditions import make_conditions
 
 BINS = 10
@@ -20,10 +19,12 @@ class Losses:
         self.drawn, conditions = [], make_conditions(config)
 
         def losses(params, batch):
-            t, weights = objective.draw(objective.init(), seed_key(config.seed), batch["position"], total)
+            times = key_for(config.seed, Purpose.EVALUATION_TIMES)
+            t, weights = objective.draw(objective.init(), times, batch["position"], total)
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
-            keys, told = keys_of(config.seed, batch["index"], 0), conditions(batch, x, None)
-            return t, objective.losses(params, x, keys[:, 0], t, train=False, condition=told), weights
+            keys = key_for(config.seed, Purpose.EVALUATION, batch["index"])
+            condition = conditions(batch, x, None)
+            return t, objective.losses(params, x, keys, t, train=False, condition=condition), weights
 
         self._losses = parallel.parallel(losses)
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from linnet.evaluation import classifier
+from linnet.randomness import fold
 
 SEED = 0
 EPOCHS = 60
@@ -51,7 +52,7 @@ def train(images: np.ndarray, labels: np.ndarray, seed: int = SEED, epochs: int 
         order = random.permutation(len(images))
         for i in range(steps_per_epoch):
             chosen = order[i * BATCH_SIZE : (i + 1) * BATCH_SIZE]
-            key = jax.random.fold_in(jax.random.key(seed + 1), epoch * steps_per_epoch + i)
+            key = fold(jax.random.key(seed + 1), epoch * steps_per_epoch + i)
             params, state = step(params, state, images[chosen], labels[chosen], key)
     return params
 

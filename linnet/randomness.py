@@ -11,8 +11,8 @@
 
 A child is `fold(key, number)`. For one key fold_in is a bijection from numbers to keys (Threefry is a block cipher of
 the number; Salmon et al. 2011), so that children of one key never meet, and keys of different parents meet as random
-numbers of 64 bits do. No generator has a state: a key depends neither on batch sizes nor on devices, and a run that is
-resumed draws what it would have drawn. The order of training examples comes from NumPy in the same way, see `shuffle`.
+numbers of 64 bits do. No generator has a state: a key depends neither on batch sizes nor on devices, and a resumed run
+draws what it would have drawn. The order of training examples comes from NumPy in the same way, see `shuffling`.
 """
 
 import enum
@@ -77,7 +77,7 @@ def fold(key, *numbers):
     return key
 
 
-def shuffle(seed, epoch):
+def shuffling(seed, epoch):
     """NumPy's generator of the order of training examples in an epoch. ValueError as in `key_for`.
 
     Seeds below 2^32 are SeedSequence([seed, epoch]), to which zeros add nothing.

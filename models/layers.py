@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from linnet.models import resample
+from linnet.randomness import fold
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "swish": nn.swish,
@@ -162,7 +163,7 @@ class Dropout(nn.Module):
         layer = zlib.crc32("/".join(self.path).encode())
 
         def draw(key):
-            return jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - self.rate, x.shape[1:])
+            return jax.random.bernoulli(fold(key, layer), 1 - self.rate, x.shape[1:])
 
         return jnp.where(jax.vmap(draw)(keys), x / (1 - self.rate), 0).astype(x.dtype)
 

@@ -6,7 +6,9 @@ Networks of classes and of low-resolution images are told those of the image its
 
 import os
 
-from linnet.data.pipeline import permutation
+import jax
+import numpy as np
+
 from linnet.devices import parallel
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
@@ -15,6 +17,7 @@ from linnet.engine.losses import BINS, Losses
 from linnet.engine.progress import progress
 from linnet.files.atomic import check_writable
 from linnet.files.json_files import write_json
+from linnet.randomness import Purpose, key_for
 from linnet.training.objectives import objective_class
 
 LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
@@ -26,7 +29,8 @@ def run(experiment):
     total = number_of_images(source, config.eval.num_images)
     size = batch_size(config.eval.batch_size, total)
     bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
-    params, order = parallel.replicate(experiment.trained.params), permutation(config.seed, 0, total)
+    params = parallel.replicate(experiment.trained.params)
+    order = np.asarray(jax.random.permutation(key_for(config.seed, Purpose.EVALUATION_ORDER), total))
     folder = experiment.paths.results(
         "eval", experiment.trained, f"{name}_{config.eval.params}_{config.eval.image_split}"
     )

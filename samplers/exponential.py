@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.randomness import fold
 from linnet.samplers import coefficients
 from linnet.samplers.base import Depends, GridSampler, Samples
 from linnet.sde_lib import blocks
@@ -32,7 +33,7 @@ def advance(eps_fn, u, past, row, keys, i):
 
 def draw(keys, i, u):
     """Standard normal of the shape and dtype of u for draw i: of each image from its own key."""
-    return normal_per_example(jax.vmap(jax.random.fold_in, (0, None))(keys, i), u.shape).astype(u.dtype)
+    return normal_per_example(fold(keys, i), u.shape).astype(u.dtype)
 
 
 def integrate(eps_fn, u, rows, history=None, key=None, collect=False):

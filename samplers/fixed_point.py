@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.randomness import fold
 from linnet.samplers.base import SCALAR, Depends, DirectNetwork, Sampler, Samples
 from linnet.sde_lib.base import example_keys, normal_per_example
 
@@ -42,7 +43,7 @@ class FixedPoint(Sampler):
 
         def step(x_hat, i):
             fraction = jnp.full(len(u_T), 1 - i / self.nfe, u_T.dtype)
-            noised = network.noised(x_hat, fraction, jax.vmap(jax.random.fold_in, (0, None))(keys, i))
+            noised = network.noised(x_hat, fraction, fold(keys, i))
             y = network.direct(jnp.where(i > 0, noised, x_hat), u_T, t)
             y = jnp.clip(y, -1, 1) if self.clip_denoised else y
             return y, y if self.trajectory else None

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.randomness import fold
 from linnet.sde_lib import blocks
 
 
@@ -114,7 +115,7 @@ class LinearSDE(abc.ABC):
 
 def example_keys(key, n):
     """n keys: those of one key folded with 0..n-1, or `key` itself when it already holds n keys."""
-    return key if key.shape == (n,) else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
+    return key if key.shape == (n,) else fold(key, jnp.arange(n))
 
 
 def normal_per_example(key, shape):

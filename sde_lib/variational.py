@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.randomness import fold
 from linnet.sde_lib.base import normal_per_example
 
 HALF_BIN = 1 / 255
@@ -99,7 +100,7 @@ def bound(chain, reverse, keys, x_0):
     """
 
     def one(_, i):
-        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-        return None, terms(chain, reverse, x_0, jnp.full(len(x_0), i), normal_per_example(step_keys, x_0.shape))
+        noise = normal_per_example(fold(keys, i), x_0.shape)
+        return None, terms(chain, reverse, x_0, jnp.full(len(x_0), i), noise)
 
     return jax.lax.scan(one, None, jnp.arange(chain.n))[1], prior_bits(chain, x_0)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-LEAVES = {"files", "devices"}
+LEAVES = {"files", "devices", "randomness"}
 ALLOWED = {
     "files": set(),
     "devices": set(),
@@ -23,7 +23,7 @@ ALLOWED = {
 ENGINE = set(ALLOWED) - {"configs"}
 ALLOWED |= {"engine": ENGINE, "modes": ENGINE | {"engine"}}
 JOINERS = {"linnet"}
-OURS = set(ALLOWED) | {"main", "benchmarks", "tests", "command"}
+OURS = set(ALLOWED) | LEAVES | {"main", "benchmarks", "tests", "command"}
 FILES = [path for folder in (*ALLOWED, *JOINERS) for path in sorted((ROOT / folder).rglob("*.py"))]
 BELOW = [path for path in FILES if path.relative_to(ROOT).parts[0] in ALLOWED]
 
@@ -57,6 +57,10 @@ def test_folders_import_only_what_they_may(path):
     if folder == "models" and path.name not in ("eps_net.py", "labels.py", "predictions.py"):
         extra |= imported(path) & {"sde_lib"}
     assert not extra, f"{path} imports {extra}"
+
+
+def test_randomness_is_a_leaf():
+    assert not imported(ROOT / "linnet" / "randomness.py")
 
 
 def test_only_one_file_says_pmap_or_places_arrays():

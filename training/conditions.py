@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.models.guidance import NO_CLASS
-
-KEY = 1_000_000
-"""Folded into the keys of examples for labels: far from the numbers that `split` and objectives fold in."""
+from linnet.randomness import Part, fold
 
 
 def make_conditions(config):
@@ -38,8 +36,8 @@ def make_conditions(config):
 
 
 def drop(labels, keys, probability):
-    """labels (B,) with NO_CLASS in place of each with `probability`; keys (B,) decide, independently of other uses."""
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, KEY), probability))(keys)
+    """labels (B,) with NO_CLASS in place of each with `probability`; keys (B,) of the examples decide."""
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(fold(keys, Part.LABEL))
     return jnp.where(chosen, NO_CLASS, labels)
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from linnet.data.keys import seed_key
+from linnet.randomness import Purpose, key_for
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}
 PLACES = ("auto", "device", "host")
@@ -34,8 +34,7 @@ def dtype_of(name):
 def initial(seed, n, shape, dtype="float16"):
     """Standard normal rows (n, *shape) of `dtype` (see DTYPES); row i depends on (seed, i) alone. ValueError."""
     rows = np.empty((n, *shape), dtype_of(dtype))
-    key = seed_key(seed)
-    draw = jax.jit(jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), shape)))
+    draw = jax.jit(jax.vmap(lambda i: jax.random.normal(key_for(seed, Purpose.ESTIMATES, i), shape)))
     for begin in range(0, n, BLOCK):
         rows[begin : begin + BLOCK] = draw(begin + np.arange(BLOCK))[: n - begin]
     return rows

@@ -1,7 +1,7 @@
 """One training step as a pure function of (state, batch), to be run on every device of the axis AXIS.
 
-Randomness is a function of (seed, step, position in the global batch): nothing is stored, and neither the number of
-devices nor gradient accumulation changes what an example sees.
+Randomness is a function of (seed, step, position in the global batch), see linnet.randomness: nothing is stored, and
+neither the number of devices nor gradient accumulation changes what an example sees.
 """
 
 import jax
@@ -9,33 +9,35 @@ import jax.numpy as jnp
 import optax
 
 from linnet.data import transforms
-from linnet.data.keys import seed_key
 from linnet.devices.parallel import AXIS
+from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.training import estimates
 
 QUARTILES = 4
+TRAINING = (Purpose.TRAINING, Purpose.TRAINING_TIMES)
+VALIDATION = (Purpose.VALIDATION, Purpose.VALIDATION_TIMES)
 
 
-def draw(seed, step, n, objective, extra=()):
-    """(keys of flips, dequantisation and loss (n, 3), times, weights (n,)) of this device's n examples at `step`."""
+def draw(seed, purposes, step, n, objective, extra):
+    """(keys, times, weights), each (n,), of this device's n examples at `step`; purposes: of the keys and the times."""
     devices = jax.lax.axis_size(AXIS)
     position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
-    shared, private = jax.random.split(jax.random.fold_in(seed_key(seed), step))
-    keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(private, i), 3))(position)
-    return keys, *objective.draw(extra, shared, position, devices * n)
+    examples, times = purposes
+    keys = key_for(seed, examples, step, position)
+    return keys, *objective.draw(extra, key_for(seed, times, step), position, devices * n)
 
 
 def make_flip(images, keys, data):
     """The function that mirrors arrays (n, H, W, C) where these images are mirrored, as config.data says."""
     if not data.random_flip or images.ndim != 4:
         return lambda array: array
-    flips = transforms.draw_flips(keys[:, 0])
+    flips = transforms.draw_flips(fold(keys, Part.FLIP))
     return lambda array: transforms.flip(array, flips)
 
 
 def prepare(images, keys, data):
     """uint8 images (n, H, W, C) -> network range float32, dequantised as config.data says."""
-    dequantize = keys[:, 1] if data.uniform_dequantization else None
+    dequantize = fold(keys, Part.DEQUANTISATION) if data.uniform_dequantization else None
     return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
 
 
@@ -98,12 +100,12 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         return jax.tree.map(lambda g: g / grad_accum, grads), seen
 
     def step(state, batch):
-        keys, t, weights = draw(seed, state.step, len(batch["image"]), objective, state.extra)
+        keys, t, weights = draw(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
         flip = make_flip(batch["image"], keys, data)
         x = prepare(flip(batch["image"]), keys, data)
-        condition = conditions(batch, x, keys[:, 2])
+        condition = conditions(batch, x, keys)
         recalled = read_estimates(state, batch, flip) if objective.remembers else None
-        grads, (losses, seen) = gradient(state.params, (x, keys[:, 2], t, weights, condition, recalled))
+        grads, (losses, seen) = gradient(state.params, (x, keys, t, weights, condition, recalled))
         kept = {}
         if objective.remembers:
             state, kept = keep_estimates(state, batch, seen.pop("estimate"), flip)
@@ -128,10 +130,10 @@ def make_eval_step(objective, *, seed, data, conditions=unconditional):
     """step(params, step number, {"image"}) -> mean loss over all devices, without dropout or flips."""
 
     def step(params, number, batch):
-        keys, t, weights = draw(seed, number, len(batch["image"]), objective, objective.init())
+        keys, t, weights = draw(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=data.centered)
         condition = conditions(batch, x, None)
-        losses = objective.losses(params, x, keys[:, 2], t, train=False, condition=condition)
+        losses = objective.losses(params, x, keys, t, train=False, condition=condition)
         return jax.lax.pmean((losses * weights).mean(), AXIS)
 
     return step

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data.keys import seed_key
 from devices import parallel
 from engine import snapshot
 from engine.generate import Generator, NotFinite
+from linnet.randomness import Purpose, key_for
 from modes import sample
 from tests.modes.exact import Exact, digits_config, exact_experiment
 
@@ -84,7 +84,7 @@ def test_guidance_must_be_finite(guidance, tmp_path):
 
 def test_small_seeds_are_those_of_jax_and_large_ones_are_all_different():
     def key(seed):
-        return tuple(jax.random.key_data(seed_key(seed)).tolist())
+        return tuple(jax.random.key_data(key_for(seed, Purpose.SAMPLING)).tolist())
 
     small = [0, 42, 2**31 - 1, 2**31, 2**32 - 1]
     for seed in small:
@@ -93,7 +93,7 @@ def test_small_seeds_are_those_of_jax_and_large_ones_are_all_different():
     assert len({key(seed) for seed in seeds}) == len(seeds)
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match=f"config.seed={seed} must lie in 0 to 2"):
-            seed_key(seed)
+            key_for(seed, Purpose.SAMPLING)
 
 
 def test_images_of_large_seeds_are_their_own(tmp_path):

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from linnet.models.lpips import lpips, upscaled
 from linnet.models.lpips_weights import load_params
+from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.training.objectives.base import Objective
 
@@ -70,14 +71,14 @@ class DirectDenoising(Objective):
 
     def losses(self, params, x, keys, t, train=True, condition=None):
         """The guide loss of the first estimate, made from noise: what there is to measure without a memory."""
-        noise, dropout, first, _ = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, 4))(keys), 1, 0)
-        context = normal_per_example(first, x.shape)
-        y = self.f(params, x, noise, t, dropout if train else None, condition, context)
+        context = normal_per_example(fold(keys, Part.CONTEXT), x.shape)
+        y = self.f(params, x, keys, t, train, condition, context)
         return self.distance(y, x, 0 * t)
 
-    def f(self, params, x, keys, t, dropout, condition, context):
+    def f(self, params, x, keys, t, train, condition, context):
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
-        x_t, _ = self.sde.perturb(keys, x, t)
+        x_t, _ = self.sde.perturb(fold(keys, Part.NOISE), x, t)
+        dropout = fold(keys, Part.DROPOUT) if train else None
         F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
         return self.net.estimate(F, x_t, t)
 
@@ -85,9 +86,9 @@ class DirectDenoising(Objective):
         """recalled: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
         distances and the mean absolute change of the estimate."""
         x_hat, epoch = recalled["x_hat"], recalled["epoch"]
-        noise, dropout, share, z = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, 4))(keys), 1, 0)
-        context = self.net.noised(x_hat, jax.vmap(jax.random.uniform)(share), z)
-        y = self.f(params, x, noise, t, dropout if train else None, condition, context)
+        share = jax.vmap(jax.random.uniform)(fold(keys, Part.SHARE))
+        context = self.net.noised(x_hat, share, fold(keys, Part.CONTEXT))
+        y = self.f(params, x, keys, t, train, condition, context)
         w = jnp.maximum(1 / (epoch + 1), self.guide_floor)
         guide, iteration = self.distance(y, x, epoch), self.distance(y, x_hat, epoch)
         y = jax.lax.stop_gradient(y)

@@ -12,6 +12,7 @@ an example depends on the step and on its position in the global batch, not on t
 import jax
 import jax.numpy as jnp
 
+from linnet.randomness import Part, fold
 from linnet.sde_lib import blocks
 from linnet.training.objectives.base import Objective
 
@@ -35,9 +36,9 @@ class DenoisingScoreMatching(Objective):
 
     def losses(self, params, x, keys, t, train=True, condition=None):
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
-        noise, dropout = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        u, eps = self.sde.perturb(noise, self.sde.lift(x), t)
-        return self.weigh(self.eps_net(params, u, t, dropout if train else None, condition) - eps, t)
+        dropout = fold(keys, Part.DROPOUT) if train else None
+        u, eps = self.sde.perturb(fold(keys, Part.NOISE), self.sde.lift(x), t)
+        return self.weigh(self.eps_net(params, u, t, dropout, condition) - eps, t)
 
     def weigh(self, gap, t):
         """Weighted, reduced squared norm of gap = eps_net - eps, (B,)."""

@@ -5,6 +5,7 @@ import abc
 import jax
 import jax.numpy as jnp
 
+from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import MEANINGS, VARIANCES
 from linnet.sde_lib.variational import step_bits
@@ -57,10 +58,11 @@ class ChainObjective(Objective):
         return self.timesteps.update(extra, self.step_of(t), losses)
 
     def losses(self, params, x, keys, t, train=True, condition=None):
-        noise_keys, dropout = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        i, noise = self.step_of(t), normal_per_example(noise_keys, x.shape)
+        dropout = fold(keys, Part.DROPOUT) if train else None
+        noise = normal_per_example(fold(keys, Part.NOISE), x.shape)
+        i = self.step_of(t)
         x_i = self.chain.q_sample(x, i, noise)
-        output = self.eps_net.output(params, x_i, t, dropout if train else None, condition)
+        output = self.eps_net.output(params, x_i, t, dropout, condition)
         return self.loss(output, x, x_i, i, noise)
 
     @abc.abstractmethod
