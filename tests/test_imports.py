@@ -20,7 +20,7 @@ ALLOWED = {
     "evaluation": LEAVES,
     "interop": {"sde_lib", "models"} | LEAVES,
 }
-ENGINE = set(ALLOWED) - {"configs"}
+ENGINE = (set(ALLOWED) | LEAVES) - {"configs"}
 ALLOWED |= {"engine": ENGINE, "modes": ENGINE | {"engine"}}
 JOINERS = {"linnet"}
 OURS = set(ALLOWED) | LEAVES | {"main", "benchmarks", "tests", "command"}

@@ -133,7 +133,7 @@ def test_what_a_timestep_sampler_keeps_is_trained_along_and_saved(tmp_path):
         optax.sgd(1e-3),
         ConfigDict({"random_flip": False, "uniform_dequantization": False, "centered": True}),
     )
-    images = np.random.default_rng(0).integers(0, 256, (30, 1, 8, 4, 4, 1), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 4, 4, 1), dtype=np.uint8)
 
     def run(grad_accum, devices):
         start = TrainState.create({"a": jnp.ones(())}, optimizer, (), objective.init())
