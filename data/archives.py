@@ -72,12 +72,16 @@ def published_source(published: PublishedSet, data, split: str) -> Source:
 
 def find(published: PublishedSet, layout: Layout, data, split: str) -> tuple[Layout, list[Path]] | None:
     """The layout with the path of each file of a split; None where one is absent. data.path may be the file itself."""
-    root, paths = folder_of(published, data), []
+    root = folder_of(published, data)
+    paths = []
     for archive in layout.files[split]:
         names = [name for name in (archive.name, archive.unpacked) if name]
         places = [root.parent] * (root.name in names) + [root, *(root / folder for folder in published.folders)]
-        paths.append(next((place / name for name in names for place in places if (place / name).exists()), None))
-    return None if None in paths else (layout, paths)
+        present = [place / name for name in names for place in places if (place / name).exists()]
+        if not present:
+            return None
+        paths.append(present[0])
+    return layout, paths
 
 
 def folder_of(published: PublishedSet, data) -> Path:

@@ -10,6 +10,7 @@ import io
 import pickle
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from linnet.data.archives import Archive, Layout, PublishedSet
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 
-REDUCED = (np.zeros(1).__reduce__()[0], np.zeros(1).__reduce_ex__(5)[0], np.int64(0).__reduce__()[0])
-ALLOWED = {function.__name__: function for function in (*REDUCED, np.ndarray, np.dtype)}
+REDUCED = (np.zeros(1).__reduce__(), np.zeros(1).__reduce_ex__(5), np.int64(0).__reduce__())
+CALLED: tuple[Any, ...] = (*(reduced[0] for reduced in REDUCED), np.ndarray, np.dtype)
+ALLOWED = {function.__name__: function for function in CALLED}
 """What NumPy's pickles of arrays and numbers call."""
 
 
@@ -50,7 +52,10 @@ def contents(path: Path, split: str):
         return
     with tarfile.open(path) as archive:
         for name in BATCHES[split]:
-            yield archive.extractfile(f"{FOLDER}/{name}").read()
+            member = archive.extractfile(f"{FOLDER}/{name}")
+            if member is None:
+                raise ValueError(f"{path}: {FOLDER}/{name} is no file")
+            yield member.read()
 
 
 ARCHIVE = Archive(

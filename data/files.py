@@ -60,7 +60,7 @@ class Files(abc.ABC):
     def _found(self) -> tuple[list[str], list[str], Counter]:
         images = []
         listings = []
-        skipped = Counter()
+        skipped: Counter[str] = Counter()
         for name, reason in self.find():
             extension = posixpath.splitext(name)[1].lower()
             if not visible(name):
@@ -155,7 +155,7 @@ class ZipFiles(Files):
     def _entries(self) -> dict[str, zipfile.ZipInfo]:
         """Entries by name, without folders and without those that repeat another in name and content."""
         files = [entry for entry in self._zip.infolist() if not entry.filename.endswith(("/", "\\"))]
-        entries = {}
+        entries: dict[str, zipfile.ZipInfo] = {}
         for entry in {(normal_name(entry), entry.CRC, entry.file_size): entry for entry in files}.values():
             entries[unused(normal_name(entry), entries)] = entry
         return entries

@@ -13,6 +13,7 @@
 import contextlib
 import dataclasses
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -102,7 +103,7 @@ def upright(image: Image.Image) -> Image.Image:
     EXIF of which nothing can be read says nothing: a warning names the file.
     """
     image.load()
-    exif = {}
+    exif: Mapping = {}
     with contextlib.suppress(Exception):  # of many types, by format and damage
         exif = image.getexif()
     if image.info.get("exif") and not exif:

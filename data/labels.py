@@ -43,11 +43,11 @@ class Labelled(NamedTuple):
 
 def label(images: Images, training: Images) -> Labelled:
     """The images of a split with labels that mean what they mean in the training images."""
-    listed, known = from_listing(images), from_listing(training)
+    listed, trained = from_listing(images), from_listing(training)
     if listed is not None:
-        return listed._replace(classes=max(known.classes, listed.classes, key=len)) if known else listed
+        return listed._replace(classes=max(trained.classes, listed.classes, key=len)) if trained else listed
     unlabelled = Labelled(images.names, np.zeros(len(images.names), np.int32), (), images.notes)
-    if known:
+    if trained:
         return unlabelled
     root = common_folder(training.names)
     rule = find_rule([name.removeprefix(root) for name in training.names])
@@ -61,7 +61,7 @@ def label(images: Images, training: Images) -> Labelled:
     number = {name: i for i, name in enumerate(known)}
     for name in numbered(classes):
         number.setdefault(name, len(number))
-    labels = np.array([number[classes[i]] for i in kept], np.int32)
+    labels = np.array([number[name] for name in classes if name is not None], np.int32)
     strays = len(classes) - len(kept)
     notes = (f"{strays} of {len(classes)} images lie beside the class folders and are left out",) * bool(strays)
     return Labelled([images.names[i] for i in kept], labels, tuple(number), images.notes + notes)

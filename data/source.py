@@ -64,7 +64,7 @@ class Source(abc.ABC):
         self.class_names = tuple(class_names) or tuple(map(str, range(num_classes)))
         self._length = length
         self._decode_threads = decode_threads
-        self._arrays = None
+        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
 
     @abc.abstractmethod
     def read(self, index: int) -> tuple[np.ndarray, int]:
@@ -80,13 +80,13 @@ class Source(abc.ABC):
         for part in self.content():
             digest.update(part)
         for i in np.unique(np.linspace(0, len(self) - 1, PROBES).astype(int)):
-            digest.update(np.ascontiguousarray(self.read(int(i))[0]))
+            digest.update(np.ascontiguousarray(self.read(int(i))[0]).data)
         return digest.hexdigest()
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, np.ndarray | np.int32]:
         """Example `index` in [0, len): image of `shape`, label and index as int32 scalars."""
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {self.name} ({self.split}), which has {len(self)}")

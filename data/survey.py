@@ -91,14 +91,14 @@ def look(image: Image.Image) -> Look:
     wide = not deep and ";16" in str(getattr(image, "tile", ""))
     if deep or wide or image.mode == "P":
         image.load()
-    grey = float(np.max(image)) if deep else None
-    colour = int(np.max(image.convert("RGB"))) if wide else None
+    grey = float(np.asarray(image).max()) if deep else None
+    colour = int(np.asarray(image.convert("RGB")).max()) if wide else None
     return Look(image.mode, grey, colour, image.has_transparency_data, frames)
 
 
 def white_of(looks: Iterable[Look]) -> float:
     """The white of the deep grey pictures among them; DEEPEST without any."""
     deep = [found for found in looks if found.grey is not None]
-    largest = max((found.grey for found in deep), default=DEEPEST)
+    largest = max((found.grey for found in deep if found.grey is not None), default=DEEPEST)
     whites = FLOAT_WHITES if any(found.mode == "F" for found in deep) else WHITES
     return next((white for white in whites if largest <= white), DEEPEST)

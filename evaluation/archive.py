@@ -23,7 +23,7 @@ def write_archive(
             np.lib.format.write_array_header_1_0(member, header)
             written = 0
             for batch in batches:
-                if batch.dtype != np.uint8 or batch.shape[1:] != header["shape"][1:]:
+                if batch.dtype != np.uint8 or batch.shape[1:] != tuple(shape)[1:]:
                     raise ValueError(f"{path}: a batch is {batch.dtype} {batch.shape}, expected uint8 {shape[1:]}")
                 member.write(batch.tobytes())
                 written += len(batch)

@@ -7,6 +7,7 @@ measured on held-out digits.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -52,7 +53,8 @@ def preprocess(images: jax.Array) -> jax.Array:
 
 @jax.jit
 def _network(params, images: jax.Array) -> dict[str, jax.Array]:
-    return DigitsClassifier().apply({"params": params}, preprocess(images))
+    outputs: Any = DigitsClassifier().apply({"params": params}, preprocess(images))
+    return outputs
 
 
 def activations(params, images: np.ndarray, batch_size: int = 256) -> dict[str, np.ndarray]:
@@ -70,7 +72,7 @@ def save(path: str | os.PathLike, params, metadata: dict[str, object]) -> None:
     arrays = {f"{METADATA_PREFIX}{name}": np.asarray(value) for name, value in metadata.items()}
     arrays |= {name: np.asarray(value) for name, value in flatten_dict(params, sep="/").items()}
     with atomic_write(path) as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load(path: str | os.PathLike = ASSET) -> tuple[dict, dict[str, np.ndarray]]:

@@ -49,7 +49,7 @@ def parameter_hash(arrays: dict[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         value = np.ascontiguousarray(arrays[name], "<f4")
         digest.update(f"{name}{value.shape}".encode())
-        digest.update(value)
+        digest.update(value.data)
     return digest.hexdigest()
 
 

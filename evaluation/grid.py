@@ -43,8 +43,9 @@ def save_grid(
     cells[:n, :height, :width] = images
     cells = cells.repeat(scale, axis=1).repeat(scale, axis=2)
     if captions is not None:
-        strips = [caption(text, (width + 1) * scale) for text in (*captions, *[""] * (rows * columns - n))]
-        strips = np.repeat(np.stack(strips)[..., None], channels, axis=-1)
+        texts = (*captions, *[""] * (rows * columns - n))
+        strips = np.stack([caption(text, (width + 1) * scale) for text in texts])
+        strips = np.repeat(strips[..., None], channels, axis=-1)
         cells = np.concatenate([cells[:, : height * scale], strips, cells[:, height * scale :]], axis=1)
     sheet = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
     sheet = sheet.reshape(rows * cells.shape[1], columns * cells.shape[2], channels)[:-scale, :-scale]

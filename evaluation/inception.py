@@ -11,6 +11,7 @@ module here has a kernel and a bias. Module names are the published ones.
 
 import os
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -219,7 +220,7 @@ def resize(images: jax.Array) -> jax.Array:
 def _network(taps: tuple[str, ...], params, images: jax.Array) -> dict[str, jax.Array]:
     """uint8 (N, H, W, 1|3) -> the named taps; what they do not need is not computed."""
     x = resize(jnp.broadcast_to(images, images.shape[:3] + (3,)).astype(jnp.float32))
-    outputs = InceptionV3().apply({"params": params}, (x - 128.0) / 128.0)
+    outputs: Any = InceptionV3().apply({"params": params}, (x - 128.0) / 128.0)
     return {name: outputs[name] for name in taps}
 
 

@@ -27,8 +27,8 @@ class Moments:
 
     def __init__(self) -> None:
         self.n = 0
-        self._mean: np.ndarray | None = None
-        self._scatter: np.ndarray | None = None
+        self._mean = np.zeros(0)
+        self._scatter = np.zeros((0, 0))
 
     def update(self, features: np.ndarray) -> None:
         """Adds a batch of features (N, D), any real dtype. Raises ValueError on non-finite values."""
@@ -50,7 +50,7 @@ class Moments:
 
     def _combine(self, n: int, mean: np.ndarray, scatter: np.ndarray) -> None:
         """Equation (1), in place."""
-        if self._mean is None:
+        if self.n == 0:
             self.n = n
             self._mean = mean.copy()
             self._scatter = scatter.copy()

@@ -78,7 +78,7 @@ def save_statistics(path: str | os.PathLike, statistics: Statistics) -> None:
     if statistics.features is not None:
         arrays["features"] = np.asarray(statistics.features, np.float32)
     with atomic_write(path) as file:
-        np.savez(file, format_version=FORMAT_VERSION, **arrays)
+        np.savez(file, allow_pickle=False, format_version=FORMAT_VERSION, **arrays)
 
 
 def load_statistics(path: str | os.PathLike, extractor: Extractor | None = None) -> Statistics:

@@ -21,7 +21,8 @@ class Chain:
     """The file as a container: `path`, and the bytes of the storages by their keys."""
 
     def __init__(self, path: Path):
-        self.path, self.places = path, {}
+        self.path = path
+        self.places: dict[str, tuple[int, int]] = {}
 
     def read(self, key: str) -> bytes:
         """The bytes of one storage. Refused where the file does not list it."""

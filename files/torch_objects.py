@@ -219,5 +219,5 @@ def check_size(path, n: int) -> None:
 def check_memo(data: bytes) -> None:
     """Refused where a part is numbered beyond the length of the pickle: a list of that length would be made for it."""
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+        if opcode.name in ("PUT", "LONG_BINPUT") and argument is not None and argument > len(data):
             raise Refused(f"a part numbered {argument} in {len(data)} bytes; it is built to exhaust memory")

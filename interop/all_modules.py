@@ -37,7 +37,7 @@ def rename(state: dict[str, np.ndarray], network: str) -> dict[str, np.ndarray]:
     """state: arrays by names "all_modules.<i>.<...>"; network: "ncsnpp" or "ddpm". Names it cannot place are kept."""
     layers, leaves = _layers(state)
     classes = _classes(layers, network)
-    counts = Counter()
+    counts: Counter[str] = Counter()
     unconditional = "Dense" not in classes.values()  # then the blocks have dense layers all the same, without a use
     for index in sorted(layers):
         kind = classes[index]
@@ -90,7 +90,8 @@ def _class(layer, block, attention, before_middle):
 
 def _leaf(layer, inside, array):
     """(our name, array in our layout) of one array of a layer."""
-    *path, leaf = [layer, *inside.split(".")]
+    path = [layer, *inside.split(".")]
+    leaf = path.pop()
     if leaf == "weight":
         leaf = {1: "scale", 2: "kernel", 4: "kernel"}.get(array.ndim, leaf)
         if path[-1].startswith("Conv2d"):

@@ -31,6 +31,8 @@ def recognises(path: Path) -> bool:
 def read(path: Path, config, params: str) -> Published:
     """The parameters; `params` makes a difference where the file holds raw ones and averages."""
     found = state_dicts.find(path, state_dicts.read(path), edm_names.ANCHOR, params)
+    if found is None:
+        raise Refused(f"{path}: holds no exported network of EDM")
     state = {name.removeprefix("model."): array for name, array in state_dicts.arrays(path, found.tensors).items()}
     odd = [name for name, array in state.items() if array.ndim == 0 or array.dtype.kind != "f"]
     if odd:

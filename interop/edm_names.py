@@ -53,7 +53,10 @@ def classes(state: dict[str, np.ndarray]) -> int:
 
 def rename(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays under our names and in our layout. Names that cannot be placed are kept."""
-    adm, leaves, layers, counts = is_adm(state), {}, {}, Counter()
+    adm = is_adm(state)
+    leaves: dict[str, np.ndarray] = {}
+    layers: dict[tuple[str, ...], str] = {}
+    counts: Counter[str] = Counter()
     for name in sorted(state, key=_order):
         found, array = LAYER.fullmatch(name), state[name]
         part, _, leaf = (found[5] if found else name).rpartition(".")

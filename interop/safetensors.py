@@ -78,7 +78,8 @@ def _unique(pairs):
 
 def write(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Writes float32 `arrays`; the file appears whole or not at all."""
-    header, end = {"__metadata__": metadata}, 0
+    header: dict[str, dict] = {"__metadata__": metadata}
+    end = 0
     for name, array in arrays.items():
         header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [end, end := end + 4 * array.size]}
     text = json.dumps(header).encode()

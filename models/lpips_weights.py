@@ -43,7 +43,7 @@ def load_params(net: str = "vgg", path: str | os.PathLike | None = None) -> dict
     a damaged file and for tensors that do not fit.
     """
     stages(net)  # refuses an unknown name
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for published in FILES[net]:
         state |= _read(_find(published, net, path), published)
     return parameters(state, net)
@@ -53,7 +53,7 @@ def parameters(state: dict[str, np.ndarray], net: str = "vgg") -> dict:
     """Published names -> parameters of `lpips.lpips`. ValueError names the first absent or unfit tensor."""
     index = 0
     width = 3
-    params = {"stages": [], "heads": []}
+    params: dict[str, list] = {"stages": [], "heads": []}
     for number, stage in enumerate(stages(net)):
         index += stage.pool > 0
         layers = []

@@ -11,7 +11,9 @@ the nearest-neighbour repeat. Everything is written as pad, slice, add and matri
 dilated convolutions have gradients that are one to two orders of magnitude slower on CPU.
 """
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -79,13 +81,19 @@ def nearest_conv(x: jax.Array, weight: jax.Array) -> jax.Array:
             x, phases[r][s], (1, 1), ((1 - r, r), (1 - s, s)), dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    return _interleave(*(_interleave(phase(r, 0), phase(r, 1), 2) for r in range(2)), 1)
+    even, odd = (_interleave(phase(r, 0), phase(r, 1), 2) for r in range(2))
+    return _interleave(even, odd, 1)
 
 
 def _phase_taps(w: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     """The two taps that each output phase of a doubled axis sees of three taps: size 3 -> 2 on `axis`."""
     first, middle, last = (lax.slice_in_dim(w, j, j + 1, axis=axis) for j in range(3))
     return jnp.concatenate([first, middle + last], axis), jnp.concatenate([first + middle, last], axis)
+
+
+def _sum(terms: Iterable[jax.Array]) -> jax.Array:
+    """The sum of one array or more."""
+    return functools.reduce(operator.add, terms)
 
 
 def _normalised(taps: Sequence[float]) -> list[float]:
@@ -109,7 +117,7 @@ def _filter(x: jax.Array, axis: int, taps: Sequence[float], before: int, after: 
     """Pad, then convolve one axis ("valid"): size m -> m + before + after - len(taps) + 1."""
     size = x.shape[axis] + before + after - len(taps) + 1
     padded = _pad(x, axis, before, after)
-    return sum(k * lax.slice_in_dim(padded, j, j + size, axis=axis) for j, k in enumerate(taps[::-1]))
+    return _sum(k * lax.slice_in_dim(padded, j, j + size, axis=axis) for j, k in enumerate(taps[::-1]))
 
 
 def _halve(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
@@ -120,7 +128,7 @@ def _halve(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
     shape = x.shape
     split = padded.reshape(*shape[:axis], pairs, 2, *shape[axis + 1 :])
     phases = [lax.index_in_dim(split, parity, axis + 1, keepdims=False) for parity in range(2)]
-    return sum(
+    return _sum(
         k * lax.slice_in_dim(phases[j % 2], j // 2, j // 2 + half, axis=axis)
         for j, k in enumerate(_normalised(taps)[::-1])
     )
@@ -135,7 +143,7 @@ def _double(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
 
     def phase(parity: int) -> jax.Array:
         starts = {j: reach + (parity + j - reach) // 2 for j in range(n) if (parity + j - reach) % 2 == 0}
-        return sum(
+        return _sum(
             2 * flipped[j] * lax.slice_in_dim(padded, start, start + size, axis=axis) for j, start in starts.items()
         )
 

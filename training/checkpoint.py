@@ -146,8 +146,8 @@ class Checkpoints:
                 damaged[step] = error
                 continue
             restored = Restored(_rebuild(state, saved, f"checkpoint {step}"), meta, memory)
-            for broken, error in damaged.items():
-                say(f"checkpoint {broken} is damaged ({brief(error)}): going on from {step}{self._put_aside(broken)}")
+            for broken, reason in damaged.items():
+                say(f"checkpoint {broken} is damaged ({brief(reason)}): going on from {step}{self._put_aside(broken)}")
             return restored
         reasons = "; ".join(f"{step}: {brief(error)}" for step, error in damaged.items())
         raise ValueError(f"{self._directory} has no whole checkpoint ({reasons or 'none at all'})")

@@ -15,8 +15,8 @@ from linnet.training import estimates
 class Keeper:
     """For objectives without estimates, and the base of the others."""
 
-    fields = ("image", "label")
-    stride = None  # steps per dispatch; None: as many as the config says
+    fields: tuple[str, ...] = ("image", "label")
+    stride: int | None = None  # steps per dispatch; None: as many as the config says
     place_name = ""
 
     def put(self, batches):

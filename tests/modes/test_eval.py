@@ -126,7 +126,7 @@ def levels_of(config, spread):
 
 
 def test_bits_of_the_flow_are_those_of_the_density_of_the_class(tmp_path):
-    """Minus log2 of the density averaged over levels, with mean square (a^2 + a b + b^2) / 3; 32 draws scatter by 3e-4."""
+    """Minus log2 of the density averaged over levels: mean square (a^2 + a b + b^2) / 3; 32 draws scatter by 3e-4."""
     config = flow_config(repeats=32)
     report = evaluate(config, tmp_path, spread=SPREAD)
     a, b, std = levels_of(config, SPREAD)
