@@ -145,6 +145,11 @@ class Settings:
         for key, kinds in (("down_block_types", self.down), ("up_block_types", self.up)):
             if not set(kinds) <= set(BLOCKS[name]):
                 yield key, ", ".join(kind for kind in BLOCKS[name] if key.split("_")[0] in kind.lower())
+        ways = (["Attn" in kind for kind in kinds] for kinds in (self.down, self.up[::-1]))
+        if name != "unet" and next(ways) != next(ways):
+            yield "up_block_types", "attention on the same levels as down_block_types"
+        if any(width % self.widths[0] for width in self.widths) and name != "unet":
+            yield "block_out_channels", "multiples of the first"
         if given["time_embedding_dim"] not in (None, 4 * self.widths[0]):
             yield "time_embedding_dim", 4 * self.widths[0]
         if given["norm_num_groups"] is None and name != "ncsnpp":
@@ -250,9 +255,12 @@ class Settings:
 
     def _ncsnpp(self, config):
         found = {"fir": True, "skip_rescale": True, "scale_by_sigma": True, "prediction": "score"}
-        if min(self.widths) < 128:  # above, all norms have 32 groups
-            found |= {"norm_num_groups": self.given["norm_num_groups"] or 0}
-            found |= {"attn_num_groups": 32} if self.attended else {}
+        ours, theirs = config.model.get("norm_num_groups", 0), self.given["norm_num_groups"] or 0
+        ends = self.widths[0], self.widths[-1]
+        same = all((ours or min(width // 4, 32)) == (theirs or min(width // 4, 32)) for width in ends)
+        found["norm_num_groups"] = ours if same else theirs
+        if self.attended and min(self.widths) < 128:  # above, all other norms have 32 groups
+            found["attn_num_groups"] = 32
         return {"sde.name": "ve"} | {f"model.{key}": value for key, value in found.items()}
 
 

@@ -75,10 +75,13 @@ SAME = {
     "ddpm": DDPM,
     "ddpm as unet": DDPM,
     "ddpm, centred inside": DDPM | {"center_input_sample": True},
+    "ddpm, attention on the way down": DDPM | {"up_block_types": ("UpBlock2D", "UpBlock2D")},
+    "ddpm, widths of no whole ratio": DDPM | {"block_out_channels": (64, 96)},
     "ncsnpp": NCSNPP,
     "ncsnpp, groups by width": NCSNPP | {"norm_num_groups": None},
     "ncsnpp, groups of the middle": NCSNPP | {"norm_num_groups": 16, "attn_norm_num_groups": 16},
     "ncsnpp of published width": NCSNPP | {"block_out_channels": (128, 128), "norm_num_groups": None},
+    "ncsnpp of published width, other groups": NCSNPP | {"block_out_channels": (128, 128), "norm_num_groups": 8},
     "ncsnpp, attention on the first level": NCSNPP
     | {
         "block_out_channels": (64, 64),
@@ -89,6 +92,8 @@ SAME = {
 REFUSED = {
     "time_embedding_type": (SMALL | {"num_train_timesteps": 10}, "learned"),
     "time_embedding_dim": (SMALL, 64),
+    "up_block_types": (NCSNPP, ("SkipUpBlock2D", "SkipUpBlock2D")),
+    "block_out_channels": (NCSNPP, (64, 96)),
     "class_embed_type": (SMALL, "timestep"),
     "mid_block_scale_factor": (SMALL, 2),
     "act_fn": (SMALL, "gelu"),
