@@ -107,6 +107,11 @@ class Experiment:
         """The names of the network's classes by number: the checkpoint's, else config.data.classes; () for unknown."""
         return self.stored_classes[1] or tuple(self.config.data.get("classes", ()))
 
+    @property
+    def points(self):
+        """The training points (N, D), which pictures show below those that were drawn; None for images."""
+        return self.dataset().arrays()[0] if len(self.shape) == 1 else None
+
     @functools.cached_property
     def shape(self):
         """(H, W, C) of images or (D,) of points: from the config, and from the data where the config leaves it open."""

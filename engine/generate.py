@@ -49,7 +49,7 @@ class Generator:
 
         def images(params, index, told):
             samples = draw(params, index, told)
-            x = as_stored(experiment.sde.project(samples.u), experiment.config)
+            x = as_stored(experiment.sde.project(samples.u), experiment.config.data.centered)
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
         self._images = parallel.parallel(images)

@@ -7,15 +7,15 @@ from linnet.data import transforms
 PAIRS_IN_ROW = 4
 
 
-def as_stored(x, config):
-    """x in the range of the model -> uint8 images; points (B, D) as they are."""
-    return transforms.to_uint8(x, config.data.centered) if x.ndim == 4 else x
+def as_stored(x, centered):
+    """x in the range of the model, [-1, 1] if `centered`, else [0, 1] -> uint8 images; points (B, D) as they are."""
+    return transforms.to_uint8(x, centered) if x.ndim == 4 else x
 
 
-def save_picture(images, path, columns=None, captions=None, data=None):
+def save_picture(images, path, columns=None, captions=None, points=None):
     """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
 
-    captions: the text below each image; None for none. data: the `background` of points.
+    captions: the text below each image; None for none. points: those (N, D) that lie below the others in the plot.
     """
     if images.ndim == 4:
         from linnet.evaluation.grid import save_grid
@@ -23,12 +23,7 @@ def save_picture(images, path, columns=None, captions=None, data=None):
         return save_grid(images, path, columns, captions=captions)
     from linnet.evaluation.scatter import save_scatter
 
-    return save_scatter(images, path, data)
-
-
-def background(experiment):
-    """The training points, which pictures of points show below the samples; None for images."""
-    return experiment.dataset().arrays()[0] if len(experiment.shape) == 1 else None
+    return save_scatter(images, path, points)
 
 
 def save_pairs(low_res, images, path, centered):

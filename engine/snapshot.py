@@ -11,7 +11,7 @@ import numpy as np
 from linnet.devices import parallel
 from linnet.engine import reference, score_points
 from linnet.engine.generate import Generator, NotFinite
-from linnet.engine.pictures import background, save_picture
+from linnet.engine.pictures import save_picture
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics, metric_key
 
@@ -29,7 +29,7 @@ class Snapshot:
         batch_size = self.training.snapshot_sampling_batch
         parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
         self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
-        self.data = background(experiment)
+        self.points = experiment.points
         self.measure = make_measure(experiment) if self.training.snapshot_fid else None
 
     def __call__(self, state, step):
@@ -43,7 +43,7 @@ class Snapshot:
                     continue
                 if jax.process_index() == 0:
                     captions = generator.conditions.names_of(np.arange(len(images)))
-                    save_picture(images, path, captions=captions, data=self.data)
+                    save_picture(images, path, captions=captions, points=self.points)
                 for writer in self.writers:
                     writer.image(step, kind + suffix, path)
         return self.distances(state.ema[0]) if self.measure else {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from linnet.devices import parallel
 from linnet.engine.generate import make_draw
-from linnet.engine.pictures import as_stored, background, save_picture
+from linnet.engine.pictures import as_stored, save_picture
 
 COLUMNS = 10
 IMAGES, POINTS = 8, 1024
@@ -22,7 +22,7 @@ IMAGES, POINTS = 8, 1024
 
 def save_trajectories(experiment, conditions, params, folder):
     """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
-    config, project = experiment.config, jax.vmap(experiment.sde.project)
+    project = jax.vmap(experiment.sde.project)
     draw = make_draw(experiment, experiment.sampler_with(trajectory=True))
 
     def visited(params, index, told):
@@ -40,4 +40,6 @@ def save_trajectories(experiment, conditions, params, folder):
         states = parallel.unshard(states)
         panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
         path = os.path.join(folder, f"{name}.png")
-        save_picture(as_stored(panels, config), path, columns=states.shape[1], data=background(experiment))
+        save_picture(
+            as_stored(panels, experiment.config.data.centered), path, columns=states.shape[1], points=experiment.points
+        )

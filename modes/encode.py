@@ -28,7 +28,7 @@ def run(experiment):
     images, u_T, x, nfe_encode, nfe_decode = there_and_back(
         Latents(experiment), progress(batches, f"encoding {total} images")
     )
-    errors = reconstruction_errors(images, x, config) | {
+    errors = reconstruction_errors(images, x, config.data.centered) | {
         "n": len(images),
         "split": config.eval.image_split,
         "latent_std": latent_std(u_T, experiment.sde),
@@ -41,7 +41,7 @@ def run(experiment):
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
     write_json(os.path.join(folder, "encode.json"), errors)
-    pairs = np.stack([images[:N], as_stored(x[:N], config)], axis=1).reshape(-1, *images.shape[1:])
+    pairs = np.stack([images[:N], as_stored(x[:N], config.data.centered)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     shown = " ".join(f"{key}={value}" for key, value in errors.items() if key != "parameters")
     print(f"{shown} | everything in {folder}")
@@ -58,12 +58,12 @@ def there_and_back(latents, batches):
     return *map(np.concatenate, zip(*found, strict=True)), *map(max, zip(*evaluations, strict=True))
 
 
-def reconstruction_errors(images, x, config):
+def reconstruction_errors(images, x, centered):
     """Root mean square and largest error in the range of the model; of images, pixels that changed grey level."""
-    gap = x - np.asarray(transforms.to_model_range(images, centered=config.data.centered))
+    gap = x - np.asarray(transforms.to_model_range(images, centered=centered))
     errors = {"rms_error": float(np.sqrt((gap**2).mean())), "max_error": float(np.abs(gap).max())}
     if images.ndim == 4:
-        errors["changed_pixels"] = float((as_stored(x, config) != images).mean())
+        errors["changed_pixels"] = float((as_stored(x, centered) != images).mean())
     return errors
 
 

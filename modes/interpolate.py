@@ -28,5 +28,5 @@ def run(experiment):
     between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde, STEPS)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
     x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
-    save_picture(as_stored(x, config), path, columns=STEPS)
+    save_picture(as_stored(x, config.data.centered), path, columns=STEPS)
     print(f"{len(between)} pairs of {config.eval.image_split} images, {STEPS} steps, nfe {nfe}: {path}")

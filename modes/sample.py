@@ -12,7 +12,7 @@ import numpy as np
 from linnet.devices import parallel
 from linnet.engine import record, trajectories
 from linnet.engine.generate import Generator
-from linnet.engine.pictures import background, save_pairs, save_picture
+from linnet.engine.pictures import save_pairs, save_picture
 from linnet.engine.progress import progress
 from linnet.evaluation.archive import write_archive
 from linnet.evaluation.grid import save_grid
@@ -28,15 +28,18 @@ def run(experiment):
 
     RuntimeError for an image that is not finite: it is not written.
     """
-    config, shape, n = experiment.config, experiment.shape, experiment.config.eval.num_samples
+    config, shape = experiment.config, experiment.shape
+    n = config.eval.num_samples
     if n < 1:
         raise ValueError(f"config.eval.num_samples={n} must be at least 1")
     folder, fields = record.prepare(experiment)
     in_file = fields["batch_size"]
     generator = Generator(experiment, min(config.eval.batch_size, in_file), trajectory=False)
-    params, files = parallel.replicate(experiment.trained.params), {}
+    params = parallel.replicate(experiment.trained.params)
+    files = {}
     for k in progress(range(-(-n // in_file)), f"sampling {n} images"):
-        path, rows = os.path.join(folder, f"samples_{k:05d}.npz"), min(in_file, n - k * in_file)
+        path = os.path.join(folder, f"samples_{k:05d}.npz")
+        rows = min(in_file, n - k * in_file)
         if len(saved(path)) < rows:
             images = images_from(generator, params, k * in_file, rows)
             with atomic_write(path) as file:
@@ -50,7 +53,7 @@ def run(experiment):
     first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
     written = save_pictures(experiment, generator, params, first, folder)
     if len(shape) == 3:
-        written += save_images(experiment, generator.conditions, files, folder)
+        written += save_images(files, folder, (n, *shape), generator.conditions, config.eval.png)
     print(f"{n} samples in {folder}: {', '.join(written)}")
     return fields
 
@@ -80,7 +83,7 @@ def save_pictures(experiment, generator, params, first, folder):
     """Writes grid.png of the `first` images and the others that were asked for; returns their names."""
     config, names = experiment.config, ["grid.png"]
     captions = generator.conditions.names_of(np.arange(len(first)))
-    save_picture(first, os.path.join(folder, names[0]), captions=captions, data=background(experiment))
+    save_picture(first, os.path.join(folder, names[0]), captions=captions, points=experiment.points)
     if config.sampling.trajectory:
         trajectories.save_trajectories(experiment, generator.conditions, params, folder)
         names += ["denoise.png", "progressive.png"]
@@ -91,14 +94,12 @@ def save_pictures(experiment, generator, params, first, folder):
     return names
 
 
-def save_images(experiment, conditions, files, folder):
-    """Writes the archive of all images, and the single ones where they were asked for; returns the names."""
-    n, names = experiment.config.eval.num_samples, []
-    shape = (n, *experiment.shape)
-    names.append(f"samples_{'x'.join(map(str, shape))}.npz")
-    classes = conditions.labels(np.arange(n)) if conditions.classes else None
+def save_images(files, folder, shape, conditions, png):
+    """Writes the archive of all images, of `shape` (N, H, W, C), and with `png` single ones; returns the names."""
+    names = [f"samples_{'x'.join(map(str, shape))}.npz"]
+    classes = conditions.labels(np.arange(shape[0])) if conditions.classes else None
     write_archive(os.path.join(folder, names[0]), stored(files), shape, classes)
-    if experiment.config.eval.png:
+    if png:
         names.append("png/")
         for i, image in enumerate(itertools.chain.from_iterable(stored(files))):
             save_grid(image[None], os.path.join(folder, "png", f"{i:06d}.png"), scale=1)

@@ -98,7 +98,7 @@ def panels(experiment, monkeypatch):
     """{"denoise", "progressive"}: the images (rows, columns, 8, 8, 1) that the pictures are made of."""
     found = {}
 
-    def keep(images, path, columns, data):
+    def keep(images, path, columns, points):
         found[path.rpartition("/")[2][:-4]] = images.reshape(-1, columns, *images.shape[1:])
 
     monkeypatch.setattr(trajectories, "save_picture", keep)
