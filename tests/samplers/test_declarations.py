@@ -20,6 +20,7 @@ from samplers.base import ChainNetwork, DirectNetwork, EpsFunction
 from samplers.deis import RK
 from samplers.exponential import Recursion
 from sde_lib import CLD, SDES
+from tests.conftest import ROOT
 from tests.modes.exact import digits_config, exact_experiment
 from tests.samplers.test_fixed_point import Contraction
 
@@ -134,3 +135,11 @@ def test_hybrid_is_a_grid_like_the_others():
 def test_host_mathematics_does_without_jax(module):
     imported = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Import)]
     assert {name.name for node in imported for name in node.names} <= {"numpy", "dataclasses"}
+
+
+def test_samplers_ask_networks_for_nothing_that_is_not_declared():
+    """No probing by name: what may be asked is in the protocols of samplers.base."""
+    sources = {path.name: path.read_text() for path in sorted((ROOT / "samplers").glob("*.py"))}
+    assert "base.py" in sources
+    assert not [name for name, text in sources.items() if "getattr(" in text or "hasattr(" in text]
+    assert [name for name, text in sources.items() if "__setattr__" in text] == ["base.py"]
