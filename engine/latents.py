@@ -88,7 +88,8 @@ def arrived(values, nfe):
     failed = np.isnan(values.reshape(len(values), -1)).any(1).sum()
     if failed:
         raise RuntimeError(
-            f"the flow of {failed} of {len(values)} images took too many steps or left the finite numbers: "
-            "raise config.eval.flow_tolerance"
+            f"the flow of {failed} of {len(values)} images left the finite numbers, or needed steps without end: see "
+            "whether samples of this network are good (--mode=sample); if so, begin later, at a larger "
+            "config.training.t_min in this command"
         )
     return values, int(np.asarray(nfe).max())

@@ -5,7 +5,7 @@ image takes its own Dormand-Prince steps, so that it does not depend on its batc
 each step all the same, until the slowest image has arrived.
 """
 
-import math
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from linnet.samplers.base import of_image
 from linnet.sde_lib import blocks
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
+FIRST = 2  # evaluations that choose the first step
 MAX_STEPS = 100_000
-FIRST_STEP = 0.01
+LEAST_STEP = 1e-9  # of T: below it a network that gave no number is the reason, and nothing is gained by going on
 
 
 def load_diffrax():
@@ -25,6 +26,26 @@ def load_diffrax():
     except ImportError as error:
         raise ImportError("the adaptive probability flow needs the package diffrax: pip install diffrax") from error
     return diffrax
+
+
+@functools.cache
+def step_sizes():
+    """diffrax's controller, its first step chosen from the error (Hairer, Norsett & Wanner, section II.4).
+
+    diffrax has this rule for dt0=None, but knows the term no more once it has wrapped it, and takes 0.01.
+    """
+    diffrax = load_diffrax()
+
+    class FromError(diffrax.PIDController):
+        def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+            end, state = super().init(diffrax.ODETerm(terms.vf), t0, t1, y0, dt0, args, func, error_order)
+            return jnp.where(jnp.isfinite(end), end, t1), state
+
+        def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+            y_error = jax.tree.map(lambda e: jnp.nan_to_num(e, nan=jnp.inf), y_error)  # too far, not nowhere
+            return super().adapt_step_size(t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state)
+
+    return FromError
 
 
 def velocity(sde, eps_fn, t, u):
@@ -38,7 +59,7 @@ def solve(rate, state, times, rtol, atol):
     """The solution of d state/dt = rate(t, state) for one image from times[0], and the number of evaluations of rate.
 
     times: (N + 1,) host, monotone. Returns the tree of states at times[1:], stacked along a new first axis; they are
-    NaN where 100,000 steps were not enough.
+    NaN where 100,000 steps were not enough, and where steps became too small (a rate that is not finite).
     """
     diffrax = load_diffrax()
     begin, *later = (float(t) for t in times)
@@ -47,16 +68,18 @@ def solve(rate, state, times, rtol, atol):
         diffrax.Dopri5(),
         begin,
         later[-1],
-        math.copysign(FIRST_STEP, later[-1] - begin),
+        None,
         state,
         saveat=diffrax.SaveAt(ts=jnp.asarray(later)),
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        stepsize_controller=step_sizes()(
+            rtol=rtol, atol=atol, dtmin=LEAST_STEP * max(begin, later[-1]), force_dtmin=False
+        ),
         max_steps=MAX_STEPS,
         throw=False,
     )
     arrived = solution.result == diffrax.RESULTS.successful
     states = jax.tree.map(lambda values: jnp.where(arrived, values, jnp.nan), solution.ys)
-    return states, 1 + STAGES * solution.stats["num_steps"]
+    return states, 1 + FIRST + STAGES * solution.stats["num_steps"]
 
 
 def follow(sde, eps_fn, u, times, rtol, atol):
