@@ -37,7 +37,7 @@ types: env
 quick: lint
 	$(BIN)/python -m pytest -n auto --durations=0 $(QUICK)
 
-test: lint docs
+test: lint types docs
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 docs: env

@@ -60,7 +60,7 @@ HOLDS = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le, 
 class Several:
     """A tuple of `least` to `most` values of one kind; where `alone`, one value that is no tuple stays one."""
 
-    item: Number
+    item: "Number | Text"
     alone: bool = False
     least: int = 0
     most: float = math.inf

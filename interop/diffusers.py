@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from linnet.files.refused import Refused
 from linnet.interop import diffusers_folder
 from linnet.interop.diffusers_settings import Settings
 from linnet.interop.published import Published
@@ -55,9 +56,12 @@ def recognises(path: Path) -> bool:
 def read(path: Path, config, params: str) -> Published:
     """The parameters: of checkpoint-<step> those that are asked for, else the one set there is."""
     folder = diffusers_folder.find(path, params)
+    if folder is None:
+        raise Refused(f"{path}: no folder of a UNet2DModel")
     settings = Settings(folder.path / "config.json", folder.settings, config.model.name)
     state, kind = diffusers_folder.read(folder, params)
-    counts, leaves = Counter(), {}
+    counts: Counter[str] = Counter()
+    leaves: dict[str, np.ndarray] = {}
     for prefix, layer, width in _layers(settings):
         held = {name.removeprefix(prefix).lstrip("."): state.pop(name) for name in _of(prefix, state)}
         if held or width:

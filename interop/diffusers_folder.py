@@ -90,7 +90,7 @@ def read(folder: Folder, params: str) -> tuple[dict[str, np.ndarray], str]:
     missing = set(range(1, int(chosen["parts"] or 0) + 1)) - {int(name["part"] or 0) for name in parts}
     if missing:
         raise Refused(f"{folder.path}: part {min(missing)} of {chosen['parts']} of its weights is not there")
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in parts:
         arrays |= _arrays(folder.path / name.string)
     return arrays, KINDS.get(chosen["variant"], folder.kind)

@@ -153,7 +153,8 @@ class ResBlock(nn.Module):
         h = Conv(self.features, dtype=self.dtype)(h)
         e = Dense(self.features * (1 + self.scale_shift), dtype=self.dtype)(nn.silu(emb))
         if self.scale_shift:
-            h = norm()(h, tuple(jnp.split(e, 2, axis=-1)))
+            scale, shift = jnp.split(e, 2, axis=-1)
+            h = norm()(h, (scale, shift))
         else:
             h = norm()(h + jnp.expand_dims(e, range(1, x.ndim - 1)))
         h = Dropout(self.dropout)(nn.silu(h), keys)

@@ -14,7 +14,7 @@ from linnet.samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, O
 from linnet.samplers.ode import ODE
 from linnet.samplers.predictor_corrector import PredictorCorrector
 
-SAMPLERS = {
+SAMPLERS: dict[str, type[Sampler]] = {
     "gddim": GDDIM,
     "deis": GDDIM,
     "mldeis": GDDIM,
@@ -72,7 +72,9 @@ def get_sampler(config, sde, network=None) -> Sampler:
 
 def table() -> str:
     """What `--config.sampling.method=list` prints: name, order, evaluations a step, processes, reference, keys."""
-    rows = [("method", "order", "NFE per step", "noise", "processes", "reference", "keys of config.sampling")]
+    rows: list[tuple[str, ...]] = [
+        ("method", "order", "NFE per step", "noise", "processes", "reference", "keys of config.sampling")
+    ]
     first = {sampler: name for name, sampler in reversed(SAMPLERS.items())}
     noise = {True: "yes", False: "no"}
     for name, sampler in SAMPLERS.items():

@@ -1,6 +1,7 @@
 """Forward processes. SDES names them; `get_sde(config)` builds the one that config.sde describes."""
 
 import inspect
+from typing import Any
 
 from linnet.sde_lib.base import LinearSDE as LinearSDE
 from linnet.sde_lib.blur import Blur
@@ -9,10 +10,10 @@ from linnet.sde_lib.subvp import SubVP
 from linnet.sde_lib.ve import VE
 from linnet.sde_lib.vp import VP
 
-SDES = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD, "blur": Blur}
+SDES: dict[str, type[Any]] = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD, "blur": Blur}
 
 
-def get_sde(config) -> LinearSDE:
+def get_sde(config: Any) -> LinearSDE:
     """The process named config.sde.name, with the other keys of config.sde as its parameters.
 
     image_shape is (H, W) from config.data.image_size. ValueError for a name or a key that does not exist.

@@ -11,13 +11,19 @@ itself unless the process lives in another basis.
 """
 
 import abc
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, Block, Host, Times
 from linnet.randomness import fold
 from linnet.sde_lib import blocks
+
+if TYPE_CHECKING:
+    from linnet.sde_lib.chain import Chain
 
 
 class LinearSDE(abc.ABC):
@@ -27,65 +33,68 @@ class LinearSDE(abc.ABC):
     T = 1.0
     t_min: float
     grid = "power"  # the time grid that suits samplers of the probability flow; see samplers.grids
-    chain = None
-    """The sde_lib.chain.Chain that the process continues, where it does."""
 
     @abc.abstractmethod
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         """Drift matrix at times t, shape t.shape + spatial + (k, k)."""
 
     @abc.abstractmethod
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         """Diffusion matrix G G^T at times t, shape t.shape + spatial + (k, k)."""
 
     @abc.abstractmethod
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         """Transition matrix from time s to time t (either may be the later), broadcast over t and s."""
 
     @abc.abstractmethod
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         """Covariance of u_t given x_0, including what `lift` leaves random at t = 0."""
 
-    def L(self, t):
+    def L(self, t: Times) -> Block:
         """Cholesky factor of Sigma(t): the ablation of R."""
         return blocks.cholesky(self.Sigma(t))
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         """The factor of Sigma that follows dR/dt = (F + 1/2 G G^T Sigma^-1) R; for k = 1 the square root."""
         return self.L(t)
 
-    def factor(self, name):
+    @property
+    def chain(self) -> "Chain | None":
+        """The sde_lib.chain.Chain that the process continues, where it does."""
+        return None
+
+    def factor(self, name: str) -> Callable[[Times], Block]:
         """The method R or L by its name."""
         if name not in ("R", "L"):
             raise ValueError(f"factor {name!r} is not a root of Sigma here; use 'R' or 'L'")
         return getattr(self, name)
 
-    def prior_std(self):
+    def prior_std(self) -> Host:
         """Standard deviation of the prior of each of the k components, shape (k,)."""
         return np.ones(self.k)
 
-    def lift(self, x):
+    def lift(self, x: Array) -> Array:
         """Images x (B, H, W, C) -> states u_0 (B, H, W, k*C); added components are 0."""
         return jnp.concatenate([x] + [jnp.zeros_like(x)] * (self.k - 1), axis=-1) if self.k > 1 else x
 
-    def project(self, u):
+    def project(self, u: Array) -> Array:
         """States (B, H, W, k*C) -> images (B, H, W, C)."""
         return u[..., : u.shape[-1] // self.k]
 
     @property
-    def exploding(self):
+    def exploding(self) -> bool:
         """Whether Psi = 1: the image stays as it is under growing noise."""
         return bool(np.all(self.Psi(self.T, 0.0) == 1))
 
-    def to_image(self, u):
+    def to_image(self, u: Array) -> Array:
         """The state in the basis that a network sees, same shape; an orthogonal map."""
         return u
 
-    def from_image(self, u):
+    def from_image(self, u: Array) -> Array:
         """Inverse of `to_image`."""
         return u
 
-    def prior(self, key, shape_of_x):
+    def prior(self, key: Array, shape_of_x: tuple[int, ...]) -> Array:
         """u_T for images of shape (B, ..., C): one key, or one key per image of shape (B,). float32.
 
         Image i depends on (key, i) alone, not on B.
@@ -93,31 +102,31 @@ class LinearSDE(abc.ABC):
         std = jnp.asarray(np.repeat(self.prior_std(), shape_of_x[-1]), jnp.float32)
         return std * normal_per_example(key, (*shape_of_x[:-1], self.k * shape_of_x[-1]))
 
-    def prior_logp(self, u):
+    def prior_logp(self, u: Array) -> Array:
         """Log density of the prior at u, summed over everything but the batch: shape (B,)."""
         std = jnp.asarray(np.repeat(self.prior_std(), u.shape[-1] // self.k), u.dtype)
         terms = -0.5 * (u / std) ** 2 - jnp.log(std) - 0.5 * np.log(2 * np.pi)
         return terms.reshape(u.shape[0], -1).sum(1)
 
-    def perturb(self, key, u_0, t):
+    def perturb(self, key: Array, u_0: Array, t: Times) -> tuple[Array, Array]:
         """(u_t, eps) with eps ~ N(0, I) and u_t = Psi(t, 0) u_0 + R(t) eps; t of shape (B,), key as in `prior`."""
         eps = normal_per_example(key, u_0.shape).astype(u_0.dtype)
         return self.mean(u_0, t) + blocks.apply(self.R(t), eps), eps
 
-    def mean(self, u_0, t):
+    def mean(self, u_0: Array, t: Times) -> Array:
         """Psi(t, 0) u_0, t of shape (B,)."""
         return blocks.apply(self.Psi(t, t * 0), u_0)
 
-    def score(self, eps, t):
+    def score(self, eps: Array, t: Times) -> Array:
         """-R(t)^-T eps, same shape as eps; t of shape () or (B,)."""
         return -blocks.apply(blocks.transpose(blocks.inverse(self.R(t))), eps)
 
 
-def example_keys(key, n):
+def example_keys(key: Array, n: int) -> Array:
     """n keys: those of one key folded with 0..n-1, or `key` itself when it already holds n keys."""
     return key if key.shape == (n,) else fold(key, jnp.arange(n))
 
 
-def normal_per_example(key, shape):
+def normal_per_example(key: Array, shape: tuple[int, ...]) -> Array:
     """Standard normal float32 of `shape`; row i depends on (key, i) alone (see `example_keys`)."""
     return jax.vmap(lambda k: jax.random.normal(k, shape[1:]))(example_keys(key, shape[0]))

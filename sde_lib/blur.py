@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, Block, Host, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -23,7 +24,7 @@ OFFSET = 0.004
 RATE = np.pi / 2 / (1 + 2 * OFFSET)
 
 
-def dct_matrix(n):
+def dct_matrix(n: int) -> Host:
     """The orthonormal DCT-II of n points, shape (n, n), rows are frequencies, float64."""
     frequency, point = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
     matrix = np.sqrt(2 / n) * np.cos(np.pi * frequency * (point + 0.5) / n)
@@ -38,7 +39,14 @@ class Blur(LinearSDE):
     away; rho_max: noise to signal at the end T; image_shape: (H, W), needed. ValueError for values out of range.
     """
 
-    def __init__(self, sigma_blur_max=10.0, min_scale=1e-3, rho_max=80.0, t_min=1e-5, image_shape=None):
+    def __init__(
+        self,
+        sigma_blur_max: float = 10.0,
+        min_scale: float = 1e-3,
+        rho_max: float = 80.0,
+        t_min: float = 1e-5,
+        image_shape: tuple[int, int] | None = None,
+    ) -> None:
         if image_shape is None:
             raise ValueError("the blur process acts per frequency of an image: give image_shape=(H, W)")
         if sigma_blur_max < 0 or not 0 < min_scale <= 1 or rho_max <= 0:
@@ -78,36 +86,36 @@ class Blur(LinearSDE):
         _, cos = self._trigonometry(t)
         return xp.where(t[..., None, None] == 0, 1.0, cos[..., None, None] * self._blur(t)[0])
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         sin, cos = self._trigonometry(t)
         return self._level(-(RATE * sin / cos)[..., None, None] - self._blur(t)[1])
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         sin, cos = self._trigonometry(t)
         return self._level(2 * (RATE * sin / cos)[..., None, None] + 2 * (sin**2)[..., None, None] * self._blur(t)[1])
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         return self._level(self._scale(t) / self._scale(s))
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         ones = np.ones(self.eigenvalues.shape)
         xp, _ = blocks.namespace(t)
         sin, _ = self._trigonometry(t)
         return self._level((sin**2)[..., None, None] * xp.asarray(ones, sin.dtype))
 
-    def lift(self, x):
+    def lift(self, x: Array) -> Array:
         """Images (B, H, W, C) -> their DCT, same shape."""
         return self.from_image(x)
 
-    def project(self, u):
+    def project(self, u: Array) -> Array:
         """Inverse of `lift`."""
         return self.to_image(u)
 
-    def to_image(self, u):
+    def to_image(self, u: Array) -> Array:
         """The inverse DCT over (H, W)."""
         return self._transform(u, *(matrix.T for matrix in self.dct))
 
-    def from_image(self, u):
+    def from_image(self, u: Array) -> Array:
         """The DCT over (H, W)."""
         return self._transform(u, *self.dct)
 

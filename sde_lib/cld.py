@@ -18,10 +18,12 @@ a grid that is uniform in log(1 + z / z_0), read back from cubic Hermite pieces 
 """
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -46,7 +48,16 @@ class CLD(LinearSDE):
 
     k = 2
 
-    def __init__(self, m_inv=4.0, beta_0=4.0, beta_1=0.0, vv_gamma=0.04, eps=1e-6, t_min=1e-3, image_shape=None):
+    def __init__(
+        self,
+        m_inv: float = 4.0,
+        beta_0: float = 4.0,
+        beta_1: float = 0.0,
+        vv_gamma: float = 0.04,
+        eps: float = 1e-6,
+        t_min: float = 1e-3,
+        image_shape: tuple[int, int] | None = None,
+    ) -> None:
         if min(m_inv, vv_gamma, eps) <= 0:
             raise ValueError(f"sde.m_inv={m_inv}, sde.vv_gamma={vv_gamma} and sde.eps={eps} must be positive")
         if min(beta_0, beta_0 + beta_1 * self.T) < 0 or beta_0 + beta_1 <= 0:
@@ -58,25 +69,25 @@ class CLD(LinearSDE):
         self.variance_0 = (eps, vv_gamma + m_inv * eps)  # of (x, v') at t = 0
         self._tabulate_theta()
 
-    def beta(self, t):
+    def beta(self, t: Times) -> Times:
         """beta_0 + beta_1 t, the shape of t."""
         return self.beta_0 + self.beta_1 * t
 
-    def z(self, t, s):
+    def z(self, t: Times, s: Times) -> Times:
         """w int_s^t beta, broadcast over t and s."""
         return self.w * (t - s) * (self.beta_0 + self.beta_1 * (t + s) / 2)
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         beta = self.beta(t)
         return blocks.matrix([[beta * 0, self.m_inv * beta], [-beta, -2 * self.w * beta]])
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         beta = self.beta(t)
         return blocks.matrix([[beta * 0, beta * 0], [beta * 0, 4 / self.w * beta]])
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         xp, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         z = self.z(t, s)
@@ -93,21 +104,21 @@ class CLD(LinearSDE):
         vv = decay * (z**2 * var_x + (1 - z) ** 2 * var_v + 2 * z * (1 - z)) - xp.expm1(-2 * z)
         return xx, xv, vv
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         xx, xv, vv = self._covariance(self.z(t, t * 0))
         return blocks.matrix([[xx, xv / self.w], [xv / self.w, vv / self.m_inv]])
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         xp, t = blocks.namespace(t)
         theta = self.theta(self.z(t, t * 0))
         cos, sin = xp.cos(theta), xp.sin(theta)
         return blocks.matmul(self.L(t), blocks.matrix([[cos, -sin], [sin, cos]]))
 
-    def prior_std(self):
+    def prior_std(self) -> Host:
         return np.array([1.0, 1 / self.w])
 
-    def theta(self, z):
+    def theta(self, z: Any) -> Block:
         """The angle of (5) at z >= 0."""
         xp, z = blocks.namespace(z)
         position = xp.log1p(z / self._z_0) / self._step

@@ -6,19 +6,28 @@ N(Psi mean_m, P_m) with P_m = Psi C_m Psi^T + Sigma, C_m = diag(variance_m, 0), 
     eps(u, t) = -R^T score = R^T sum_m p(m | u) P_m^-1 (u - Psi mean_m)
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Block, EpsFn, Host
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 
-def data_covariance(sde, variance):
+def data_covariance(sde: LinearSDE, variance: float) -> Host:
     """Covariance block of lifted data of variance `variance` per pixel: diag(variance, 0, ...)."""
     return np.diag([variance] + [0.0] * (sde.k - 1))[None, None]
 
 
-def mixture_eps(sde, means, variances, weights=None):
+def mixture_eps(
+    sde: LinearSDE,
+    means: Sequence[Block],
+    variances: Sequence[float] | Host,
+    weights: Sequence[float] | Host | None = None,
+) -> EpsFn:
     """eps_fn(u, t) for means (M, *shape_of_x), variances (M,) and weights (M,) (equal when absent)."""
     means = [sde.lift(jnp.asarray(m)[None]) for m in means]
     log_weights = np.log(np.full(len(means), 1 / len(means)) if weights is None else np.asarray(weights))
@@ -48,6 +57,6 @@ def _pixels(sde, u):
     return (*spatial, u.shape[-1] // sde.k)
 
 
-def gaussian_eps(sde, mean, variance):
+def gaussian_eps(sde: LinearSDE, mean: Block, variance: float) -> EpsFn:
     """eps_fn(u, t) for data N(mean, variance I), mean of shape_of_x."""
     return mixture_eps(sde, [mean], [variance])

@@ -8,14 +8,17 @@ each averaged over pixels; their sum bounds the bits per dimension of 8-bit imag
 0 and 255 reach to infinity. All are functions of (B, ...) arrays and return (B,).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array
 from linnet.randomness import fold
 from linnet.sde_lib.base import normal_per_example
+from linnet.sde_lib.chain import Chain, Reverse
 
 HALF_BIN = 1 / 255
 EDGE = 0.999  # images beyond +-EDGE are in the outermost bins
@@ -23,18 +26,18 @@ FLOOR = 1e-12  # of probabilities
 SLOPE, CUBIC = np.sqrt(2 / np.pi), 0.044715
 
 
-def mean_over_image(values):
+def mean_over_image(values: Array) -> Array:
     """Mean over all axes but the first."""
     return values.reshape(len(values), -1).mean(1)
 
 
-def normal_kl(gap, log_variance, other_log_variance):
+def normal_kl(gap: Array, log_variance: Array, other_log_variance: Array) -> Array:
     """KL(N(m, v) || N(m + gap, v')), elementwise in nats."""
     ratio = log_variance - other_log_variance
     return 0.5 * (-1 - ratio + jnp.exp(ratio) + gap**2 * jnp.exp(-other_log_variance))
 
 
-def log_bin_probability(x_0, mean, log_variance):
+def log_bin_probability(x_0: Array, mean: Array, log_variance: Array) -> Array:
     """Log probability of the bin of x_0 in [-1, 1] under N(mean, exp(log_variance)), elementwise in nats.
 
     The published likelihoods take tanh(a(z)), a(z) = sqrt(2 / pi) (z + 0.044715 z^3), for 2 Phi(z) - 1 (error up to
@@ -55,7 +58,7 @@ def _log_cosh(a):
     return jnp.abs(a) + jnp.log1p(jnp.exp(-2 * jnp.abs(a)))
 
 
-def step_bits(chain, x_0, x, i, step):
+def step_bits(chain: Chain, x_0: Array, x: Array, i: Array, step: Reverse) -> Array:
     """L_i in bits per dimension, (B,); step: the Reverse that the network makes of x at i."""
     # Both means contain c2 x: their difference is c1 (predicted x_0 - x_0), without loss of digits, and what the mean
     # has beside its x_0 (where that was clipped and the mean was not; see Chain.reverse).
@@ -67,7 +70,7 @@ def step_bits(chain, x_0, x, i, step):
     return jnp.where(i == 0, decoder, divergence) / np.log(2)
 
 
-def prior_bits(chain, x_0):
+def prior_bits(chain: Chain, x_0: Array) -> Array:
     """The prior term in bits per dimension, (B,)."""
     abar = chain.alphas_cumprod[-1]
     mean = jnp.asarray(np.sqrt(abar), x_0.dtype) * x_0
@@ -78,12 +81,12 @@ def prior_bits(chain, x_0):
 class Terms(NamedTuple):
     """Of one step, (B,) each: L_i in bits/dim, mean squares of predicted x_0 - x_0 and of predicted eps - eps."""
 
-    bits: jax.Array
-    x_0_error: jax.Array
-    eps_error: jax.Array
+    bits: Array
+    x_0_error: Array
+    eps_error: Array
 
 
-def terms(chain, reverse, x_0, i, noise):
+def terms(chain: Chain, reverse: Callable[[Array, Array], Reverse], x_0: Array, i: Array, noise: Array) -> Terms:
     """The terms at steps i (B,) with x_i made from standard normal noise; reverse(x, i) is the Reverse of a network."""
     x = chain.q_sample(x_0, i, noise)
     step = reverse(x, i)
@@ -93,7 +96,7 @@ def terms(chain, reverse, x_0, i, noise):
     )
 
 
-def bound(chain, reverse, keys, x_0):
+def bound(chain: Chain, reverse: Callable[[Array, Array], Reverse], keys: Array, x_0: Array) -> tuple[Terms, Array]:
     """(Terms of every step, (n, B) each, prior term (B,)) for images x_0 (B, ...) in [-1, 1]; keys (B,), one per image.
 
     The sum of Terms.bits over the steps and the prior term bounds the bits per dimension of each image.

@@ -15,10 +15,12 @@ Its chain has all N states.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks, chain
 from linnet.sde_lib.base import LinearSDE
 
@@ -34,10 +36,10 @@ class LinearBeta:
     T = 1.0
     chain = None
 
-    def beta(self, t):
+    def beta(self, t: Times) -> Times:
         return self.beta_min + (self.beta_max - self.beta_min) * t
 
-    def B(self, t, s):
+    def B(self, t: Times, s: Times) -> Times:
         return (t - s) * (self.beta_min + (self.beta_max - self.beta_min) * (t + s) / 2)
 
 
@@ -57,10 +59,10 @@ class CosineBeta:
         xp, t = blocks.namespace(t)
         return xp.sin(self.rate * (t + self.offset)) / xp.sin(self.rate * (1 - t))
 
-    def beta(self, t):
+    def beta(self, t: Times) -> Block:
         return 2 * self.rate * self._tan(t)
 
-    def B(self, t, s):
+    def B(self, t: Times, s: Times) -> Block:
         # cos a(s) / cos a(t) = cos d + tan a(t) sin d with d = a(t) - a(s) >= 0: no loss of digits as t -> s.
         xp, t = blocks.namespace(t)
         later, earlier = xp.where(t < s, s, t), xp.where(t < s, t, s)
@@ -75,7 +77,7 @@ class DiscreteBeta:
     Raises ValueError unless betas is a sequence of at least two numbers in (0, 1).
     """
 
-    def __init__(self, betas):
+    def __init__(self, betas: Sequence[float] | Host) -> None:
         from scipy.interpolate import PchipInterpolator
 
         betas = np.asarray(betas, np.float64)
@@ -99,11 +101,11 @@ class DiscreteBeta:
         start, rest = xp.asarray(self.knots, t.dtype)[:, index]
         return c, n * (t - start - rest)
 
-    def beta(self, t):
+    def beta(self, t: Times) -> Block:
         c, d = self._piece(t)
         return self.chain.n * (c[1] + d * (2 * c[2] + d * 3 * c[3]))
 
-    def B(self, t, s):
+    def B(self, t: Times, s: Times) -> Block:
         def at(t):
             c, d = self._piece(t)
             return c[0] + d * (c[1] + d * (c[2] + d * c[3]))
@@ -114,7 +116,9 @@ class DiscreteBeta:
 SCHEDULES = ("linear", "cosine", "discrete", "discrete_cosine", "quad")
 
 
-def make_schedule(schedule, beta_min, beta_max, betas, num_steps):
+def make_schedule(
+    schedule: str, beta_min: float, beta_max: float, betas: Sequence[float] | Host | None, num_steps: int
+) -> LinearBeta | CosineBeta | DiscreteBeta:
     """The schedule object named `schedule`; ValueError for unknown names or parameters it does not take."""
     if schedule not in SCHEDULES:
         raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
@@ -140,23 +144,23 @@ class BetaSDE(LinearSDE):
 
     def __init__(
         self,
-        schedule="linear",
-        beta_min=0.1,
-        beta_max=20.0,
-        betas=None,
-        num_steps=1000,
-        t_min=1e-3,
-        image_shape=None,
-    ):
+        schedule: str = "linear",
+        beta_min: float = 0.1,
+        beta_max: float = 20.0,
+        betas: Sequence[float] | Host | None = None,
+        num_steps: int = 1000,
+        t_min: float = 1e-3,
+        image_shape: tuple[int, int] | None = None,
+    ) -> None:
         self.schedule = make_schedule(schedule, beta_min, beta_max, betas, num_steps)
         self.T = self.schedule.T
         self.t_min = max(t_min, self.schedule.chain.time(0)) if self.schedule.chain else t_min
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(-0.5 * self.schedule.beta(t))
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         xp, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         return blocks.scalar(xp.exp(-0.5 * self.schedule.B(t, s)))
@@ -166,13 +170,13 @@ class VP(BetaSDE):
     """Variance-preserving SDE: G G^T = beta. With a discrete schedule it continues that chain."""
 
     @property
-    def chain(self):
+    def chain(self) -> chain.Chain | None:
         return self.schedule.chain
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(self.schedule.beta(t))
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         xp, t = blocks.namespace(t)
         return blocks.scalar(-xp.expm1(-self.schedule.B(t, t * 0)))

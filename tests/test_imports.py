@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-LEAVES = {"files", "devices", "randomness"}
+LEAVES = {"arrays", "files", "devices", "randomness"}
 ALLOWED = {
     "files": set(),
     "devices": set(),
@@ -59,8 +59,9 @@ def test_folders_import_only_what_they_may(path):
     assert not extra, f"{path} imports {extra}"
 
 
-def test_randomness_is_a_leaf():
-    assert not imported(ROOT / "linnet" / "randomness.py")
+@pytest.mark.parametrize("name", ["arrays", "randomness"])
+def test_leaves_import_nothing_of_ours(name):
+    assert not imported(ROOT / "linnet" / f"{name}.py")
 
 
 def test_only_one_file_says_pmap_or_places_arrays():
