@@ -34,7 +34,7 @@ def start(experiment, checkpoints):
         begin = first_start(experiment)
     else:
         state = jax.eval_shape(experiment.create_state)
-        begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.remembers)
+        begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
     os.makedirs(paths.run("samples"), exist_ok=True)
     write_json(paths.run("config.json"), config.to_dict())
     return begin
@@ -46,15 +46,16 @@ def first_start(experiment):
     if ckpt is not None:
         print(f"starting from the parameters of {ckpt}", flush=True)
     state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
-    if experiment.objective.remembers:
+    if experiment.objective.keeps_estimates:
         estimates = first_estimates(experiment.config, experiment.dataset(), experiment.shape, ckpt)
     return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 
-def resume(checkpoints, state, paths, config, remembers):
+def resume(checkpoints, state, paths, config, keeps_estimates):
     """The Start of a workdir with checkpoints.
 
-    state: the shapes of one. config: as it is now, to say what changed. remembers: whether the objective has estimates.
+    state: the shapes of one. config: as it is now, to say what changed. keeps_estimates: whether the objective has
+    any.
     """
     state, meta, estimates = checkpoints.restore(state)
     step, ckpt = int(state.step), paths.ckpt
@@ -64,12 +65,12 @@ def resume(checkpoints, state, paths, config, remembers):
             f"{paths.workdir} is at step {step} of a run that began from {began_from or 'new parameters'}: leave "
             f"--ckpt out to go on with it, or choose another --workdir to begin from {ckpt}"
         )
-    if remembers and estimates is None:
+    if keeps_estimates and estimates is None:
         raise ValueError(f"checkpoint {step} holds no memory of its examples: it was trained with another objective")
     print(f"resuming {paths.workdir} at step {step}" + (f", which began from {ckpt}" if ckpt else ""), flush=True)
     for key, (old, new) in changes(meta["config"], config).items():
         print(f"  config.{key} was {old}, is now {new}", flush=True)
-    return Start(state, estimates if remembers else None, meta["position"], began_from)
+    return Start(state, estimates if keeps_estimates else None, meta["position"], began_from)
 
 
 def changes(old, new, prefix=""):

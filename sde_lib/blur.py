@@ -54,7 +54,9 @@ class Blur(LinearSDE):
                 f"sde.sigma_blur_max={sigma_blur_max} must not be negative, sde.min_scale={min_scale} must lie in "
                 f"(0, 1] and sde.rho_max={rho_max} must be positive"
             )
-        self.sigma_blur_max, self.min_scale, self.t_min = sigma_blur_max, min_scale, t_min
+        self.sigma_blur_max = sigma_blur_max
+        self.min_scale = min_scale
+        self.t_min = t_min
         H, W = image_shape
         self.eigenvalues = (np.pi * np.arange(H)[:, None] / H) ** 2 + (np.pi * np.arange(W) / W) ** 2
         self.dct = dct_matrix(H), dct_matrix(W)

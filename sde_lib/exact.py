@@ -33,7 +33,8 @@ def mixture_eps(
     log_weights = np.log(np.full(len(means), 1 / len(means)) if weights is None else np.asarray(weights))
 
     def eps_fn(u, t):
-        Psi, Sigma, R = sde.Psi(t, t * 0), sde.Sigma(t), sde.R(t)
+        Psi, Sigma = sde.Psi(t, t * 0), sde.Sigma(t)
+        R = sde.R(t)
         logits, pulls = [], []
         for mean, variance, log_weight in zip(means, variances, log_weights, strict=True):
             C = jnp.asarray(data_covariance(sde, variance), u.dtype)

@@ -21,7 +21,9 @@ class VE(LinearSDE):
     ) -> None:
         if not 0 < sigma_min < sigma_max:
             raise ValueError(f"sde.sigma_min={sigma_min} must lie between 0 and sde.sigma_max={sigma_max}")
-        self.sigma_min, self.sigma_max, self.t_min = sigma_min, sigma_max, t_min
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.t_min = t_min
         self.log_ratio = float(np.log(sigma_max / sigma_min))
 
     def sigma(self, t: Times) -> Times:

@@ -71,14 +71,14 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
     """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts, and the means of
     what else the objective sees of each example.
 
-    conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that remember need
-    "index" and "epoch" in it, and state.memory or "x_hat".
+    conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that keep estimates
+    need "index" and "epoch" in it, and state.memory or "x_hat".
     The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch. On CPU
     the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
     """
 
-    def mean_loss(params, x, keys, t, weights, condition, recalled):
-        losses, seen = objective.examine(params, x, keys, t, condition=condition, recalled=recalled)
+    def mean_loss(params, x, keys, t, weights, condition, before):
+        losses, seen = objective.examine(params, x, keys, t, condition=condition, estimates=before)
         return (losses * weights).mean(), (losses, seen)
 
     def gradient_of_part(params, inputs):
@@ -104,10 +104,10 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         flip = make_flip(batch["image"], keys, data)
         x = prepare(flip(batch["image"]), keys, data)
         condition = conditions(batch, x, keys)
-        recalled = read_estimates(state, batch, flip) if objective.remembers else None
-        grads, (losses, seen) = gradient(state.params, (x, keys, t, weights, condition, recalled))
+        before = read_estimates(state, batch, flip) if objective.keeps_estimates else None
+        grads, (losses, seen) = gradient(state.params, (x, keys, t, weights, condition, before))
         kept = {}
-        if objective.remembers:
+        if objective.keeps_estimates:
             state, kept = keep_estimates(state, batch, seen.pop("estimate"), flip)
         grads = jax.lax.pmean(grads, AXIS)
         everywhere = jax.lax.all_gather((t, losses), AXIS, tiled=True)

@@ -110,11 +110,11 @@ def test_loss_and_gradient_of_a_step(golden, case, monkeypatch):
     x_t = sde.Psi(times, 0 * times)[..., 0] * x + R * g["noise"]
     monkeypatch.setattr(type(sde), "perturb", lambda self, key, u_0, t: (x_t, None))
     x_hat = jnp.asarray(g["x_bar_before"][g["index"]])
-    recalled = {"x_hat": x_hat, "epoch": jnp.full(4, int(epoch[1:]))}
+    estimates = {"x_hat": x_hat, "epoch": jnp.full(4, int(epoch[1:]))}
     examined = objective(eps_net, **CASES[case]).examine
 
     def mean_loss(params):
-        losses, seen = examined(params, x, jax.random.split(jax.random.key(0), 4), times, recalled=recalled)
+        losses, seen = examined(params, x, jax.random.split(jax.random.key(0), 4), times, estimates=estimates)
         return losses.mean(), seen
 
     (loss, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(PARAMS)

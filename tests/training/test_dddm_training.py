@@ -125,7 +125,7 @@ def test_distances_of_one_and_five_steps_fall_while_rings_are_learned():
 class Echo(Objective):
     """Estimates an image by itself: what is remembered is then the image, and what is recalled must equal it."""
 
-    remembers, t_min, t_max = True, 0.0, 1.0
+    keeps_estimates, t_min, t_max = True, 0.0, 1.0
 
     def __init__(self, sde):
         self.sde = sde
@@ -136,8 +136,8 @@ class Echo(Objective):
     def losses(self, params, x, keys, t, train=True, condition=None):
         return params["w"] * x.reshape(len(x), -1).mean(1)
 
-    def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
-        gap = jnp.abs(recalled["x_hat"] - x).reshape(len(x), -1).max(1)
+    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
+        gap = jnp.abs(estimates["x_hat"] - x).reshape(len(x), -1).max(1)
         return self.losses(params, x, keys, t), {"estimate": x, "gap": gap}
 
 

@@ -9,12 +9,12 @@ class Objective(abc.ABC):
     """Base of the entries of OBJECTIVES. `sde` is the process; drawn times lie between t_min and t_max.
 
     on_chain: whether it is about the discrete chain alone, so that the variational bound is its measure.
-    remembers: whether an array like x is kept for every training example (see training.estimates) and given to
+    keeps_estimates: whether an array like x is kept for every training example (see training.estimates) and given to
     `examine`.
     """
 
     on_chain = False
-    remembers = False
+    keeps_estimates = False
 
     def init(self):
         """What the objective keeps before the first step: a pytree of arrays, () for nothing."""
@@ -42,10 +42,10 @@ class Objective(abc.ABC):
         condition: keyword arguments of the network, each (B, ...).
         """
 
-    def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
+    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
         """(`losses`, what else is seen of the examples: a dict of arrays (B, ...)).
 
-        recalled: for objectives that remember, {"x_hat": (B, ...) what is kept, "epoch": (B,)}; what is seen then holds
-        "estimate" (B, ...), to be kept.
+        estimates: for objectives that keep them, {"x_hat": (B, ...), "epoch": (B,)}; what is seen then holds the next
+        "estimate" (B, ...).
         """
         return self.losses(params, x, keys, t, train, condition), {}

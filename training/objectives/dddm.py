@@ -37,12 +37,15 @@ class DirectDenoising(Objective):
     The weights of LPIPS become constants of the compiled step.
     """
 
-    remembers = True
+    keeps_estimates = True
 
     def __init__(self, config, eps_net):
         training = config.training
         check(training, eps_net)
-        self.net, self.sde, self.c, self.name = eps_net, eps_net.sde, training.loss_c, training.loss
+        self.net = eps_net
+        self.sde = eps_net.sde
+        self.name = training.loss
+        self.c = training.loss_c
         self.guide_floor = training.guide_floor
         self.labels = eps_net.labels
         self.t_min = self.labels.time(0)
@@ -82,10 +85,10 @@ class DirectDenoising(Objective):
         F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
         return self.net.estimate(F, x_t, t)
 
-    def examine(self, params, x, keys, t, train=True, condition=None, recalled=None):
-        """recalled: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
+    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
+        """estimates: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
         distances and the mean absolute change of the estimate."""
-        x_hat, epoch = recalled["x_hat"], recalled["epoch"]
+        x_hat, epoch = estimates["x_hat"], estimates["epoch"]
         share = jax.vmap(jax.random.uniform)(fold(keys, Part.SHARE))
         context = self.net.noised(x_hat, share, fold(keys, Part.CONTEXT))
         y = self.f(params, x, keys, t, train, condition, context)
