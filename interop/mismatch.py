@@ -6,6 +6,7 @@ import shlex
 from linnet.files.refused import printable
 from linnet.interop import architecture
 from linnet.interop.known import family, suggestion
+from linnet.interop.stored_config import DEFAULTS
 
 CHOICES = ("sde.name", "model.name")
 """Keys that decide which other keys there are: with another value, the rest of their group means nothing."""
@@ -104,7 +105,7 @@ def _differing_fields(fields, config):
     for key, theirs in fields.items():
         group, _, name = key.partition(".")
         ours = config[group].get(name, theirs)
-        ours = tuple(ours) if isinstance(ours, list) else ours
+        ours = tuple(ours) if isinstance(ours, list) else DEFAULTS.get(key) if ours is None else ours
         found |= {key: (ours, theirs)} if ours != theirs else {}
     return found
 

@@ -10,7 +10,7 @@ FREE = {
 """Keys that one may choose anew when sampling; the others of their group decide what the parameters mean."""
 
 DEFAULTS = {"model.num_scales": STATES}
-"""Keys that are None by default, with what that means: configs of earlier versions say it."""
+"""Keys that may be None, with what that means: configs of version 0.1 say it."""
 
 
 def fields(path, config) -> dict:
@@ -19,7 +19,7 @@ def fields(path, config) -> dict:
         found = {"data.centered": config["data"]["centered"]}
         for group, free in FREE.items():
             found |= {f"{group}.{key}": _frozen(value) for key, value in config[group].items() if key not in free}
-        found |= {key: None for key, default in DEFAULTS.items() if found.get(key) == default}
+        found |= {key: default for key, default in DEFAULTS.items() if found.get(key, default) is None}
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{path}: its config has no groups sde, model and data as ours have") from error
     return found

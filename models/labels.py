@@ -99,7 +99,7 @@ def labels_of(sde, prediction="eps", continuous=True, num_scales=None, rescale=F
         )
     direct = prediction == "direct"
     if sde.chain is not None:
-        if num_scales is not None:
+        if num_scales not in (None, sde.chain.n):
             raise ValueError(
                 f"config.model.num_scales={num_scales}: this process has a discrete chain, of {sde.chain.n} states; "
                 "leave it out (None) and set config.sde.num_steps"

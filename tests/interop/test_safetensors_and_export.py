@@ -130,11 +130,13 @@ def test_checkpoints_of_training(tree, config, tmp_path):
 
 
 def test_a_number_of_states_that_is_the_default_may_be_said_or_not(tree, config, tmp_path):
-    """Configs of earlier versions say 1000 where it is the default."""
-    config.model.num_scales = 1000
-    folder = interop.export(tree, config, tmp_path / "export")
-    config.model.num_scales = None
-    np.testing.assert_equal(interop.load(folder, config), tree)
-    config.model.num_scales = 50
-    with pytest.raises(ValueError, match="num_scales"):
-        interop.load(folder, config)
+    """Configs of version 0.1 say 1000 where None means it."""
+    for said in (1000, None):
+        config.model.num_scales = said
+        folder = interop.export(tree, config, tmp_path / str(said))
+        for asked in (1000, None):
+            config.model.num_scales = asked
+            np.testing.assert_equal(interop.load(folder, config), tree)
+        config.model.num_scales = 50
+        with pytest.raises(ValueError, match="num_scales"):
+            interop.load(folder, config)

@@ -88,7 +88,7 @@ def test_a_process_without_a_chain_has_as_many_states_as_asked_for():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: labels_of(VP(schedule="discrete"), num_scales=1000), "chain, of 1000 states; leave it out"),
+        (lambda: labels_of(VP(schedule="discrete"), num_scales=4000), "chain, of 1000 states; leave it out"),
         (lambda: labels_of(VP(), rescale=True), "rescale_timesteps needs a discrete chain"),
         (lambda: labels_of(VP(), continuous=False, num_scales=1), "num_scales=1: at least 2"),
     ],
