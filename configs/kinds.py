@@ -5,12 +5,12 @@ A kind has `read(text)`, the Python value that the text of a flag means (or the 
 "config.group.key=value must be ".
 """
 
-import ast
 import dataclasses
 import math
 import numbers
 import operator
 import os
+import re
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,35 +56,6 @@ class Number:
 HOLDS = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le, "below": operator.lt}
 
 
-@dataclasses.dataclass(frozen=True)
-class Several:
-    """A tuple of `least` to `most` values of one kind; where `alone`, one value that is no tuple stays one."""
-
-    item: "Number | Text"
-    alone: bool = False
-    least: int = 0
-    most: float = math.inf
-
-    def read(self, text):
-        try:
-            return ast.literal_eval(text) if text.strip() else ()
-        except (ValueError, SyntaxError):
-            return text
-
-    def convert(self, value):
-        many = isinstance(value, tuple | list)
-        try:
-            items = tuple(self.item.convert(one) for one in (value if many else (value,)))
-        except ValueError as error:
-            words = f"{error}, or a tuple of such" if self.alone else f"a tuple like (1, 2), each {error}"
-            raise ValueError(words) from error
-        if self.alone and not many:
-            return items[0]
-        if not self.least <= len(items) <= self.most:
-            raise ValueError(f"of length {self.least}" + " or more" * (self.most > self.least))
-        return items
-
-
 class Switch:
     """True or False."""
 
@@ -109,6 +80,38 @@ class Text:
         if not isinstance(value, str):
             raise ValueError("text (in quotes)")
         return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """A tuple of `least` to `most` values of one kind; where `alone`, one value that is no tuple stays one."""
+
+    item: Number | Text
+    alone: bool = False
+    least: int = 0
+    most: float = math.inf
+
+    def read(self, text):
+        match = re.fullmatch(r"\((.*)\)|\[(.*)\]|([^()\[\]]*)", text.strip())
+        if match is None:
+            return text
+        inside = match[match.lastindex]
+        if self.alone and inside and "," not in text and "[" not in text:
+            return self.item.read(inside)
+        return tuple(self.item.read(part.strip(" '\"")) for part in inside.split(",") if part.strip())
+
+    def convert(self, value):
+        many = isinstance(value, tuple | list)
+        try:
+            items = tuple(self.item.convert(one) for one in (value if many else (value,)))
+        except ValueError as error:
+            words = f"{error}, or a tuple of such" if self.alone else f"a tuple like (1, 2), each {error}"
+            raise ValueError(words) from error
+        if self.alone and not many:
+            return items[0]
+        if not self.least <= len(items) <= self.most:
+            raise ValueError(f"of length {self.least}" + " or more" * (self.most > self.least))
+        return items
 
 
 @dataclasses.dataclass(frozen=True)

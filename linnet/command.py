@@ -30,6 +30,7 @@ from linnet.config_keys import known, meant
 from linnet.configs.kinds import Path, checked
 
 MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
+PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
@@ -45,9 +46,6 @@ flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json 
 flags.DEFINE_bool("wandb", False, "Log to Weights & Biases as well; WANDB_MODE=offline needs no account.")
 flags.DEFINE_bool("tensorboard", False, "Write event files for TensorBoard into --workdir as well.")
 flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
-
-
-PATHS = ("workdir", "ckpt", "result_folder")
 
 
 def main(parsed):
