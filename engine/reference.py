@@ -2,11 +2,13 @@
 
 import os
 
+import linnet
 from linnet.data import pipeline
 from linnet.evaluation.collect import collect
 from linnet.evaluation.features import get_extractor
 from linnet.evaluation.statistics import check_compatible, from_collected, load_statistics, save_statistics
 from linnet.files.atomic import check_writable
+from linnet.files.published import cache
 
 KEEP = 10_000
 """Features that are kept for kernel distances, precision and recall."""
@@ -17,12 +19,32 @@ def load_extractor(settings):
     return get_extractor(settings.extractor, settings.extractor_path or None)
 
 
-def prepare(settings):
-    """(extractor, statistics of config.eval.stats or None), which fit. ValueError where they do not."""
-    extractor = load_extractor(settings)
-    if not settings.stats:
+def stats_folder():
+    """assets/stats of the clone, whatever the working directory; stats in the user's cache folder without a clone."""
+    clone = (linnet.BESIDE / "main.py").exists()
+    return linnet.BESIDE / "assets" / "stats" if clone else cache() / "stats"
+
+
+def stats_path(config):
+    """The file of statistics to use; "" where they are to be made from the images of the config.
+
+    config.eval.stats, or for Inception and CIFAR-10's training images as they are the file of score_sde and gDDIM, if
+    it lies where their READMEs put it.
+    """
+    data, published = config.data, stats_folder() / "cifar10_stats.npz"
+    whole = data.image_size in (32, (32, 32)) and data.num_channels == 3 and not data.crop
+    cifar10 = (data.dataset, config.eval.split, config.eval.extractor) == ("cifar10", "train", "inception") and whole
+    return config.eval.stats or (str(published) if cifar10 and published.exists() else "")
+
+
+def prepare(config):
+    """(extractor, statistics of `stats_path` or None), which fit. ValueError where they do not."""
+    extractor, path = load_extractor(config.eval), stats_path(config)
+    if not path:
         return extractor, None
-    reference = load_statistics(settings.stats, extractor)
+    if not config.eval.stats:
+        print(f"reference statistics: {path} (config.eval.stats names others)", flush=True)
+    reference = load_statistics(path, extractor)
     check_compatible(reference, extractor)
     return extractor, reference
 

@@ -78,7 +78,7 @@ def make_measure(experiment):
             return metric_key(score_points.NAME, len(points)), score_points.distance(points, source)
 
         return sliced
-    extractor, statistics = reference.prepare(config.eval)
+    extractor, statistics = reference.prepare(config)
     if statistics is None:
         source, folder = experiment.dataset(config.eval.split), experiment.paths.workdir
         statistics = reference.make_reference(source, config.eval.split, extractor, folder, config.data.num_workers)

@@ -17,9 +17,9 @@ def run(experiment):
         fields = sample.run(experiment)
         score_points.score(record.result_folder(experiment), n, dataset(split), dataset("test"), fields)
         return
-    if not config.eval.stats:
+    if not reference.stats_path(config):
         experiment.examples(split)
-    extractor, statistics = reference.prepare(config.eval)
+    extractor, statistics = reference.prepare(config)
     folder, _ = record.prepare(experiment)
     if statistics is None:
         kept = experiment.paths.workdir or folder

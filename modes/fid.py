@@ -25,7 +25,7 @@ def run(experiment):
     if batch is None:
         raise ValueError(f"{images} holds no images")
     check_writable(score_images.report_path(images))
-    extractor, statistics = reference.prepare(config.eval)
+    extractor, statistics = reference.prepare(config)
     if statistics is None:
         folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)

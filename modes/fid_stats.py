@@ -1,25 +1,17 @@
 """--mode=fid_stats: reference statistics of the data set, for the extractor of config.eval."""
 
-import linnet
-from linnet.engine.reference import compute, load_extractor
+from linnet.engine.reference import compute, load_extractor, stats_folder
 from linnet.evaluation.statistics import save_statistics
 from linnet.files.atomic import check_writable
-from linnet.files.published import cache
 
 
 def run(experiment):
-    """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `folder`."""
+    """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `stats_folder`."""
     config = experiment.config
     source = experiment.dataset(config.eval.split)
     name = f"{source.name}_{config.eval.extractor}_{config.eval.split}.npz"
-    path = experiment.paths.result_folder or folder() / name.replace("/", "_")
+    path = experiment.paths.result_folder or stats_folder() / name.replace("/", "_")
     check_writable(path)
     statistics = compute(source, load_extractor(config.eval), config.data.num_workers)
     save_statistics(path, statistics)
     print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
-
-
-def folder():
-    """assets/stats of the clone, whatever the working directory; stats in the user's cache folder without a clone."""
-    clone = (linnet.BESIDE / "main.py").exists()
-    return linnet.BESIDE / "assets" / "stats" if clone else cache() / "stats"

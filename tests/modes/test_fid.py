@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs.accr_dcifar10_config import get_config as gddim
 from configs.iddpm.digits import get_config
 from data import get_dataset
-from engine import score_images
+from engine import reference, score_images
 from engine.experiment import Experiment
 from evaluation.features import get_extractor
 from modes import check, fid
@@ -155,3 +156,26 @@ def test_only_the_samples_that_were_asked_for_are_scored():
     batches = [np.arange(4), np.arange(4, 8), np.arange(8, 12)]
     assert np.concatenate(list(score_images.first(iter(batches), 6))).tolist() == list(range(6))
     assert np.concatenate(list(score_images.first(iter(batches), 8))).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, True),
+        ({"data.image_size": (32, 32)}, True),
+        ({"data.image_size": 16}, False),
+        ({"data.dataset": "folder"}, False),
+        ({"eval.split": "test"}, False),
+        ({"eval.extractor": "pixels"}, False),
+    ],
+)
+def test_published_statistics_of_cifar10_are_found_where_their_authors_put_them(tmp_path, monkeypatch, change, found):
+    """gDDIM's command names no statistics; its README puts the file into assets/stats."""
+    monkeypatch.setattr(reference, "stats_folder", lambda: tmp_path)
+    config = gddim()
+    config.update_from_flattened_dict(change)
+    assert reference.stats_path(config) == ""
+    (tmp_path / "cifar10_stats.npz").touch()
+    assert reference.stats_path(config) == (str(tmp_path / "cifar10_stats.npz") if found else "")
+    config.eval.stats = "mine.npz"
+    assert reference.stats_path(config) == "mine.npz"
