@@ -2,6 +2,7 @@
 
 Names follow score_sde and gDDIM where they have the key. The groups `sde` and `model` hold the keys of the chosen
 process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in optimiser steps unless the name says more.
+What a key may hold (type, range, one number or several) is in configs/rules.py.
 """
 
 import copy

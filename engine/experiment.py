@@ -7,7 +7,7 @@ import jax
 
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_dataset, missing_files
-from linnet.engine import classes, trained
+from linnet.engine import classes, names, trained
 from linnet.engine.paths import Paths
 from linnet.engine.sample_conditions import SampleConditions, low_res_source
 from linnet.files.published import Published, download
@@ -27,6 +27,7 @@ class Experiment:
     def __init__(self, config, workdir=None, ckpt=None, result_folder=None, overrides=()):
         self.config, self.paths = config, Paths(workdir, ckpt, result_folder)
         self._datasets = {}
+        names.check(config)
         method = config.sampling.method
         for key in overrides:
             group, _, name = key.partition(".")

@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from configs import default
 from engine.experiment import Experiment
+from linnet.config_keys import resolve
 from models import MODELS
 from sde_lib import SDES
 from tests.conftest import ROOT
@@ -52,6 +53,10 @@ def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experim
 
     u = jax.eval_shape(sample, params, u_T)
     assert u.shape == u_T.shape
+
+
+def test_its_values_are_those_that_the_rules_take(experiment):
+    assert resolve(experiment.config.to_dict()).to_dict() == experiment.config.to_dict()
 
 
 def test_the_classifier_of_digits_is_for_digits(experiment):
