@@ -136,7 +136,7 @@ def published_config(model, data, process):
     for key in config.model:
         if key in model:
             value = model[key]
-            config.model[key] = tuple(value) if isinstance(value, list) else type(config.model[key])(value)
+            config.model[key] = tuple(value) if isinstance(value, list) else config.model.get_type(key)(value)
     config.data.update(image_size=data["image_size"], centered=data["centered"])
     return config
 
