@@ -31,17 +31,16 @@ class BoundBits:
     of bits (the terms L_i in bits/dim), x_0_mse and eps_mse, (n,) each.
     """
 
-    def __init__(self, experiment):
-        self.config = config = experiment.config
-        check(experiment)
-        sampling = config.sampling
-        self.respacing, self.variance = sampling.respacing or "", sampling.variance or experiment.eps_net.variance
+    def __init__(self, config, sde, eps_net, shape):
+        check(config, sde, eps_net, shape)
+        self.config, sampling = config, config.sampling
+        self.respacing = sampling.respacing or ""
+        self.variance = sampling.variance or eps_net.variance
         self.clip = sampling.clip_denoised is None or sampling.clip_denoised
-        self.sampler = Ancestral(
-            experiment.sde, respacing=self.respacing, variance=self.variance, clip_denoised=self.clip
-        )
-        self.total, self.prior, self.sums = [], [], 0.0
-        self._terms = parallel.parallel(self.terms_function(experiment.eps_net))
+        self.sampler = Ancestral(sde, respacing=self.respacing, variance=self.variance, clip_denoised=self.clip)
+        self.total, self.prior = [], []
+        self.sums = 0.0
+        self._terms = parallel.parallel(self.terms_function(eps_net))
 
     def terms_function(self, eps_net):
         """(params, batch) -> (Terms of every step (B, n), prior term (B,))."""
@@ -98,16 +97,15 @@ class BoundBits:
         )
 
 
-def check(experiment):
+def check(config, sde, eps_net, shape):
     """ValueError for what has no such bound."""
-    config = experiment.config
-    Ancestral.check(experiment.eps_net.bind(None))
-    if not Ancestral.processes.accept(experiment.sde):
+    Ancestral.check(eps_net.bind(None))
+    if not Ancestral.processes.accept(sde):
         raise ValueError(
             f"config.eval.likelihood='bound' is for processes with {Ancestral.processes.name}, which "
             f"config.sde.name={config.sde.name!r} does not have; use config.eval.likelihood=flow"
         )
-    if len(experiment.shape) != 3 or not config.data.centered:
+    if len(shape) != 3 or not config.data.centered:
         raise ValueError(
             "config.eval.likelihood='bound' is for 8-bit images with config.data.centered=True; "
             "use config.eval.likelihood=flow"

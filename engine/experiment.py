@@ -8,6 +8,7 @@ import jax
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_dataset, missing_files
 from linnet.engine import classes, names, trained
+from linnet.engine.generate import make_sample
 from linnet.engine.paths import Paths
 from linnet.engine.sample_conditions import SampleConditions, low_res_source
 from linnet.files.published import Published, download
@@ -67,6 +68,10 @@ class Experiment:
         config = copy.deepcopy(self.config)
         config.sampling.update(changes)
         return samplers.get_sampler(config, self.sde, self.eps_net.bind(None))
+
+    def sample_with(self, **changes):
+        """sample(params, index, condition) with the sampler of `sampler_with`, see engine.generate."""
+        return make_sample(self.config, self.sde, self.eps_net, self.sampler_with(**changes), self.shape)
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""

@@ -30,33 +30,35 @@ GREY_LEVELS = 256
 class FlowBits:
     """add: counts the images of a batch. finish: writes bits_per_dim.npy (images, repeats)."""
 
-    def __init__(self, experiment):
-        require(experiment.eps_net.bind(None), EpsFunction)
-        self.experiment, self.bits, self.nfe = experiment, [], 0
-        self.repeats = experiment.config.eval.bpd_repeats
+    def __init__(self, config, sde, eps_net, shape):
+        require(eps_net.bind(None), EpsFunction)
+        self.config, self.sde = config, sde
+        self.shape = shape
+        self.bits, self.nfe = [], 0
+        self.repeats = config.eval.bpd_repeats
         if self.repeats < 1:
             raise ValueError(f"config.eval.bpd_repeats={self.repeats} must be at least 1")
-        self.size, self.width = int(np.prod(experiment.shape)), level_width(experiment)
-        self._bits = self._mapped()
+        self.size = int(np.prod(shape))
+        self.width = level_width(shape, config.data.centered)
+        self.t_min = flow_begin(config, sde, eps_net)
+        self._bits = self._mapped(eps_net)
 
-    def _mapped(self):
+    def _mapped(self, eps_net):
         """(params, batch, repeat) -> (bits per dimension, evaluations) of each image."""
-        experiment, config, sde = self.experiment, self.experiment.config, self.experiment.sde
+        config, sde = self.config, self.sde
+        settings = config.eval
         likelihood = Likelihood(
-            sde,
-            t_min=flow_begin(experiment),
-            estimator=config.eval.bpd_estimator,
-            tolerance=config.eval.flow_tolerance,
+            sde, t_min=self.t_min, estimator=settings.bpd_estimator, tolerance=settings.flow_tolerance
         )
         conditions, centered = make_conditions(config), config.data.centered
 
         def bits(params, batch, repeat):
             keys, first = (key_for(config.seed, Purpose.LIKELIHOOD, k, batch["index"]) for k in (repeat, 0))
-            told = conditions(batch, transforms.to_model_range(batch["image"], centered=centered), None)
+            condition = conditions(batch, transforms.to_model_range(batch["image"], centered=centered), None)
             dequantize = fold(keys, Part.DEQUANTISATION)
             x = transforms.to_model_range(batch["image"], centered=centered, dequantize_keys=dequantize)
             u_0, log_q = complete(sde, fold(keys, Part.VELOCITY), x)
-            density = likelihood(experiment.eps_net.bind(params, told), fold(first, Part.PROBE), u_0)
+            density = likelihood(eps_net.bind(params, condition), fold(first, Part.PROBE), u_0)
             return bits_per_dim(density.logp - log_q, self.size, self.width), density.nfe
 
         return parallel.parallel(bits)
@@ -72,7 +74,7 @@ class FlowBits:
 
     def finish(self, folder):
         """Fields of the report."""
-        config, bits = self.experiment.config, np.concatenate(self.bits)
+        config, bits = self.config, np.concatenate(self.bits)
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
             np.save(file, bits)
         tighter = float(importance_weighted(bits, self.size).mean())
@@ -86,15 +88,15 @@ class FlowBits:
             "estimator": config.eval.bpd_estimator,
             "repeats": self.repeats,
             "nfe": self.nfe,
-            "t_min": flow_begin(self.experiment),
+            "t_min": self.t_min,
             "tolerance": config.eval.flow_tolerance,
-            "warning": warning(config, len(self.experiment.shape)),
+            "warning": warning(config, len(self.shape)),
         }
 
     def quantity(self):
         """What the bits are of."""
-        words = ["log density of points" if len(self.experiment.shape) == 1 else "uniformly dequantised images"]
-        return ", ".join(words + ["bound on x by log p(x, v) - log q(v)"] * (self.experiment.sde.k > 1))
+        words = ["log density of points" if len(self.shape) == 1 else "uniformly dequantised images"]
+        return ", ".join(words + ["bound on x by log p(x, v) - log q(v)"] * (self.sde.k > 1))
 
     def summary(self, report):
         """The bits with what they are, for people."""
@@ -104,10 +106,10 @@ class FlowBits:
         return text + f"{report['estimator']} trace, nfe {report['nfe']}"
 
 
-def level_width(experiment):
+def level_width(shape, centered):
     """Width of a grey level in the range of the model; 1 for points, which are not quantised."""
-    span = 2 if experiment.config.data.centered else 1
-    return span / GREY_LEVELS if len(experiment.shape) == 3 else 1.0
+    span = 2 if centered else 1
+    return span / GREY_LEVELS if len(shape) == 3 else 1.0
 
 
 def warning(config, axes):

@@ -12,22 +12,21 @@ from linnet.engine.pictures import as_stored
 from linnet.randomness import Part, Purpose, fold, key_for
 
 
-def make_draw(experiment, sampler):
-    """draw(params, index (B,), told) -> Samples: the images of these numbers; told: their entry of SampleConditions.
+def make_sample(config, sde, eps_net, sampler, shape):
+    """sample(params, index (B,), condition) -> Samples: the images of these numbers, see SampleConditions.
 
-    ValueError for a guidance that is not finite.
+    shape: of one image. ValueError for a guidance that is not finite.
     """
-    config, sde, eps_net, shape = experiment.config, experiment.sde, experiment.eps_net, experiment.shape
     root, guidance = key_for(config.seed, Purpose.SAMPLING), config.sampling.guidance
     if not np.isfinite(guidance):
         raise ValueError(f"config.sampling.guidance={guidance} must be a finite number; 1 is none")
 
-    def draw(params, index, told):
+    def sample(params, index, condition):
         keys = fold(root, index)
         u_T = sde.prior(fold(keys, Part.PRIOR), (len(index), *shape))
-        return sampler(eps_net.bind(params, told, guidance), fold(keys, Part.NOISE), u_T)
+        return sampler(eps_net.bind(params, condition, guidance), fold(keys, Part.NOISE), u_T)
 
-    return draw
+    return sample
 
 
 class NotFinite(RuntimeError):
@@ -44,11 +43,12 @@ class Generator:
     def __init__(self, experiment, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size")
         self.experiment, self.changes = experiment, changes
-        self.batch_size, self.nfe, self.conditions = batch_size, None, experiment.conditions
-        draw = make_draw(experiment, experiment.sampler_with(**changes))
+        self.batch_size, self.conditions = batch_size, experiment.conditions
+        self.nfe = None
+        sample = experiment.sample_with(**changes)
 
-        def images(params, index, told):
-            samples = draw(params, index, told)
+        def images(params, index, condition):
+            samples = sample(params, index, condition)
             x = as_stored(experiment.sde.project(samples.u), experiment.config.data.centered)
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
@@ -70,10 +70,10 @@ class Generator:
 
     def _since(self, params, number):
         """Since when image `number` is not finite, in words: it is drawn once more, by itself, with all its states."""
-        draw = make_draw(self.experiment, self.experiment.sampler_with(**self.changes | {"trajectory": True}))
+        sample = self.experiment.sample_with(**self.changes | {"trajectory": True})
 
-        def visited(params, index, told):
-            path = draw(params, index, told).trajectory
+        def visited(params, index, condition):
+            path = sample(params, index, condition).trajectory
             return jnp.asarray(path["t"]), jnp.isfinite(path["u"]).reshape(len(path["u"]), -1).all(1)
 
         index = np.full(jax.local_device_count(), number, np.int32)

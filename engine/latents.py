@@ -18,11 +18,11 @@ from linnet.training.conditions import make_conditions
 from linnet.training.objectives import objective_class
 
 
-def flow_begin(experiment):
+def flow_begin(config, sde, eps_net):
     """Where the flow of images begins: the smallest time that the network was trained at, and not 0."""
-    labels, chain = experiment.eps_net.labels, experiment.sde.chain
-    states = labels.n is not None or (chain is not None and objective_class(experiment.config).on_chain)
-    return max(experiment.config.training.t_min, float(labels.time(0)) if states else 0.0)
+    labels, chain = eps_net.labels, sde.chain
+    states = labels.n is not None or (chain is not None and objective_class(config).on_chain)
+    return max(config.training.t_min, float(labels.time(0)) if states else 0.0)
 
 
 class Latents:
@@ -31,26 +31,27 @@ class Latents:
     Images are states at `flow_begin`, and both directions follow the same curves. Components beside x are drawn from
     their law at t = 0, for image i always the same. A batch is {"image" (n, ...), "label" (n,), "index" (n,)}: networks
     of classes and of low-resolution images are told those of its images, in both directions.
-    RuntimeError where the flow failed.
+    sampler: that of the config, of which DDIM is used. params: on the host. RuntimeError where the flow failed.
     """
 
-    def __init__(self, experiment):
-        config, sde, eps_net = experiment.config, experiment.sde, experiment.eps_net
-        t_min, tolerance = flow_begin(experiment), config.eval.flow_tolerance
-        conditions, ddim = make_conditions(config), config.sampling.method == "ddim"
+    def __init__(self, config, sde, eps_net, sampler, params):
+        t_min = flow_begin(config, sde, eps_net)
+        tolerance = config.eval.flow_tolerance
+        conditions = make_conditions(config)
+        ddim = config.sampling.method == "ddim"
         require(eps_net.bind(None), EpsFunction)
-        if ddim and experiment.sampler.stochastic:
+        if ddim and sampler.stochastic:
             raise ValueError("encoding by config.sampling.method=ddim needs config.sampling.eta=0")
-        self.params = parallel.replicate(experiment.trained.params)
+        self.params = parallel.replicate(params)
 
-        def told(params, batch):
+        def conditioned(params, batch):
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
             return x, eps_net.bind(params, conditions(batch, x, None))
 
         def encode(params, batch):
-            x, eps_fn = told(params, batch)
+            x, eps_fn = conditioned(params, batch)
             if ddim:
-                return experiment.sampler.encode(eps_fn, x), jnp.asarray(experiment.sampler.nfe)
+                return sampler.encode(eps_fn, x), jnp.asarray(sampler.nfe)
             keys = key_for(config.seed, Purpose.LATENTS, batch["index"])
             u, _ = complete(sde, fold(keys, Part.VELOCITY), x)
             states, nfe = flow.follow(sde, eps_fn, u, (t_min, sde.T), tolerance, tolerance)
@@ -58,9 +59,9 @@ class Latents:
 
         def decode(params, batch, u_T):
             if ddim:
-                samples = experiment.sampler(told(params, batch)[1], jax.random.key(0), u_T)
+                samples = sampler(conditioned(params, batch)[1], jax.random.key(0), u_T)
                 return samples.u, jnp.asarray(samples.nfe)
-            states, nfe = flow.follow(sde, told(params, batch)[1], u_T, (sde.T, t_min), tolerance, tolerance)
+            states, nfe = flow.follow(sde, conditioned(params, batch)[1], u_T, (sde.T, t_min), tolerance, tolerance)
             return sde.project(states[-1]), nfe
 
         self._encode, self._decode = parallel.parallel(encode), parallel.parallel(decode)

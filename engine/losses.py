@@ -13,10 +13,10 @@ BINS = 10
 class Losses:
     """The loss of config.training.objective of each image at one time; times are even over the positions < total."""
 
-    def __init__(self, experiment, total):
-        config = experiment.config
-        self.objective = objective = experiment.objective
-        self.drawn, conditions = [], make_conditions(config)
+    def __init__(self, config, objective, total):
+        self.objective = objective
+        self.found = []
+        conditions = make_conditions(config)
 
         def losses(params, batch):
             times = key_for(config.seed, Purpose.EVALUATION_TIMES)
@@ -30,11 +30,11 @@ class Losses:
 
     def add(self, params, batch, kept):
         """Counts the first `kept` images of a sharded batch."""
-        self.drawn.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
+        self.found.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
 
     def finish(self):
         """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones."""
-        t, losses, weights = map(np.concatenate, zip(*self.drawn, strict=True))
+        t, losses, weights = map(np.concatenate, zip(*self.found, strict=True))
         edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
         member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
         bins = [

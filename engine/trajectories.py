@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet.devices import parallel
-from linnet.engine.generate import make_draw
 from linnet.engine.pictures import as_stored, save_picture
 
 COLUMNS = 10
@@ -23,10 +22,10 @@ IMAGES, POINTS = 8, 1024
 def save_trajectories(experiment, conditions, params, folder):
     """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
     project = jax.vmap(experiment.sde.project)
-    draw = make_draw(experiment, experiment.sampler_with(trajectory=True))
+    sample = experiment.sample_with(trajectory=True)
 
-    def visited(params, index, told):
-        samples = draw(params, index, told)
+    def visited(params, index, condition):
+        samples = sample(params, index, condition)
         steps = len(samples.trajectory["x_0"])
         chosen = np.unique(np.linspace(0, steps - 1, COLUMNS).round().astype(int))
         x = experiment.sde.project(samples.u)[None]

@@ -17,19 +17,19 @@ def run(experiment):
     print(parameter_overview.get_parameter_overview(state.params, include_stats=False))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     batch = experiment.config.training.batch_size // jax.device_count()
+    kept = activations(experiment.config, experiment.objective, state.params, (batch, *experiment.shape))
     print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")
-    print(f"activations of a step of {batch} images per device: about {activations(experiment, batch) / 2**20:.0f} MiB")
+    print(f"activations of a step of {batch} images per device: about {kept / 2**20:.0f} MiB")
     config, ckpt = experiment.config, experiment.paths.ckpt
     if ckpt is not None:
         print(interop.report(ckpt, config, config.eval.params, shape=experiment.shape, k=experiment.sde.k))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 
-def activations(experiment, batch):
+def activations(config, objective, params, shape):
     """Bytes of the values that the backward pass of the loss keeps: an upper estimate, before XLA's fusion."""
-    conditions, objective = make_conditions(experiment.config), experiment.objective
-    params = jax.eval_shape(lambda: experiment.eps_net.init(jax.random.key(0), experiment.shape))
-    x = jax.ShapeDtypeStruct((batch, *experiment.shape), "float32")
+    conditions, batch = make_conditions(config), shape[0]
+    x = jax.ShapeDtypeStruct(shape, "float32")
     t = jax.ShapeDtypeStruct((batch,), "float32")
 
     def losses(params, x, t):

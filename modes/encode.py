@@ -25,9 +25,9 @@ def run(experiment):
     batches = fixed_batches(source, batch_size(config.eval.batch_size, total), total, config.data.num_workers)
     folder = experiment.paths.results("encode", experiment.trained)
     check_writable(os.path.join(folder, "encode.json"))
-    images, u_T, x, nfe_encode, nfe_decode = there_and_back(
-        Latents(experiment), progress(batches, f"encoding {total} images")
-    )
+    latents = Latents(config, experiment.sde, experiment.eps_net, experiment.sampler, experiment.trained.params)
+    found = there_and_back(latents, progress(batches, f"encoding {total} images"))
+    images, u_T, x, nfe_encode, nfe_decode = found
     errors = reconstruction_errors(images, x, config.data.centered) | {
         "n": len(images),
         "split": config.eval.image_split,

@@ -28,7 +28,8 @@ def run(experiment):
     config, source, name = experiment.config, experiment.evaluated(), likelihood(experiment.config)
     total = number_of_images(source, config.eval.num_images)
     size = batch_size(config.eval.batch_size, total)
-    bits, losses = LIKELIHOODS[name](experiment), Losses(experiment, total)
+    bits = LIKELIHOODS[name](config, experiment.sde, experiment.eps_net, experiment.shape)
+    losses = Losses(config, experiment.objective, total)
     params = parallel.replicate(experiment.trained.params)
     order = np.asarray(jax.random.permutation(key_for(config.seed, Purpose.EVALUATION_ORDER), total))
     folder = experiment.paths.results(

@@ -20,12 +20,13 @@ STEPS = 10
 
 def run(experiment):
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
-    config, latents = experiment.config, Latents(experiment)
+    config, sde = experiment.config, experiment.sde
+    latents = Latents(config, sde, experiment.eps_net, experiment.sampler, experiment.trained.params)
     path = os.path.join(experiment.paths.results("interpolate", experiment.trained), "interpolate.png")
     check_writable(path)
     batch = first_images(experiment.evaluated(), 2 * PAIRS, config.data.num_workers)
     u_T, _ = latents.encode(batch)
-    between = interpolate(u_T[: len(u_T) // 2 * 2], experiment.sde, STEPS)
+    between = interpolate(u_T[: len(u_T) // 2 * 2], sde, STEPS)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
     x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
     save_picture(as_stored(x, config.data.centered), path, columns=STEPS)

@@ -188,8 +188,9 @@ def test_the_likelihood_suits_the_objective_unless_it_is_named():
     [("cld", {}, "config.sde.name='cld' does not have"), ("vp", {"centered": False}, "config.data.centered=True")],
 )
 def test_a_bound_is_refused_where_there_is_none(process, changes, message, tmp_path):
+    made = exact_experiment(digits_config(process, data=changes), tmp_path)
     with pytest.raises(ValueError, match=message):
-        BoundBits(exact_experiment(digits_config(process, data=changes), tmp_path))
+        BoundBits(made.config, made.sde, made.eps_net, made.shape)
 
 
 def test_bins_of_time_keep_their_places(tmp_path):
