@@ -1,6 +1,7 @@
 """Samplers. SAMPLERS names them; `get_sampler(config, sde)` builds the one that config.sampling.method names."""
 
 import dataclasses
+from typing import Any
 
 from linnet.samplers.ancestral import DDIM, Ancestral
 from linnet.samplers.base import Sampler
@@ -13,6 +14,7 @@ from linnet.samplers.fixed_point import FixedPoint
 from linnet.samplers.gddim import GDDIM, LDEIS, PEC, PECE, SDEIS, HybridGDDIM, Order0
 from linnet.samplers.ode import ODE
 from linnet.samplers.predictor_corrector import PredictorCorrector
+from linnet.sde_lib.base import LinearSDE
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "gddim": GDDIM,
@@ -42,14 +44,14 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 
 
-def keys(method) -> list[str]:
+def keys(method: str) -> list[str]:
     """The keys of config.sampling that `method` takes. ValueError for an unknown method."""
     if method not in SAMPLERS:
         raise ValueError(f"config.sampling.method {method!r} is unknown; use one of {', '.join(SAMPLERS)}")
     return [field.name for field in dataclasses.fields(SAMPLERS[method]) if field.init and field.name != "sde"]
 
 
-def get_sampler(config, sde, network=None) -> Sampler:
+def get_sampler(config: Any, sde: LinearSDE, network: Any = None) -> Sampler:
     """The sampler config.sampling.method for the process `sde`, with the keys of config.sampling that it takes.
 
     A key that is absent or None has the default of the method (which grid, how many evaluations). network: what it will

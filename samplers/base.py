@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform, runtime_checkable
 
-import jax
 import numpy as np
 
+from linnet.arrays import Array, Host
 from linnet.samplers import grids
 from linnet.sde_lib import LinearSDE, blocks
 
@@ -20,7 +20,7 @@ from linnet.sde_lib import LinearSDE, blocks
 class EpsFunction(Protocol):
     """eps(u, t), score = -R^-T eps. A plain function is one."""
 
-    def __call__(self, u, t):
+    def __call__(self, u: Array, t: Array) -> Array:
         """eps, the shape of u (B, ...), at times t (B,)."""
 
 
@@ -35,7 +35,7 @@ class ChainNetwork(EpsFunction, Protocol):
     prediction: str
     variance: str
 
-    def output(self, u, t):
+    def output(self, u: Array, t: Array) -> Array:
         """The network's output at times t (B,): the shape of u (B, ...), or with variances twice its channels."""
 
 
@@ -43,10 +43,10 @@ class ChainNetwork(EpsFunction, Protocol):
 class DirectNetwork(Protocol):
     """DDDM's map from a state and an estimate of its image to the next estimate (arXiv:2405.13540)."""
 
-    def noised(self, x_hat, fraction, keys):
+    def noised(self, x_hat: Array, fraction: Array, keys: Array) -> Array:
         """What the network sees of estimates x_hat (B, ...) with `fraction` (B,) of its noise; keys (B,)."""
 
-    def direct(self, x_hat, u, t):
+    def direct(self, x_hat: Array, u: Array, t: Array) -> Array:
         """The next estimate, the shape of u (B, ...), of the image of u at times t (B,), which sees x_hat."""
 
 
@@ -54,11 +54,11 @@ class DirectNetwork(Protocol):
 class ByImage(Protocol):
     """Any of these that has a condition of each image of the batch."""
 
-    def of_image(self, i):
+    def of_image(self, i: Any) -> Any:
         """The same for image i alone, a batch of one."""
 
 
-REFUSALS = {
+REFUSALS: dict[type, str] = {
     EpsFunction: "a network with config.model.prediction='direct' gives no eps: sample from it with "
     "config.sampling.method=fixed_point; it has no probability flow",
     DirectNetwork: "config.sampling.method='fixed_point' needs a network with config.model.prediction=direct",
@@ -66,13 +66,13 @@ REFUSALS = {
 """What to say where a network is not what is needed."""
 
 
-def require(network, protocol):
+def require(network: Any, protocol: type) -> None:
     """ValueError where `network` is not what `protocol` says."""
     if not isinstance(network, protocol):
         raise ValueError(REFUSALS[protocol])
 
 
-def of_image(network, i):
+def of_image(network: Any, i: Any) -> Any:
     """`network` for image i of the batch alone; a function that knows nothing of images is the same for all."""
     return network.of_image(i) if isinstance(network, ByImage) else network
 
@@ -80,8 +80,8 @@ def of_image(network, i):
 class Samples(NamedTuple):
     """u: final states, the shape of u_T. nfe: calls of eps_fn. trajectory: None, or {"t" (N,), "u", "x_0" (N, ...)}."""
 
-    u: jax.Array
-    nfe: int
+    u: Array
+    nfe: int | Array
     trajectory: Any = None
 
 
@@ -145,7 +145,7 @@ class Sampler:
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True, eq=False, kw_only=True)(cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks the settings and sets what follows from them."""
 
     def _set(self, **derived):
@@ -154,19 +154,19 @@ class Sampler:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def check(cls, network):
+    def check(cls, network: Any) -> Any:
         """`network` as the sampler takes it. ValueError, in one line, where it takes another kind."""
         require(network, cls.takes)
         return network
 
-    def __call__(self, eps_fn, key, u_T) -> Samples:
+    def __call__(self, eps_fn: Any, key: Array, u_T: Array) -> Samples:
         """Samples from u_T (B, ...), with a network as `takes` says: for most of them eps_fn(u, t), t (B,).
 
         key: one key or one per image, used where noise is drawn. Pure, so it can be jitted and mapped over devices.
         """
         return self.run(self.check(eps_fn), key, u_T)
 
-    def run(self, network, key, u_T) -> Samples:
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         """The method itself."""
         raise NotImplementedError
 
@@ -183,6 +183,6 @@ class GridSampler(Sampler):
     ts_order: float | None = None
     noise_removal: bool = True
 
-    def times(self, steps):
+    def times(self, steps: int) -> Host:
         """The steps + 1 times of the grid."""
         return grids.make_grid(self.grid, self.sde, steps, self.ts_order)

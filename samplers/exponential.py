@@ -8,19 +8,23 @@ and the optional denoising step is the last of them.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, EpsFn, Host
 from linnet.randomness import fold
 from linnet.samplers import coefficients
 from linnet.samplers.base import Depends, GridSampler, Samples
+from linnet.samplers.coefficients import Coefficients
 from linnet.sde_lib import blocks
-from linnet.sde_lib.base import example_keys, normal_per_example
+from linnet.sde_lib.base import LinearSDE, example_keys, normal_per_example
 
 
-def advance(eps_fn, u, past, row, keys, i):
+def advance(eps_fn: EpsFn, u: Array, past: Array, row: Coefficients, keys: Any, i: Array) -> tuple[Array, Array, Array]:
     """One row from u (B, ...) and the history `past` (order, B, ...): (u_next, past_next, eps). keys: (B,) or None."""
     e = eps_fn(u, jnp.full(u.shape[:1], row.times))
     y = e if row.recall is None else blocks.apply(row.recall[0], u) + blocks.apply(row.recall[1], e)
@@ -31,12 +35,19 @@ def advance(eps_fn, u, past, row, keys, i):
     return u_next, jnp.stack(known[:-1]) if len(past) else past, e
 
 
-def draw(keys, i, u):
+def draw(keys: Array, i: Array, u: Array) -> Array:
     """Standard normal of the shape and dtype of u for draw i: of each image from its own key."""
     return normal_per_example(fold(keys, i), u.shape).astype(u.dtype)
 
 
-def integrate(eps_fn, u, rows, history=None, key=None, collect=False):
+def integrate(
+    eps_fn: EpsFn,
+    u: Array,
+    rows: Coefficients,
+    history: Array | None = None,
+    key: Any = None,
+    collect: bool = False,
+) -> tuple[Array, tuple[Array, Array] | None]:
     """Runs all rows of `rows` (Coefficients) from u (B, ...): returns (u, (states before, eps) stacked over rows).
 
     history: evaluations y (order, B, ...) at the times before the first row, newest first; zeros when absent (their
@@ -58,7 +69,7 @@ def integrate(eps_fn, u, rows, history=None, key=None, collect=False):
     return u, visited
 
 
-def predictions(sde, t, states, eps):
+def predictions(sde: LinearSDE, t: Host, states: Array, eps: Array) -> dict[str, Any]:
     """The trajectory: states (N, B, ...) at times t (N,) and project(Psi(0, t)(u - R eps)), the predicted images."""
     back, R = (jnp.asarray(a, states.dtype) for a in (sde.Psi(np.zeros_like(t), t), sde.R(t)))
     x_0 = jax.vmap(lambda P, R, u, e: sde.project(blocks.apply(P, u - blocks.apply(R, e))))(back, R, states, eps)
@@ -70,11 +81,11 @@ class Recursion(GridSampler):
 
     rows: coefficients.Coefficients = dataclasses.field(init=False, repr=False)
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         """Rows for steps along decreasing `times`; `past` are earlier times, newest first, with known evaluations."""
         raise NotImplementedError
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         times = self.times((self.nfe - self.noise_removal) // self.nfe_per_step)
         rows = self.table(times)
@@ -82,9 +93,9 @@ class Recursion(GridSampler):
             rows = coefficients.append(rows, coefficients.denoising(self.sde, times[-1]))
         self._set(rows=rows, nfe=len(rows.times))
 
-    def run(self, network, key, u_T):
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         u, visited = integrate(network, u_T, self.rows, key=key, collect=self.trajectory)
-        return Samples(u, self.nfe, predictions(self.sde, self.rows.times, *visited) if self.trajectory else None)
+        return Samples(u, self.nfe, predictions(self.sde, self.rows.times, *visited) if visited else None)
 
 
 class LambdaRecursion(Recursion):
@@ -94,7 +105,7 @@ class LambdaRecursion(Recursion):
 
     stochastic = Depends("lambda_coef > 0", lambda sampler: sampler.lambda_coef > 0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.lambda_coef < 0:
             raise ValueError(f"sampling.lambda_coef={self.lambda_coef} must not be negative")
         super().__post_init__()

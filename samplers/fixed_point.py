@@ -7,10 +7,13 @@ training (EpsNet.noised), with the less noise the nearer the end; the first is n
 is the last estimate.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array
 from linnet.randomness import fold
 from linnet.samplers.base import SCALAR, Depends, DirectNetwork, Sampler, Samples
 from linnet.sde_lib.base import example_keys, normal_per_example
@@ -28,16 +31,16 @@ class FixedPoint(Sampler):
     processes = SCALAR
     reference = "arXiv:2405.13540"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.nfe < 1:
             raise ValueError(f"config.sampling.nfe={self.nfe}: fixed_point needs at least one evaluation")
 
     @property
-    def last(self):
+    def last(self) -> float:
         """The time of the last state."""
         return self.sde.chain.times[-1] if self.sde.chain else self.sde.T
 
-    def run(self, network, key, u_T):
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         keys = example_keys(key, len(u_T))
         t = jnp.full(len(u_T), self.last, u_T.dtype)
 

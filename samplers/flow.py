@@ -6,12 +6,16 @@ each step all the same, until the slowest image has arrived.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array, EpsFn, Host
 from linnet.samplers.base import of_image
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 STAGES = 6  # new evaluations of an accepted or rejected Dormand-Prince step; the seventh is the next step's first
 FIRST = 2  # evaluations that choose the first step
@@ -19,7 +23,7 @@ MAX_STEPS = 100_000
 LEAST_STEP = 1e-9  # of T: below it a network that gave no number is the reason, and nothing is gained by going on
 
 
-def load_diffrax():
+def load_diffrax() -> Any:
     """The package diffrax. ImportError where it is not installed."""
     try:
         import diffrax
@@ -29,14 +33,15 @@ def load_diffrax():
 
 
 @functools.cache
-def step_sizes():
+def step_sizes() -> type:
     """diffrax's controller, its first step chosen from the error (Hairer, Norsett & Wanner, section II.4).
 
     diffrax has this rule for dt0=None, but knows the term no more once it has wrapped it, and takes 0.01.
     """
     diffrax = load_diffrax()
+    controller: Any = diffrax.PIDController
 
-    class FromError(diffrax.PIDController):
+    class FromError(controller):
         def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
             end, state = super().init(diffrax.ODETerm(terms.vf), t0, t1, y0, dt0, args, func, error_order)
             return jnp.where(jnp.isfinite(end), end, t1), state
@@ -48,14 +53,16 @@ def step_sizes():
     return FromError
 
 
-def velocity(sde, eps_fn, t, u):
+def velocity(sde: LinearSDE, eps_fn: EpsFn, t: Array, u: Array) -> tuple[Array, Array]:
     """du/dt of one image u (without batch axis) at time t, the shape of u: (linear part F u, part of the score)."""
     e = eps_fn(u[None], t[None])[0]
     pull = blocks.apply(sde.GGt(t), sde.score(e[None], t))[0]
     return blocks.apply(sde.F(t), u[None])[0], -0.5 * pull
 
 
-def solve(rate, state, times, rtol, atol):
+def solve(
+    rate: Callable[[Any, Any], Any], state: Any, times: Sequence[Any] | Host, rtol: float, atol: float
+) -> tuple[Any, Array]:
     """The solution of d state/dt = rate(t, state) for one image from times[0], and the number of evaluations of rate.
 
     times: (N + 1,) host, monotone. Returns the tree of states at times[1:], stacked along a new first axis; they are
@@ -82,7 +89,9 @@ def solve(rate, state, times, rtol, atol):
     return states, 1 + FIRST + STAGES * solution.stats["num_steps"]
 
 
-def follow(sde, eps_fn, u, times, rtol, atol):
+def follow(
+    sde: LinearSDE, eps_fn: EpsFn, u: Array, times: Sequence[float] | Host, rtol: float, atol: float
+) -> tuple[Array, Array]:
     """States u (B, ...) carried along the flow from times[0]: (states at times[1:] (N, B, ...), evaluations (B,))."""
 
     def one(i, u):

@@ -9,23 +9,29 @@ hybrid    uniform from T to img_t_ratio T, then power down to t_min           (g
 Where rho differs between components or frequencies, it is that of the position at the lowest frequency.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+
+from linnet.arrays import Host, Times
+from linnet.sde_lib.base import LinearSDE
 
 FIRST = (..., 0, 0, 0, 0)
 
 
-def power(sde, n, ts_order=2, start=None):
+def power(sde: LinearSDE, n: int, ts_order: float = 2, start: float | None = None) -> Host:
     """n steps, equidistant in t^(1/ts_order), from `start` (T when absent)."""
     start = sde.T if start is None else start
     return np.linspace(start ** (1 / ts_order), sde.t_min ** (1 / ts_order), n + 1) ** ts_order
 
 
-def uniform(sde, n, ts_order=None):
+def uniform(sde: LinearSDE, n: int, ts_order: float | None = None) -> Host:
     """n steps of equal length."""
     return power(sde, n, 1)
 
 
-def hybrid(sde, n, ts_order=2, img_t_ratio=0.3, noise_nfe_ratio=0.3):
+def hybrid(sde: LinearSDE, n: int, ts_order: float = 2, img_t_ratio: float = 0.3, noise_nfe_ratio: float = 0.3) -> Host:
     """n steps: int(n noise_nfe_ratio) equal ones down to img_t_ratio T, the others on the power grid from there.
 
     ValueError for ratios outside (0, 1) or a budget that leaves one part empty.
@@ -41,19 +47,19 @@ def hybrid(sde, n, ts_order=2, img_t_ratio=0.3, noise_nfe_ratio=0.3):
     return np.concatenate([noise, power(sde, n - first, ts_order, middle)])
 
 
-def log_rho(sde, t):
+def log_rho(sde: LinearSDE, t: Times) -> Any:
     """log(sqrt(Sigma_xx) / Psi_xx(t, 0)) of the lowest frequency at host times t, same shape; increasing in t."""
     return 0.5 * np.log(sde.Sigma(t)[FIRST]) - np.log(sde.Psi(t, 0.0)[FIRST])
 
 
-def log_rho_slope(sde, t):
+def log_rho_slope(sde: LinearSDE, t: Times) -> Any:
     """d log_rho / dt at host times t, same shape, from dSigma/dt = F Sigma + Sigma F^T + G G^T and dPsi/dt = F Psi."""
     F, Sigma, Psi = (block[..., 0, 0, :, :] for block in (sde.F(t), sde.Sigma(t), sde.Psi(t, 0.0)))
     rate = (F[..., 0, :] * Sigma[..., :, 0]).sum(-1) + 0.5 * sde.GGt(t)[FIRST]
     return rate / Sigma[..., 0, 0] - (F[..., 0, :] * Psi[..., :, 0]).sum(-1) / Psi[..., 0, 0]
 
 
-def time_of_log_rho(sde, target):
+def time_of_log_rho(sde: LinearSDE, target: Host) -> Host:
     """Times in [t_min, T] with log_rho(t) = target, by bisection (exact to rounding since log rho is monotone)."""
     low, high = np.full(np.shape(target), sde.t_min), np.full(np.shape(target), sde.T)
     for _ in range(60):
@@ -63,15 +69,15 @@ def time_of_log_rho(sde, target):
     return (low + high) / 2
 
 
-def log_snr(sde, n, ts_order=None):
+def log_snr(sde: LinearSDE, n: int, ts_order: float | None = None) -> Host:
     """n steps of equal length in log rho."""
     return _between(sde, np.linspace(log_rho(sde, sde.T), log_rho(sde, sde.t_min), n + 1))
 
 
-def rho(sde, n, ts_order=7):
+def rho(sde: LinearSDE, n: int, ts_order: float = 7) -> Host:
     """n steps, equidistant in rho^(1/ts_order)."""
     ends = np.exp(np.array([log_rho(sde, sde.T), log_rho(sde, sde.t_min)]) / ts_order)
-    return _between(sde, ts_order * np.log(np.linspace(*ends, n + 1)))
+    return _between(sde, ts_order * np.log(np.linspace(ends[0], ends[1], n + 1)))
 
 
 def _between(sde, target):
@@ -79,10 +85,16 @@ def _between(sde, target):
     return np.concatenate([[sde.T], time_of_log_rho(sde, target[1:-1]), [sde.t_min]])
 
 
-GRIDS = {"power": power, "uniform": uniform, "log_snr": log_snr, "rho": rho, "hybrid": hybrid}
+GRIDS: dict[str, Callable[..., Host]] = {
+    "power": power,
+    "uniform": uniform,
+    "log_snr": log_snr,
+    "rho": rho,
+    "hybrid": hybrid,
+}
 
 
-def make_grid(name, sde, n, ts_order=None, **ratios):
+def make_grid(name: str | None, sde: LinearSDE, n: int, ts_order: float | None = None, **ratios: float) -> Host:
     """n + 1 decreasing times on the grid `name` (None: sde.grid) with exponent ts_order (None: that of the grid).
 
     ratios: those of the grid hybrid.

@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import logsumexp
 
+from linnet.arrays import Array, EpsFn, Host
 from linnet.samplers import flow
 from linnet.samplers.base import of_image
-from linnet.sde_lib.base import example_keys, normal_per_example
+from linnet.sde_lib.base import LinearSDE, example_keys, normal_per_example
 
 EXACT_LIMIT = 1024
 
@@ -71,7 +72,7 @@ class Likelihood:
     trace in more than 1024 dimensions.
     """
 
-    def __init__(self, sde, *, t_min, estimator="rademacher", tolerance=1e-5):
+    def __init__(self, sde: LinearSDE, *, t_min: float, estimator: str = "rademacher", tolerance: float = 1e-5) -> None:
         flow.load_diffrax()
         if estimator not in ESTIMATORS:
             raise ValueError(f"config.eval.bpd_estimator {estimator!r} is unknown; use one of {', '.join(ESTIMATORS)}")
@@ -100,14 +101,14 @@ class Likelihood:
         (latent, change), nfe = flow.solve(rate, start, (self.t_min, self.sde.T), self.tolerance, self.tolerance)
         return latent[0], change[0], nfe
 
-    def __call__(self, eps_fn, key, u_0):
+    def __call__(self, eps_fn: EpsFn, key: Array, u_0: Array) -> Density:
         keys = example_keys(key, len(u_0))
         solve = jax.vmap(lambda i, key, u: self._solve(of_image(eps_fn, i), key, u))
         latent, change, nfe = solve(jnp.arange(len(u_0)), keys, u_0)
         return Density(latent, self.sde.prior_logp(latent) + change, nfe)
 
 
-def complete(sde, key, x):
+def complete(sde: LinearSDE, key: Array, x: Array) -> tuple[Array, Array]:
     """(states u_0, log q of what was added (B,)) for images x (B, ...): components beside x are drawn from q."""
     u_0 = sde.lift(x)
     if sde.k == 1:
@@ -119,7 +120,7 @@ def complete(sde, key, x):
     return jnp.concatenate([x, std * z], axis=-1), terms.reshape(len(x), -1).sum(1)
 
 
-def bits_per_dim(logp, dimensions, bin_width=1.0):
+def bits_per_dim(logp: Array, dimensions: int, bin_width: float = 1.0) -> Array:
     """-log2 of the probability of a bin, per dimension: logp in nats is the log density of `dimensions` numbers.
 
     bin_width: of one grey level in the range of the model, 2 / 256 for [-1, 1] and 8 bits; with x uniform in its bin
@@ -128,7 +129,7 @@ def bits_per_dim(logp, dimensions, bin_width=1.0):
     return -logp / (dimensions * np.log(2)) - np.log2(bin_width)
 
 
-def importance_weighted(bits, dimensions):
+def importance_weighted(bits: Host, dimensions: int) -> Host:
     """Bits per dimension (images, K) of K draws -> those of the mean of their weights (images,)."""
     nats = dimensions * np.log(2)
     return -(logsumexp(-bits.astype(np.float64) * nats, axis=1) - np.log(bits.shape[1])) / nats

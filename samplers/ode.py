@@ -1,9 +1,12 @@
 """The probability flow du/dt = F u + 1/2 G G^T R^-T eps with adaptive Dormand-Prince steps (see samplers.flow)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, Host
 from linnet.samplers import coefficients, flow, grids
 from linnet.samplers.base import Sampler, Samples
 from linnet.samplers.exponential import integrate, predictions
@@ -24,16 +27,16 @@ class ODE(Sampler):
     nfe_per_step = 6
     reference = "doi:10.1016/0771-050X(80)90013-3"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         flow.load_diffrax()
 
     @property
-    def times(self):
+    def times(self) -> Host:
         """Where the states are wanted: at t_min, and for the trajectory before it."""
         sde = self.sde
         return np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T) if self.trajectory else np.array([sde.t_min])
 
-    def run(self, network, key, u_T):
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         visited = self.times
         states, nfe = flow.follow(self.sde, network, u_T, [self.sde.T, *visited], self.rtol, self.atol)
         u, nfe = states[-1], nfe.max()

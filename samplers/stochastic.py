@@ -8,21 +8,26 @@ u_t given u_s has mean Psi(t, 0) D + R_t M R_s^-1 (u_s - Psi(s, 0) D) and covari
 no Lyapunov equation and stays positive. For k = 1, M = (rho_t / rho_s)^(lambda^2).
 """
 
+from typing import Any
+
 import numpy as np
 
+from linnet.arrays import Block
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 PANELS = 6
 STAGES = 8
 
 
-def contraction(sde, t, s, lambda_coef):
+def contraction(sde: LinearSDE, t: Any, s: Any, lambda_coef: float) -> Block:
     """M(t, s) for t <= s, broadcast over t and s: their shape + spatial + (k, k)."""
     if lambda_coef == 0:
         return np.zeros_like(sde.Psi(t, s)) + blocks.identity(sde.k)
     if sde.k == 1:
         return (sde.R(t) / (sde.Psi(t, s) * sde.R(s))) ** lambda_coef**2
-    return _collocation(sde, *np.broadcast_arrays(t, s), lambda_coef)
+    t, s = np.broadcast_arrays(t, s)
+    return _collocation(sde, t, s, lambda_coef)
 
 
 def _collocation(sde, t, s, lambda_coef):
@@ -53,13 +58,13 @@ def _gauss(stages):
     return c, a, w / 2
 
 
-def noise(sde, t, s, lambda_coef):
+def noise(sde: LinearSDE, t: Any, s: Any, lambda_coef: float) -> Block:
     """R_t (I - M M^T)^(1/2), the factor of the noise that steps s -> t add."""
     M = contraction(sde, t, s, lambda_coef)
     return blocks.matmul(sde.R(t), blocks.root(blocks.identity(sde.k) - blocks.matmul(M, blocks.transpose(M))))
 
 
-def transition(sde, t, s):
+def transition(sde: LinearSDE, t: Any, s: Any) -> tuple[Block, Block]:
     """(Psi(t, s), covariance) of u_t given u_s, s <= t, in the forward process."""
     Psi = sde.Psi(t, s)
     return Psi, sde.Sigma(t) - blocks.matmul(blocks.matmul(Psi, sde.Sigma(s)), blocks.transpose(Psi))
