@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, EpsFn
 from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
 from linnet.samplers.exponential import draw
 from linnet.sde_lib.base import example_keys
-from linnet.sde_lib.chain import MEANINGS, Chain, split_output
+from linnet.sde_lib.chain import MEANINGS, Chain, Reverse, split_output
 
 STEPS = 1000  # of processes without a chain
 
@@ -43,7 +44,7 @@ class EpsAlone:
 
     prediction = "eps"
 
-    def __call__(self, u, t):
+    def __call__(self, u: Array, t: Array) -> Array:
         return self.eps_fn(u, t)
 
     output = __call__
@@ -65,7 +66,7 @@ class ChainSampler(Sampler):
     takes = ChainNetwork
     processes = VARIANCE_PRESERVING
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         whole = self.sde.chain or Chain.along(self.sde, STEPS)
         if self.respacing is None and not 1 <= self.nfe <= whole.n:
             raise ValueError(f"config.sampling.nfe={self.nfe} must lie between 1 and the {whole.n} steps of the chain")
@@ -73,25 +74,25 @@ class ChainSampler(Sampler):
         self._set(chain=chain, times=chain.times, nfe=chain.n)
 
     @classmethod
-    def check(cls, network):
+    def check(cls, network: Any) -> Any:
         require(network, EpsFunction)
         if not isinstance(network, ChainNetwork):
             return EpsAlone(network)
         return network if network.prediction in MEANINGS else EpsAlone(network, network.variance)
 
-    def move(self, network, u, i, z):
+    def move(self, network: Any, u: Array, i: Array, z: Array) -> tuple[Array, Array]:
         """(the state after step i, predicted x_0) from u (B, ...) and standard normal z; i (B,), all alike."""
         raise NotImplementedError
 
-    def time(self, i, u):
+    def time(self, i: Array, u: Array) -> Array:
         """The times of steps i (B,), in the dtype of u."""
         return jnp.asarray(self.times, u.dtype)[i]
 
-    def output(self, network, u, i):
+    def output(self, network: Any, u: Array, i: Array) -> Array:
         """The output of the network, a ChainNetwork, at step i."""
         return network.output(u, self.time(i, u))
 
-    def run(self, network, key, u_T):
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         if self.chain.alphas_cumprod[-1] > 0.5:
             raise ValueError(
                 f"config.sampling.respacing begins at step {self.chain.timestep_map[-1]} of {self.chain.original.n}, "
@@ -121,12 +122,12 @@ class Ancestral(ChainSampler):
     stochastic = True
     reference = "arXiv:2006.11239, arXiv:2102.09672"
 
-    def move(self, network, u, i, z):
+    def move(self, network: Any, u: Array, i: Array, z: Array) -> tuple[Array, Array]:
         step = self.reverse(network, u, i)
         later = (i > 0).reshape(-1, *(1,) * (u.ndim - 1))
         return step.mean + later * jnp.exp(0.5 * step.log_variance) * z, step.x_0
 
-    def reverse(self, network, u, i):
+    def reverse(self, network: Any, u: Array, i: Array) -> Reverse:
         """The Gaussian of the state after step i (see sde_lib.chain); network: a ChainNetwork."""
         variance = self.variance or network.variance
         return self.chain.reverse(self.output(network, u, i), u, i, network.prediction, variance, self.clip_denoised)
@@ -143,7 +144,7 @@ class DDIM(ChainSampler):
     stochastic = Depends("eta > 0", lambda sampler: sampler.eta > 0)
     reference = "arXiv:2010.02502"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"config.sampling.eta={self.eta} must lie between 0 and 1")
         super().__post_init__()
@@ -151,13 +152,13 @@ class DDIM(ChainSampler):
         direction = np.sqrt(np.maximum(1 - self.chain.alphas_cumprod_prev - sigma**2, 0))
         self._set(sigma=sigma, direction=direction)
 
-    def move(self, network, u, i, z):
+    def move(self, network: Any, u: Array, i: Array, z: Array) -> tuple[Array, Array]:
         x_0, eps = self.predict(network, u, i)
         at = self.chain.at
         mean = at(np.sqrt(self.chain.alphas_cumprod_prev), i, u) * x_0 + at(self.direction, i, u) * eps
         return mean + at(self.sigma, i, u) * z, x_0
 
-    def predict(self, network, u, i):
+    def predict(self, network: Any, u: Array, i: Array) -> tuple[Array, Array]:
         """(x_0, eps) that fit each other and u."""
         f = split_output(self.output(network, u, i), u)[0]
         x_0 = self.chain.predicted_x_0(network.prediction, f, u, i)
@@ -166,13 +167,13 @@ class DDIM(ChainSampler):
         x_0 = jnp.clip(x_0, -1.0, 1.0) if self.clip_denoised else x_0
         return x_0, self.chain.eps_from_x_0(x_0, u, i)
 
-    def raise_noise(self, network, u, i):
+    def raise_noise(self, network: Any, u: Array, i: Array) -> Array:
         """The state at step i + 1 of the chain from that at i, without noise; beyond the last step pure eps."""
         x_0, eps = self.predict(network, u, i)
         after = self.chain.alphas_cumprod_next
         return self.chain.at(np.sqrt(after), i, u) * x_0 + self.chain.at(np.sqrt(1 - after), i, u) * eps
 
-    def encode(self, eps_fn, u):
+    def encode(self, eps_fn: EpsFn, u: Array) -> Array:
         """The state at the last step of the chain from that at the first (an image): eta = 0 in the other direction."""
         network = self.check(eps_fn)
 

@@ -19,12 +19,15 @@ panels that are equal in r^(1/4), since the integrands vary on the scale of r it
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from linnet.arrays import Block, Host
 from linnet.samplers import grids, stochastic
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 PANELS = 6
 
@@ -37,9 +40,9 @@ class Coefficients(NamedTuple):
     noise: None, or blocks like psi that multiply a standard normal z.
     """
 
-    times: np.ndarray
-    psi: np.ndarray
-    eps: np.ndarray
+    times: Host
+    psi: Any
+    eps: Any
     recall: Any = None
     noise: Any = None
 
@@ -56,17 +59,17 @@ class Lagrange:
             np.eye(x.shape[-1], dtype=bool), np.inf, x[..., :, None] - x[..., None, :]
         )[..., None]  # (..., j, m, M), factor m of l_j; 0 on m = j
 
-    def values(self, r):
+    def values(self, r: Host) -> Host:
         """l_j(r)."""
         q1 = self.nodes.shape[-1]
         return np.where(np.eye(q1, dtype=bool)[..., None], 1.0, self._terms(r)).prod(-2)
 
-    def slopes(self, r):
+    def slopes(self, r: Host) -> Host:
         """l_j'(r)."""
         q1 = self.nodes.shape[-1]
         off = ~np.eye(q1, dtype=bool)
         gaps = np.where(off, self.nodes[..., :, None] - self.nodes[..., None, :], np.inf)
-        total = 0.0
+        total = np.zeros(1)
         for m in range(q1):  # differentiate factor m, keep the others
             keep = off & (np.arange(q1) != m)
             factors = np.where(keep[..., None], self._terms(r), 1.0).prod(-2)
@@ -93,18 +96,18 @@ class Form:
     factor: str = "R"
     lambda_coef: float = 0.0
 
-    def flow(self, sde, t, s):
+    def flow(self, sde: LinearSDE, t: Any, s: Any) -> Block:
         """H(t, s)."""
         if self.prediction == "eps":
             return sde.Psi(t, s)
         moved = blocks.matmul(stochastic.contraction(sde, t, s, self.lambda_coef), blocks.inverse(sde.R(s)))
         return blocks.matmul(sde.R(t), moved)
 
-    def source(self, sde, t):
+    def source(self, sde: LinearSDE, t: Any) -> Block:
         """S(t)."""
         return sde.R(t) if self.prediction == "eps" else sde.Psi(t, 0.0)
 
-    def recall(self, sde, t):
+    def recall(self, sde: LinearSDE, t: Any) -> tuple[Block, Block] | None:
         """(A, B) of Coefficients at times t, or None."""
         if self.prediction == "eps":
             return None
@@ -112,7 +115,7 @@ class Form:
         return back, -blocks.matmul(back, sde.R(t))
 
 
-def quadrature(s, t, nodes):
+def quadrature(s: Host, t: Host, nodes: int) -> tuple[Host, Host]:
     """Nodes and weights for int_s^t, both (N, PANELS * nodes), for s, t of shape (N,)."""
     x, w = np.polynomial.legendre.leggauss(nodes)
     edges = np.linspace(s**0.25, t**0.25, PANELS + 1, axis=-1) ** 4
@@ -127,7 +130,7 @@ def _integrate(weights, values):
     return (weights @ values.reshape(n, M, -1)).reshape(weights.shape[:2] + values.shape[2:])
 
 
-def weights(sde, s, t, known, form, nodes=16):
+def weights(sde: LinearSDE, s: Host, t: Host, known: Host, form: Form, nodes: int = 16) -> Host:
     """C_j of n steps from s (n,) to t (n,) with evaluations at `known` (n, q + 1), newest first.
 
     (n, q + 1) + spatial + (k, k), one step at a time where blocks are large (memory).
@@ -157,8 +160,17 @@ def _weights(sde, s, t, known, form, nodes):
 
 
 def multistep(
-    sde, times, order, factor="R", past=(), nodes=16, prediction="eps", variable="t", lambda_coef=0.0, implicit=False
-):
+    sde: LinearSDE,
+    times: Host,
+    order: int,
+    factor: str = "R",
+    past: Sequence[float] | Host = (),
+    nodes: int = 16,
+    prediction: str = "eps",
+    variable: str = "t",
+    lambda_coef: float = 0.0,
+    implicit: bool = False,
+) -> Coefficients:
     """Coefficients of order `order` on decreasing `times` (N + 1,).
 
     Row i uses order min(order, i) unless `past` gives earlier times, newest first, whose evaluations are known.
@@ -187,7 +199,7 @@ def multistep(
     return Coefficients(times[:-1], psi, eps, form.recall(sde, times[:-1]), noise)
 
 
-def denoising(sde, t):
+def denoising(sde: LinearSDE, t: float) -> Coefficients:
     """The last row, at time t: u without the noise that is left in it.
 
     For k = 1 it is E[u_0 | u_t] = Psi(0, t) (u - R eps) (Tweedie's formula), which also leaves none of the noise that a
@@ -203,7 +215,7 @@ def denoising(sde, t):
     return Coefficients(np.array([t]), psi[None], eps[None, None])
 
 
-def append(rows, last):
+def append(rows: Coefficients, last: Coefficients) -> Coefficients:
     """`rows` followed by `last`, a row without noise that looks at its own eps only."""
     eps = np.zeros((1,) + rows.eps.shape[1:])
     eps[:, 0] = last.eps[:, 0]
@@ -213,7 +225,7 @@ def append(rows, last):
     return join([rows, last])
 
 
-def join(parts):
+def join(parts: Sequence[Coefficients]) -> Coefficients:
     """The rows of all parts, one after the other."""
     first = parts[0]
     recall = first.recall and tuple(np.concatenate(pair) for pair in zip(*(rows.recall for rows in parts), strict=True))
@@ -222,7 +234,7 @@ def join(parts):
     return Coefficients(times, psi, eps, recall, noise)
 
 
-def rotate(rows, sde, past=()):
+def rotate(rows: Coefficients, sde: LinearSDE, past: Sequence[float] | Host = ()) -> Coefficients:
     """Coefficients for eps_L turned into coefficients for a network trained with R: eps_L = (R^-1 L)^T eps_R."""
     line = np.concatenate([np.asarray(past, np.float64)[::-1], rows.times])
     turn = blocks.transpose(blocks.matmul(blocks.inverse(sde.R(line)), sde.L(line)))

@@ -8,14 +8,18 @@ With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho wh
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from linnet.arrays import Host
 from linnet.samplers import coefficients, grids
 from linnet.samplers.base import SCALAR, Depends
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 RK = {  # name -> (fractions c, matrix a, weights b)
     "1euler": ([0.0], [[0.0]], [1.0]),
@@ -39,11 +43,11 @@ class RhoAB(Recursion):
     order = Depends("deis_order + 1", lambda sampler: sampler.deis_order + 1)
     reference = "arXiv:2204.13902"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return coefficients.multistep(self.sde, times, self.deis_order, past=past, variable="rho")
 
 
-def runge_kutta(sde, starts, ends, tableau):
+def runge_kutta(sde: LinearSDE, starts: Host, ends: Host, tableau: Any) -> Coefficients:
     """Rows of one step of `tableau` (c, a, b) from each of `starts` to each of `ends` (N,): N * stages rows.
 
     Stage m + 1 is stage m plus Psi(t_{m+1}, .) (P(end) - P(start)) times the difference of two rows of the tableau.
@@ -62,8 +66,8 @@ def runge_kutta(sde, starts, ends, tableau):
     for m in range(stages):
         for j in range(m + 1):  # stage j is m - j evaluations back
             eps[:, m, m - j] = gain[m, j] * W[:, m]
-    psi, eps = (block.reshape(-1, *block.shape[2:]) for block in (psi, eps))
-    return Coefficients(nodes[:, :-1].ravel(), psi, eps)
+    rows = (block.reshape(-1, *block.shape[2:]) for block in (psi, eps))
+    return Coefficients(nodes[:, :-1].ravel(), *rows)
 
 
 class RhoRK(Recursion):
@@ -76,12 +80,12 @@ class RhoRK(Recursion):
     processes = SCALAR
     reference = "arXiv:2204.13902"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.rk_method not in RK:
             raise ValueError(f"sampling.rk_method {self.rk_method!r} is unknown; use one of {', '.join(RK)}")
         super().__post_init__()
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return runge_kutta(self.sde, times[:-1], times[1:], RK[self.rk_method])
 
 
@@ -94,7 +98,7 @@ class IPNDM(Recursion):
     order = 2
     reference = "arXiv:2204.13902"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         rows = coefficients.multistep(self.sde, times, 0)
         eps = np.zeros((len(rows.times), 4) + rows.psi.shape[1:])
         for i in range(len(eps)):

@@ -10,16 +10,22 @@ Both integrate the data form of the flow (see `coefficients`) with polynomials o
                           that the next step uses anyway; weights are exact at all orders, so B(h) drops out
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from linnet.arrays import Host
 from linnet.samplers import coefficients, grids
+from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import LambdaRecursion, Recursion
 from linnet.samplers.gddim import PEC
+from linnet.sde_lib.base import LinearSDE
 
-DATA = {"prediction": "data", "variable": "log_rho"}
+DATA: dict[str, Any] = {"prediction": "data", "variable": "log_rho"}
 
 
-def second_order(sde, times, past, lambda_coef):
+def second_order(sde: LinearSDE, times: Host, past: Sequence[float] | Host, lambda_coef: float) -> Coefficients:
     """Rows of DPM-Solver++(2M), of the probability flow (lambda_coef 0) or the lambda-SDE."""
     rows = coefficients.multistep(sde, times, 0, prediction="data", lambda_coef=lambda_coef)
     line = grids.log_rho(sde, np.concatenate([past[:1], times]))
@@ -40,7 +46,7 @@ class DPMpp2M(Recursion):
     order = 2
     reference = "arXiv:2211.01095, algorithm 2"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return second_order(self.sde, times, past, 0.0)
 
 
@@ -49,7 +55,7 @@ class DPMpp3M(DPMpp2M):
 
     order = 3
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return coefficients.multistep(self.sde, times, 2, past=past, **DATA)
 
 
@@ -61,7 +67,7 @@ class DPMppSDE(LambdaRecursion):
     order = 2
     reference = "arXiv:2211.01095, appendix D"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return second_order(self.sde, times, past, self.lambda_coef)
 
 

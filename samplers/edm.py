@@ -14,13 +14,17 @@ min(s_churn / N, sqrt(2) - 1) while s_min <= rho <= s_max and 0 elsewhere. t_hat
 before the first step. Steps end at t_min rather than at zero noise; noise_removal takes the rest.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from linnet.arrays import Block, Host
 from linnet.samplers import grids, stochastic
 from linnet.samplers.base import SCALAR, Depends
 from linnet.samplers.coefficients import Coefficients, Form, weights
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 
 class Heun(Recursion):
@@ -39,7 +43,7 @@ class Heun(Recursion):
     stochastic = Depends("s_churn > 0", lambda sampler: sampler.s_churn > 0)
     reference = "arXiv:2206.00364"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.s_churn, self.s_min, self.s_noise) < 0:
             raise ValueError("sampling.s_churn, s_min and s_noise must not be negative")
         if self.grid is None and SCALAR.accept(self.sde):
@@ -53,7 +57,7 @@ class Heun(Recursion):
         churned = (np.exp(log_rho) >= self.s_min) & (np.exp(log_rho) <= self.s_max) & (t < self.sde.T)
         return np.where(churned, grids.time_of_log_rho(self.sde, log_rho + np.log1p(gamma)), t)
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         times = np.asarray(times, np.float64)
         starts = self._raised(times[:-1])
         ends = times[1:]
@@ -69,7 +73,7 @@ class Heun(Recursion):
         return rows._replace(noise=noise)
 
 
-def heun(sde, starts, ends):
+def heun(sde: LinearSDE, starts: Host, ends: Host) -> Coefficients:
     """Rows of Heun's step from each of `starts` to each of `ends` (N,), 2 N rows."""
     form = Form("eps" if SCALAR.accept(sde) else "data", variable="rho")
     psi = form.flow(sde, ends, starts)
@@ -82,6 +86,6 @@ def heun(sde, starts, ends):
     return Coefficients(times, alternate(psi, stay), alternate(predict, correct), form.recall(sde, times))
 
 
-def alternate(a, b):
+def alternate(a: Block, b: Block) -> Host:
     """a_0, b_0, a_1, b_1, ... along the first axis of two arrays of one shape."""
     return np.stack([a, b], 1).reshape(-1, *a.shape[1:])

@@ -9,20 +9,25 @@ In backward time A has the transition S Psi(s, t)^T S^-1 over [t, s]. The two ha
 one step from middle to middle; the very first maps the prior onto itself and is left out.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from linnet.arrays import Host
 from linnet.samplers.base import STATIONARY
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import LambdaRecursion, Recursion
 from linnet.sde_lib import blocks
+from linnet.sde_lib.base import LinearSDE
 
 
-def score_weight(sde, t):
+def score_weight(sde: LinearSDE, t: Any) -> Any:
     """-R^-T: score = -R^-T eps, at host times t."""
     return -blocks.transpose(blocks.inverse(sde.R(t)))
 
 
-def euler_maruyama(sde, times, lambda_coef):
+def euler_maruyama(sde: LinearSDE, times: Host, lambda_coef: float) -> Coefficients:
     """Rows of Euler-Maruyama along decreasing `times` (N + 1,)."""
     times = np.asarray(times, np.float64)
     t = times[:-1]
@@ -41,7 +46,7 @@ class EulerMaruyama(LambdaRecursion):
 
     reference = "arXiv:2206.05564, eq. 7"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return euler_maruyama(self.sde, times, self.lambda_coef)
 
 
@@ -54,7 +59,7 @@ class SSCS(Recursion):
     processes = STATIONARY
     reference = "arXiv:2112.07068"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         sde = self.sde
         times = np.asarray(times, np.float64)
         t = (times[1:] + times[:-1]) / 2

@@ -12,9 +12,11 @@ each step as it is: the name is an alias of gddim.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from linnet.arrays import Host
 from linnet.samplers import coefficients, grids
 from linnet.samplers.base import Depends
 from linnet.samplers.coefficients import Coefficients
@@ -36,14 +38,14 @@ class GDDIM(Recursion):
     order = Depends("deis_order + 1", lambda sampler: sampler.deis_order + 1)
     reference = "arXiv:2206.05564"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return coefficients.multistep(self.sde, times, self.deis_order, past=past)
 
 
 class LDEIS(GDDIM):
     """gDDIM on the Cholesky factor; the evaluations of the R-trained network are rotated."""
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         rows = coefficients.multistep(self.sde, times, self.deis_order, "L", past=past)
         return coefficients.rotate(rows, self.sde, past)
 
@@ -63,7 +65,7 @@ class HybridGDDIM(GDDIM):
     img_t_ratio: float = 0.3
     noise_nfe_ratio: float = 0.3
 
-    def times(self, steps):
+    def times(self, steps: int) -> Host:
         ratios = {"img_t_ratio": self.img_t_ratio, "noise_nfe_ratio": self.noise_nfe_ratio}
         return grids.make_grid(self.grid, self.sde, steps, self.ts_order, **ratios)
 
@@ -111,7 +113,7 @@ class PECE(AdamsMoulton):
 
     nfe_per_step = 2
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         times = np.asarray(times, np.float64)
         q = self.deis_order
         whole = self._steps(times, past)[2].all((1, 2))
@@ -143,7 +145,7 @@ class PECE(AdamsMoulton):
 class PEC(AdamsMoulton):
     """AdamsMoulton with one evaluation a step: row i corrects step i - 1 and predicts step i."""
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         predict, correct, _ = self._steps(times, past)
         width = ((0, 0), (0, 1)) + ((0, 0),) * (predict.psi.ndim - 1)
         eps = np.pad(predict.eps, width)
@@ -159,7 +161,7 @@ class SDEIS(LambdaRecursion):
     order = Depends("1; deis_order + 1 without noise", lambda s: 1 if s.stochastic else s.deis_order + 1)
     reference = "arXiv:2206.05564, section 4"
 
-    def table(self, times, past=()):
+    def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         return coefficients.multistep(
             self.sde, times, self.deis_order, past=past, prediction="data", lambda_coef=self.lambda_coef
         )

@@ -25,16 +25,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet.arrays import Array, Host
 from linnet.samplers import grids, stochastic
 from linnet.samplers.base import DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
 from linnet.samplers.exponential import advance, draw, integrate, predictions
 from linnet.sde_lib import blocks
-from linnet.sde_lib.base import example_keys
+from linnet.sde_lib.base import LinearSDE, example_keys
 
 
-def reverse_diffusion(sde, times, probability_flow):
+def reverse_diffusion(sde: LinearSDE, times: Host, probability_flow: bool) -> Coefficients:
     """Rows of the reverse diffusion predictor."""
     t = times[:-1]
     Psi, Q = stochastic.transition(sde, t, times[1:])
@@ -43,7 +44,7 @@ def reverse_diffusion(sde, times, probability_flow):
     return Coefficients(t, 2 * blocks.identity(sde.k) - Psi, eps[:, None], noise=noise)
 
 
-def ancestral(sde, times, probability_flow):
+def ancestral(sde: LinearSDE, times: Host, probability_flow: bool) -> Coefficients:
     """Rows of ancestral sampling. ValueError for probability_flow."""
     if probability_flow:
         raise ValueError(
@@ -57,7 +58,7 @@ def ancestral(sde, times, probability_flow):
     return Coefficients(t, back, eps[:, None], noise=noise)
 
 
-PREDICTORS = {
+PREDICTORS: dict[str, Any] = {
     "euler_maruyama": lambda sde, times, flow: euler_maruyama(sde, times, 0.0 if flow else 1.0),
     "reverse_diffusion": reverse_diffusion,
     "ancestral": ancestral,
@@ -70,12 +71,12 @@ def _norm(v):
     return jnp.sqrt((v**2).sum(tuple(range(1, v.ndim)), keepdims=True))
 
 
-def langevin(snr, a, std, score, z):
+def langevin(snr: float, a: Array, std: Array, score: Array, z: Array) -> Array:
     """Step sizes (B, 1, ...) of the Langevin corrector."""
     return 2 * a * (snr * _norm(z) / _norm(score)) ** 2
 
 
-def annealed_langevin(snr, a, std, score, z):
+def annealed_langevin(snr: float, a: Array, std: Array, score: Array, z: Array) -> Array:
     """Step size of annealed Langevin dynamics."""
     return 2 * a * (snr * std) ** 2
 
@@ -108,12 +109,12 @@ class PredictorCorrector(GridSampler):
     reference = "arXiv:2011.13456"
 
     @property
-    def predicts(self):
+    def predicts(self) -> bool:
         """Whether there is a predictor."""
         return self.predictor != "none"
 
     @property
-    def corrections(self):
+    def corrections(self) -> int:
         """Steps of the corrector at every time."""
         return 0 if self.corrector == "none" else self.n_steps_each
 
@@ -127,7 +128,7 @@ class PredictorCorrector(GridSampler):
         if self.nfe_per_step < 1:
             raise ValueError("sampling.n_steps_each must be at least 1 where sampling.predictor is 'none'")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_choices()
         sde, predicts = self.sde, self.predicts
         arrives = predicts and not self.noise_removal  # at t_min, with the last prediction
@@ -136,7 +137,7 @@ class PredictorCorrector(GridSampler):
         times = self.times(visited - 1 + arrives)
         rows = PREDICTORS[self.predictor](sde, times, self.probability_flow) if predicts else None
         last = denoising(sde, times[-1]) if self.noise_removal else None
-        if predicts and self.noise_removal:
+        if rows is not None and last is not None:
             rows = append(rows, last)
         t, ends = times[:visited], np.append(times[1:], 0.0)[:visited]
         correction = {
@@ -160,7 +161,7 @@ class PredictorCorrector(GridSampler):
 
         return jax.lax.scan(step, u, jnp.arange(self.corrections))
 
-    def run(self, network, key, u_T):
+    def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         keys = example_keys(key, len(u_T))
         rows, correction = jax.tree.map(lambda a: jnp.asarray(a, u_T.dtype), (self.rows, self.correction))
 
