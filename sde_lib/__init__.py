@@ -6,11 +6,27 @@ from typing import Any
 from linnet.sde_lib.base import LinearSDE as LinearSDE
 from linnet.sde_lib.blur import Blur
 from linnet.sde_lib.cld import CLD
+from linnet.sde_lib.edm import EDM
+from linnet.sde_lib.flow import Flow
+from linnet.sde_lib.hold import HOLD
+from linnet.sde_lib.pld import PLD
 from linnet.sde_lib.subvp import SubVP
+from linnet.sde_lib.trig import Trig
 from linnet.sde_lib.ve import VE
 from linnet.sde_lib.vp import VP
 
-SDES: dict[str, type[Any]] = {"vp": VP, "subvp": SubVP, "ve": VE, "cld": CLD, "blur": Blur}
+SDES: dict[str, type[Any]] = {
+    "vp": VP,
+    "subvp": SubVP,
+    "ve": VE,
+    "edm": EDM,
+    "flow": Flow,
+    "trig": Trig,
+    "cld": CLD,
+    "pld": PLD,
+    "hold": HOLD,
+    "blur": Blur,
+}
 
 
 def get_sde(config: Any) -> LinearSDE:

@@ -1,9 +1,9 @@
 """Blocks: stacks of k x k matrices that act on the k components of every channel.
 
 A block evaluated at times t has shape `t.shape + spatial + (k, k)`; spatial is (1, 1) for processes that treat
-all pixels alike and (H, W) for those that act per frequency. k is 1 or 2, so products are written out as
-multiply-adds, which XLA fuses, and roots and inverses in closed form. Every function takes NumPy arrays (host,
-float64) or jax arrays (device) and returns the same kind.
+all pixels alike and (H, W) for those that act per frequency. k is small, so products are written out as
+multiply-adds, which XLA fuses, and inverses and Cholesky factors in closed form. Every function takes NumPy arrays
+(host, float64) or jax arrays (device) and returns the same kind.
 """
 
 from collections.abc import Sequence
@@ -35,6 +35,12 @@ def matrix(rows: Sequence[Sequence[Any]]) -> Block:
     return flat.reshape(flat.shape[:-1] + (1, 1, len(rows), len(rows)))
 
 
+def constant(matrix, like):
+    """A k x k matrix as a block of spatial (1, 1) in the array type and dtype of `like`."""
+    xp, like = namespace(like)
+    return xp.asarray(matrix, like.dtype)[None, None]
+
+
 def transpose(a: Block) -> Block:
     """a^T on the trailing axes."""
     return a.swapaxes(-1, -2)
@@ -46,38 +52,42 @@ def matmul(a: Block, b: Block) -> Block:
 
 
 def inverse(a: Block) -> Block:
-    """a^-1 for k = 1 or 2, by the adjugate."""
+    """a^-1: by cofactors for k = 1, 2, 3, whose errors do not grow with the scales of rows; ValueError beyond."""
     xp, _ = namespace(a)
-    if a.shape[-1] == 1:
+    k = a.shape[-1]
+    if k == 1:
         return 1 / a
-    p, q, r, s = a[..., 0, 0], a[..., 0, 1], a[..., 1, 0], a[..., 1, 1]
-    adjugate = xp.stack([xp.stack([s, -q], -1), xp.stack([-r, p], -1)], -2)
-    return adjugate / (p * s - q * r)[..., None, None]
+    if k == 2:
+        p, q, r, s = a[..., 0, 0], a[..., 0, 1], a[..., 1, 0], a[..., 1, 1]
+        adjugate = xp.stack([xp.stack([s, -q], -1), xp.stack([-r, p], -1)], -2)
+        return adjugate / (p * s - q * r)[..., None, None]
+    if k > 3:
+        raise ValueError(f"blocks of {k} x {k} are not inverted: processes have at most 3 components")
+    rows = [a[..., i, :] for i in range(3)]
+    columns = [xp.cross(rows[1], rows[2]), xp.cross(rows[2], rows[0]), xp.cross(rows[0], rows[1])]
+    return xp.stack(columns, -1) / (rows[0] * columns[0]).sum(-1)[..., None, None]
 
 
 def cholesky(a: Block) -> Block:
-    """Lower L with L L^T = a, for symmetric positive a and k = 1 or 2."""
+    """Lower L with L L^T = a, for symmetric positive a."""
     xp, _ = namespace(a)
-    if a.shape[-1] == 1:
-        return xp.sqrt(a)
-    l00 = xp.sqrt(a[..., 0, 0])
-    l10 = a[..., 1, 0] / l00
-    l11 = xp.sqrt(a[..., 1, 1] - l10**2)
-    return xp.stack([xp.stack([l00, xp.zeros_like(l00)], -1), xp.stack([l10, l11], -1)], -2)
+    k = a.shape[-1]
+    zero = a[..., 0, 0] * 0
+    L = [[zero] * k for _ in range(k)]
+    for j in range(k):
+        L[j][j] = xp.sqrt(a[..., j, j] - sum(L[j][m] ** 2 for m in range(j)))
+        for i in range(j + 1, k):
+            L[i][j] = (a[..., i, j] - sum(L[i][m] * L[j][m] for m in range(j))) / L[j][j]
+    return xp.stack([xp.stack(row, -1) for row in L], -2)
 
 
 def root(a: Block) -> Block:
-    """The symmetric root of symmetric a >= 0 for k = 1 or 2, (a + sqrt(det) I) / sqrt(trace + 2 sqrt(det)).
-
-    Eigenvalues that rounding made negative count as zero.
-    """
+    """The symmetric root of symmetric a >= 0; eigenvalues that rounding made negative count as zero."""
     xp, _ = namespace(a)
     if a.shape[-1] == 1:
         return xp.sqrt(xp.maximum(a, 0))
-    det = xp.maximum(a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0], 0) ** 0.5
-    trace = xp.maximum(a[..., 0, 0] + a[..., 1, 1] + 2 * det, 0) ** 0.5
-    shifted = a + det[..., None, None] * np.eye(2, dtype=a.dtype)
-    return shifted / xp.where(trace == 0, 1, trace)[..., None, None]
+    values, vectors = xp.linalg.eigh(a)
+    return matmul(vectors * xp.sqrt(xp.maximum(values, 0))[..., None, :], transpose(vectors))
 
 
 def identity(k: int) -> Host:
