@@ -24,7 +24,7 @@ class HOLD(Langevin):
 
     k = 3
 
-    def __init__(self, beta_0=6.0, beta_1=0.0, va_gamma=0.04, eps=1e-6, t_min=1e-3, image_shape=None):
+    def __init__(self, beta_0=5.0, beta_1=0.0, va_gamma=0.04, eps=1e-6, t_min=1e-3, image_shape=None):
         if min(va_gamma, eps) <= 0:
             raise ValueError(f"sde.va_gamma={va_gamma} and sde.eps={eps} must be positive")
         F_0 = [[0.0, 1.0, 0.0], [-1.0, 0.0, GAMMA], [0.0, -GAMMA, -XI]]

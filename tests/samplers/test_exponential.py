@@ -29,7 +29,9 @@ def point_mass_eps(sde, x_0):
 
 @pytest.mark.parametrize("order", [0, 3])
 def test_a_point_mass_is_exact_in_one_step(sde, order, x64):
-    """1e-10 of the largest state: u = Psi u_0 + R eps with the eps of the start, from T to t_min in one step."""
+    """u = Psi u_0 + R eps with the eps of the start, from T to t_min in one step, to a hundred roundings of what the
+    step multiplies (Psi(t_min, T) is 3e4 for CLD, 2e5 for HOLD), and no worse than 1e-10 of the state for the others.
+    """
     x_0 = jax.random.normal(jax.random.key(0), SHAPE, jnp.float64)
     u_T = sde.prior(jax.random.key(1), SHAPE).astype(jnp.float64)
     eps_fn = point_mass_eps(sde, x_0)
@@ -37,7 +39,8 @@ def test_a_point_mass_is_exact_in_one_step(sde, order, x64):
     u, _ = integrate(eps_fn, u_T, coefficients.multistep(sde, [sde.T, sde.t_min], order))
     t = jnp.full(SHAPE[0], sde.t_min)
     expected = sde.mean(sde.lift(x_0), t) + blocks.apply(sde.R(t), eps)
-    assert jnp.abs(u - expected).max() <= 1e-10 * jnp.abs(u_T).max()
+    multiplied = np.abs(sde.Psi(sde.t_min, sde.T)).max()
+    assert jnp.abs(u - expected).max() <= max(1e-10, 100 * 2e-16 * multiplied) * jnp.abs(u_T).max()
 
 
 def test_L_and_R_converge_to_the_same_flow(x64):
