@@ -98,11 +98,13 @@ def identity(k: int) -> Host:
 def apply(block: Block, u: Any) -> Any:
     """block u: u has shape (B, H, W, k*C) or (B, k*D), component-major along the last axis; so has the result.
 
-    `block` is evaluated at one time, shape spatial + (k, k), or at one time per example, (B,) + spatial + (k, k).
+    `block` is evaluated at one time, shape spatial + (k, k), or at one time per example, (B,) + spatial + (k, k). It
+    may be rectangular: a column (k, 1) makes k components of one, a row (1, k) one of k.
     """
-    k = block.shape[-1]
+    rows, columns = block.shape[-2:]
     grid = u if u.ndim > 2 else u[:, None, None, :]
     xp, _ = namespace(u)
-    parts = xp.split(grid, k, axis=-1)
-    rows = [sum(block[..., i, j, None] * parts[j] for j in range(k)) for i in range(k)]
-    return (rows[0] if k == 1 else xp.concatenate(rows, axis=-1)).reshape(u.shape)
+    parts = xp.split(grid, columns, axis=-1)
+    made = [sum(block[..., i, j, None] * parts[j] for j in range(columns)) for i in range(rows)]
+    joined = made[0] if rows == 1 else xp.concatenate(made, axis=-1)
+    return joined.reshape(*u.shape[:-1], u.shape[-1] // columns * rows)
