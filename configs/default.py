@@ -43,6 +43,11 @@ SDE = {
     },
 }
 SDE["subvp"] = SDE["vp"] | {"name": "subvp"}
+SDE["pld"] = SDE["cld"] | {"name": "pld", "beta_0": 8.0, "gamma": 0.01}  # gamma: friction of the position
+SDE["hold"] = {"name": "hold", "beta_0": 5.0, "beta_1": 0.0, "va_gamma": 0.04, "eps": 1e-6, "t_min": 1e-3}
+SDE["edm"] = {"name": "edm", "sigma_min": 0.002, "sigma_max": 80.0}  # time is the noise level
+SDE["flow"] = {"name": "flow", "T": 0.994, "t_min": 1e-3}  # T: end of the process, below 1
+SDE["trig"] = {"name": "trig", "T": 0.9961, "t_min": 1e-3}
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
