@@ -127,8 +127,7 @@ def alignment(sde, sigma_data, t):
     R, (P, w, norm2) = sde.R(t), _gaussian(sde, sigma_data, t)
     first = jnp.eye(sde.k, dtype=P.dtype)[:1]
     d = blocks.transpose(w / jnp.sqrt(norm2))
-    rest = [jnp.flip(d, -1) * jnp.array([-1.0, 1.0], d.dtype)] if sde.k > 1 else []
-    rows = jnp.concatenate([d / jnp.sqrt(1 + norm2), *rest], axis=-2)
+    rows = jnp.concatenate([d / jnp.sqrt(1 + norm2), blocks.complement(d)], axis=-2)
     out = w / jnp.sqrt(1 + norm2) * first
     return blocks.matmul(blocks.transpose(R), blocks.inverse(P)), out, blocks.matmul(rows, blocks.inverse(R))
 

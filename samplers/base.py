@@ -100,9 +100,17 @@ def _stationary(sde):
     return np.allclose(F_S + blocks.transpose(F_S) + sde.GGt(t), 0, atol=1e-9 * np.abs(F_S).max())
 
 
+def grows_evenly(sde):
+    """Whether equal times resolve the noise: the first 2 % of [0, T] hold less than half of the levels of log rho."""
+    first, half, last = (grids.log_rho(sde, t) for t in (sde.t_min, 0.02 * sde.T, sde.T))
+    return half - first < (last - first) / 2
+
+
 ALL = Processes("all", lambda sde: True)
 SCALAR = Processes("one noise level for all pixels", lambda sde: np.size(sde.Sigma(sde.T)) == 1)
 DIAGONAL = Processes("k = 1", lambda sde: sde.k == 1)
+EVEN = Processes("k = 1 or 2, noise that grows over all of [0, T]", lambda sde: sde.k <= 2 and grows_evenly(sde))
+EVEN_DIAGONAL = Processes("k = 1, noise that grows over all of [0, T]", lambda sde: sde.k == 1 and grows_evenly(sde))
 STATIONARY = Processes("prior invariant under the forward process", _stationary)
 
 

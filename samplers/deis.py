@@ -15,7 +15,7 @@ import numpy as np
 
 from linnet.arrays import Host
 from linnet.samplers import coefficients, grids
-from linnet.samplers.base import SCALAR, Depends
+from linnet.samplers.base import EVEN, SCALAR, Depends
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion
 from linnet.sde_lib import blocks
@@ -96,6 +96,7 @@ class IPNDM(Recursion):
     ts_order: float | None = dataclasses.field(default=None, init=False)
 
     order = 2
+    processes = EVEN
     reference = "arXiv:2204.13902"
 
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:

@@ -27,7 +27,7 @@ import numpy as np
 
 from linnet.arrays import Array, Host
 from linnet.samplers import grids, stochastic
-from linnet.samplers.base import DIAGONAL, Depends, GridSampler, Samples
+from linnet.samplers.base import EVEN_DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
 from linnet.samplers.exponential import advance, draw, integrate, predictions
@@ -105,7 +105,7 @@ class PredictorCorrector(GridSampler):
 
     nfe_per_step = Depends("1 + n_steps_each", lambda sampler: sampler.corrections + sampler.predicts)
     stochastic = True
-    processes = DIAGONAL
+    processes = EVEN_DIAGONAL
     reference = "arXiv:2011.13456"
 
     @property

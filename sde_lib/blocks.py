@@ -90,6 +90,20 @@ def root(a: Block) -> Block:
     return matmul(vectors * xp.sqrt(xp.maximum(values, 0))[..., None, :], transpose(vectors))
 
 
+def complement(d):
+    """Rows (..., k - 1, k) that make an orthogonal matrix of determinant 1 with the unit row d (..., 1, k) above them.
+
+    The rotation in the plane of the first axis and d; for k = 3 it has no limit where d is minus the first axis.
+    """
+    xp, _ = namespace(d)
+    k = d.shape[-1]
+    if k < 3:
+        return xp.stack([-d[..., 1], d[..., 0]], -1) if k == 2 else d[..., :0, :]
+    first, rest = d[..., :, :1], d[..., :, 1:]
+    turned = xp.eye(k - 1, dtype=d.dtype) - transpose(rest) * rest / (1 + first)
+    return xp.concatenate([-transpose(rest), turned], -1)
+
+
 def identity(k: int) -> Host:
     """The k x k identity as a block of spatial (1, 1), float64."""
     return np.eye(k)[None, None]
