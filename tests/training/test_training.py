@@ -208,7 +208,7 @@ def test_processes_that_are_asked_at_different_moments_stop_at_one_step(tmp_path
 
 
 def test_processes_of_different_configs_are_refused(tmp_path):
-    processes = start_two_processes(tmp_path, only_second=("--config.optim.lr=1e-3",))
+    processes = start_two_processes(tmp_path, only_second=("--config.optim.lr=3e-3",))
     for process in processes:
         output, _ = process.communicate(timeout=120)
         assert process.returncode != 0 and "error: the processes differ in their config" in output, output
