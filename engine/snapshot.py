@@ -23,7 +23,9 @@ class Snapshot:
     """
 
     def __init__(self, experiment, writers):
-        self.experiment, self.writers, self.training = experiment, writers, experiment.config.training
+        self.experiment = experiment
+        self.writers = writers
+        self.training = experiment.config.training
         numbers = tuple(self.training.snapshot_nfe)
         changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
         batch_size = self.training.snapshot_sampling_batch

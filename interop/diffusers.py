@@ -84,7 +84,9 @@ def _of(prefix, state):
 def _layers(settings):
     """(prefix, class of ours, channels of a block that must be there or 0) of every layer, in the order of calls."""
     classes = CLASSES[settings.name]
-    block, attention, depth = classes["block"], classes["attention"], settings.given["layers_per_block"]
+    block = classes["block"]
+    attention = classes["attention"]
+    depth = settings.given["layers_per_block"]
     down, up = (block, block) if settings.resampled_by_blocks else (classes["down"], classes["up"])
     yield from (("time_proj", "GaussianFourierProjection", 0), ("time_embedding.linear_1", "Dense", 0))
     yield from (("time_embedding.linear_2", "Dense", 0), ("conv_in", "Conv", 0))

@@ -126,7 +126,9 @@ def _heads(layer, part, leaf, array):
 
 def _with_classes(leaves, adm):
     """`leaves` with the arrays of map_label in their place; untouched where one that they need is missing."""
-    bias, first, shift = "map_label.bias", "Dense_0/kernel", "Dense_0/bias"
+    bias = "map_label.bias"
+    first = "Dense_0/kernel"
+    shift = "Dense_0/bias"
     table = leaves.get(CLASSES)
     if adm and table is not None:
         leaves["class_embedding"] = leaves.pop(CLASSES).T

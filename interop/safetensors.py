@@ -39,7 +39,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     metadata = header.pop("__metadata__", {})
     arrays, end = {}, 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        dtype, shape, (begin, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        dtype = entry["dtype"]
+        shape = tuple(entry["shape"])
+        (begin, stop) = entry["data_offsets"]
         size = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
         if begin != end or stop - begin != size or stop > available:
             raise Refused(

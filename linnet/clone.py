@@ -16,9 +16,9 @@ def install(root):
     """Puts the finder for the clone at `root` before Python's own, and replaces what was imported without it."""
     finder = ShortNames(root)
     sys.meta_path.insert(0, finder)
-    for name in sorted(finder.names & sys.modules.keys()):
-        if finder.is_ours(sys.modules[name].__spec__):  # being imported now: its import ends with the module put here
-            sys.modules[name] = importlib.import_module(f"linnet.{name}")
+    ours = {top for top in finder.names & sys.modules.keys() if finder.is_ours(sys.modules[top].__spec__)}
+    for name in sorted(name for name in sys.modules if name.partition(".")[0] in ours):
+        sys.modules[name] = importlib.import_module(f"linnet.{name}")  # an import under way ends with what is put here
 
 
 class ShortNames(MetaPathFinder, Loader):

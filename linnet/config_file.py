@@ -26,7 +26,9 @@ def load(argument):
 
     ValueError in one line names the file, and its line or key, and what was probably meant.
     """
-    path, colon, text = argument, "", ""
+    path = argument
+    colon = ""
+    text = ""
     if not os.path.exists(path) and ".py:" in argument:
         path, colon, text = argument.rpartition(".py:")
         path += ".py"

@@ -25,7 +25,9 @@ LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
 def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
-    config, source, name = experiment.config, experiment.evaluated(), likelihood(experiment.config)
+    config = experiment.config
+    source = experiment.evaluated()
+    name = likelihood(experiment.config)
     total = number_of_images(source, config.eval.num_images)
     size = batch_size(config.eval.batch_size, total)
     bits = LIKELIHOODS[name](config, experiment.sde, experiment.eps_net, experiment.shape)

@@ -16,7 +16,9 @@ from linnet.files.atomic import check_writable
 def run(experiment):
     """Scores all images, or points, there. What may be refused is looked for before reference statistics are made."""
     images = record.result_folder(experiment)
-    config, dataset, split = experiment.config, experiment.dataset, experiment.config.eval.split
+    config = experiment.config
+    dataset = experiment.dataset
+    split = experiment.config.eval.split
     if len(experiment.shape) == 1:
         score_points.score(images, config.eval.num_samples, dataset(split), dataset("test"), {})
         return

@@ -58,7 +58,10 @@ def inverse(a: Block) -> Block:
     if k == 1:
         return 1 / a
     if k == 2:
-        p, q, r, s = a[..., 0, 0], a[..., 0, 1], a[..., 1, 0], a[..., 1, 1]
+        p = a[..., 0, 0]
+        q = a[..., 0, 1]
+        r = a[..., 1, 0]
+        s = a[..., 1, 1]
         adjugate = xp.stack([xp.stack([s, -q], -1), xp.stack([-r, p], -1)], -2)
         return adjugate / (p * s - q * r)[..., None, None]
     if k > 3:

@@ -54,7 +54,9 @@ class Langevin(LinearSDE):
             )
         if min(start) <= 0:
             raise ValueError(f"the variances {tuple(start)} of the state at t = 0 must be positive")
-        self.beta_0, self.beta_1, self.t_min = beta_0, beta_1, t_min
+        self.beta_0 = beta_0
+        self.beta_1 = beta_1
+        self.t_min = t_min
         self.F_0 = np.asarray(F_0, np.float64)
         self.GGt_0 = np.asarray(GGt_0, np.float64)
         self.variances = np.asarray(variances, np.float64)
@@ -185,7 +187,9 @@ class Langevin(LinearSDE):
         def bracket(a, b):
             return a @ b - b @ a
 
-        first, middle, last = A(0.5 - node), A(0.5), A(0.5 + node)
+        first = A(0.5 - node)
+        middle = A(0.5)
+        last = A(0.5 + node)
         a_1 = middle
         a_2 = math.sqrt(15) / 3 * (last - first)
         a_3 = 10 / 3 * (last - 2 * middle + first)

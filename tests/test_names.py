@@ -29,6 +29,18 @@ print(grids is linnet.samplers.grids, configs.cld.digits.__name__)
     assert python(code, ROOT) == ["True"] * 4 + ["linnet.configs.cld.digits"]
 
 
+@pytest.mark.parametrize(
+    "first", ["training.loop", "samplers.grids", "sde_lib.vp", "configs.cld.digits", "models.ddpm"]
+)
+def test_a_file_that_is_imported_first_is_the_same_module_too(first):
+    code = f"""
+import importlib
+short = importlib.import_module("{first}")
+print(short is importlib.import_module("linnet.{first}"))
+"""
+    assert python(code, ROOT) == ["True"]
+
+
 def test_a_project_keeps_its_own_folders(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "__init__.py").write_text("mine = True\n")

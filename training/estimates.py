@@ -87,7 +87,9 @@ class HostMemory:
     """All rows (N, ...) in the memory of this process."""
 
     def __init__(self, rows):
-        self._rows, self._pending, self._epochs = rows, [], (0, 0)
+        self._rows = rows
+        self._pending = []
+        self._epochs = (0, 0)
 
     def recall(self, index, epoch):
         """Rows (n, ...) of the examples index (n,) of this process, whose epochs are `epoch` (n,).

@@ -21,7 +21,9 @@ class Interruption:
     """From entering the context to leaving it, a signal does no more than to be `heard`."""
 
     def __enter__(self):
-        self._name, self._ahead, self._everywhere = "", deque(), False
+        self._name = ""
+        self._ahead = deque()
+        self._everywhere = False
         self._alone = jax.process_count() == 1
         self._previous = {number: signal.signal(number, self._arrive) for number in SIGNALS}
         return self

@@ -103,7 +103,9 @@ def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate,
     saving on a signal.
     """
     step = int(parallel.first(state.step))
-    save, window, compiled = Saver(save, step), Window(step), set()
+    save = Saver(save, step)
+    window = Window(step)
+    compiled = set()
     for n in schedule.chunks(step):
         if n not in compiled:
             console.say("compiling the training step ...")

@@ -16,7 +16,9 @@ class Console:
     """One line per log step; on a terminal also a progress bar. batch_size: images per step, for images/s and ETA."""
 
     def __init__(self, n_iters, batch_size, start=0):
-        self.n_iters, self.batch_size, self.bar = n_iters, batch_size, None
+        self.n_iters = n_iters
+        self.batch_size = batch_size
+        self.bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 

@@ -39,7 +39,9 @@ class LossSecondMoment:
     """
 
     def __init__(self, n, history=HISTORY, uniform_share=UNIFORM_SHARE):
-        self.n, self.history, self.uniform_share = n, history, uniform_share
+        self.n = n
+        self.history = history
+        self.uniform_share = uniform_share
 
     def init(self):
         return {"history": jnp.zeros((self.n, self.history)), "count": jnp.zeros(self.n, jnp.int32)}
