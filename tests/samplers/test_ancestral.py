@@ -216,4 +216,4 @@ def test_encoding_then_decoding_gives_the_image_back():
 
 def test_processes():
     accepted = [name for name in SDES if VARIANCE_PRESERVING.accept(SDES[name](image_shape=(4, 4)))]
-    assert accepted == ["vp"]
+    assert accepted == ["vp", "trig"]

@@ -96,12 +96,17 @@ def test_a_mode_refuses_a_network_of_another_kind_when_it_builds_the_sampler(tmp
 
 @pytest.mark.parametrize(
     "build",
-    [lambda e: e.sampler_with(method="gddim"), lambda e: e.sampler_with(method="ddim"), Latents, FlowBits, BoundBits],
+    [
+        lambda e: e.sampler_with(method="gddim"),
+        lambda e: e.sampler_with(method="ddim"),
+        lambda e: Latents(e.config, e.sde, e.eps_net, e.sampler, {}),
+        lambda e: FlowBits(e.config, e.sde, e.eps_net, e.shape),
+        lambda e: BoundBits(e.config, e.sde, e.eps_net, e.shape),
+    ],
 )
 def test_what_needs_eps_refuses_a_network_of_dddm_before_the_work(build):
     """Nothing is evaluated: there are no parameters."""
     experiment = Experiment(digits.get_config())
-    experiment._loaded = ({}, "ema")
     assert isinstance(experiment.eps_net.bind(None), experiment.sampler.takes)
     with pytest.raises(ValueError, match="'direct' gives no eps: sample from it with config.sampling.method=fixed_po"):
         build(experiment)
