@@ -107,7 +107,7 @@ def check_arguments(get_config, arguments):
 
 def where(error, path):
     """ "line 3: " where the error arose in the file, else nothing."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path) and error.lineno:
         return f"line {error.lineno}: "
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"line {lines[-1]}: " if lines else ""

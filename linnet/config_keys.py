@@ -20,7 +20,7 @@ def known(found):
     names = {}
     for group, registered in NAMED.items():
         names[group] = found[group].get("name") if isinstance(found.get(group), Mapping) else None
-        if names[group] not in registered:
+        if names[group] not in list(registered):
             near = meant(str(names[group]), registered) or f"; use one of {', '.join(registered)}"
             raise ValueError(f"config.{group}.name={names[group]!r} is unknown{near}")
     config = default.get_config(names["sde"], names["model"])

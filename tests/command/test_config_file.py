@@ -64,6 +64,7 @@ def test_numbers_take_the_type_of_their_key(written):
         ("config.optim = 3", "config.optim is a group, not 3"),
         ("config.sde.m_inv = 3.0", "config.sde.m_inv means nothing to 'vp'"),
         ("config.sde.name = 'vpp'", "config.sde.name='vpp' is unknown (did you mean vp?)"),
+        ("config.sde.name = ['vp']", "config.sde.name=['vp'] is unknown"),
         ("config.optim.lr = '1e-4'", "config.optim.lr='1e-4' must be a number"),
         ("config.optim.lr = float('nan')", "must be finite"),
         ("config.model.dropout = 1", "must be at least 0 and below 1"),
@@ -93,6 +94,7 @@ def test_everything_wrong_is_said_at_once(written):
     ("text", "message"),
     [
         ("def get_config(:\n", "line 1: SyntaxError"),
+        ("\0", "SyntaxError"),
         ("\nraise KeyError('x')\n", "line 2: KeyError: 'x'"),
         ("get_config = 3\n", "it has no function get_config"),
         ("def get_config():\n    pass\n", "get_config returns None"),
