@@ -39,13 +39,13 @@ class EpsNet:
     def __post_init__(self):
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"config.model.prediction {self.prediction!r} is unknown; use {', '.join(PREDICTIONS)}")
-        if self.mixed_score and (self.sde.k == 1 or self.prediction not in ("eps", "velocity")):
+        if self.mixed_score and (self.sde.k != 2 or self.prediction not in ("eps", "velocity")):
             raise ValueError(
-                "config.model.mixed_score is for a process with a velocity (config.sde.name=cld) and "
-                "config.model.prediction=eps or velocity"
+                "config.model.mixed_score is for a process with a velocity and no more (config.sde.name=cld or pld), "
+                "and config.model.prediction=eps or velocity"
             )
-        if self.sde.k == 1 and self.prediction == "velocity":
-            raise ValueError("config.model.prediction='velocity' is for a process with one: config.sde.name=cld")
+        if self.sde.k != 2 and self.prediction == "velocity":
+            raise ValueError("config.model.prediction='velocity' is for a process with one: config.sde.name=cld or pld")
         if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous", "direct"):
             raise ValueError(f"config.model.prediction {self.prediction!r} is for processes without a velocity")
         if self.prediction == "previous" and self.sde.chain is None:

@@ -2,7 +2,7 @@
 
     u_t = (1 - t) x_0 + t eps,   F = -1 / (1 - t),   G G^T = 2 t / (1 - t),   Psi(t, s) = (1 - t) / (1 - s)
 
-Its probability flow du/dt = F u + 1/2 G G^T R^-1 eps is eps - x_0, what networks with prediction "flow" give. F is
+Its probability flow du/dt = F u + 1/2 G G^T R^-1 eps is eps - x_0, the velocity that networks of this path learn. F is
 singular at t = 1, where nothing of x_0 is left in u and eps does not determine it: the process ends before, at T.
 """
 

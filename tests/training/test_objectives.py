@@ -197,6 +197,8 @@ def test_mixed_score_adds_the_velocity_term():
     [
         (lambda: EpsNet(Linear(), VP(), prediction="noise"), "'noise' is unknown; use eps"),
         (lambda: EpsNet(Linear(), VP(), mixed_score=True), "is for a process with a velocity"),
+        (lambda: EpsNet(Linear(), SDES["hold"](), mixed_score=True), "is for a process with a velocity"),
+        (lambda: EpsNet(Linear(), SDES["hold"](), prediction="velocity"), "is for a process with one"),
         (lambda: get_objective(config(objective="dsn"), EpsNet(Linear(), VP())), "'dsn' is unknown; use one of dsm"),
     ],
 )
