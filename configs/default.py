@@ -52,8 +52,8 @@ SDE["trig"] = {"name": "trig", "T": 0.9961, "t_min": 1e-3}
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
     # What the network's output means: eps | score (score_sde's VE) | x_0 | v | previous (mean of the step before, on a
-    # discrete chain) | edm | edm_aligned (CLD: in a basis with x_0 in one component) | velocity (CLD-SGM) | direct
-    # (DDDM).
+    # discrete chain) | edm | edm_aligned (CLD: in a basis with x_0 in one component) | velocity (CLD-SGM) | flow (du/dt
+    # of the probability flow, as rectified flow) | direct (DDDM).
     "prediction": "eps",
     # Variance of the reverse steps of a discrete chain: fixed_small | fixed_large | learned_range | learned (the latter
     # two need a network with learn_sigma).
@@ -216,6 +216,10 @@ def training():
         "continuous": True,  # dsm. False: on the states alone, those of the chain or model.num_scales
         "reduce_mean": True,  # mean over pixels; False: half their sum
         "likelihood_weighting": False,
+        "output_weighting": False,  # dsm: the error of the network's own output in place of that of eps (edm, flow)
+        # dsm: log noise-to-signal ratio ~ N(P_mean, P_std^2) (EDM: -1.2, 1.2); None: uniform times
+        "P_mean": placeholder(float),
+        "P_std": placeholder(float),
         "log_freq": 100,
         "eval_freq": 2_000,  # loss on a test batch; 0: never
         "snapshot_freq": 50_000,  # a checkpoint kept for good, and a sample grid; 0: never

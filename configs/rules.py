@@ -57,6 +57,7 @@ RULES = {
     "training.grad_accum": COUNT,
     "training.n_jitted_steps": COUNT,
     "training.t_min": INSIDE,
+    "training.P_std": POSITIVE,
     "training.log_freq": COUNT,
     "training.eval_freq": NATURAL,
     "training.snapshot_freq": NATURAL,

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from linnet.models.guidance import BoundDirect, BoundEps
 from linnet.models.labels import labels_of
@@ -48,6 +49,11 @@ class EpsNet:
             raise ValueError("config.model.prediction='velocity' is for a process with one: config.sde.name=cld or pld")
         if self.sde.k > 1 and self.prediction in ("x_0", "v", "previous", "direct"):
             raise ValueError(f"config.model.prediction {self.prediction!r} is for processes without a velocity")
+        if self.prediction == "flow" and not np.linalg.det(self.sde.GGt(self.sde.T / 2)).all():
+            raise ValueError(
+                "config.model.prediction='flow' is for processes with noise in every component: of "
+                f"{type(self.sde).__name__} the velocity says nothing about the eps of a component without"
+            )
         if self.prediction == "previous" and self.sde.chain is None:
             raise ValueError(
                 "config.model.prediction='previous' needs a discrete chain: config.sde.name=vp and "

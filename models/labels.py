@@ -1,7 +1,9 @@
 """Time labels: what a network is told of the time t, and the states that it knows.
 
-    Proportional   999 t, or t itself: continuous time                    (score_sde, arXiv:2011.13456; CLD-SGM)
-    NoiseLevel     R(t), where Psi = 1: continuous time of VE             (score_sde)
+    Proportional   sde.label_rate t, or t itself: continuous time         (999 t: score_sde, arXiv:2011.13456; 1000 t of
+                   the straight path; the angle of TrigFlow, arXiv:2410.11081; t: CLD-SGM)
+    NoiseLevel     R(t), where Psi = 1: continuous time of VE, EDM        (score_sde; EDM's networks, arXiv:2206.00364,
+                   embed its log / 4: config.model.log_label)
     Numbered       i of the n states t_i = T i / (n - 1) of a process without a chain; where Psi = 1 counted from the
                    largest noise                                          (score_sde with continuous = False)
     OnChain        i of the steps of `sde.chain`, times a scale           (DDPM; improved DDPM rescales to 0 .. 1000)
@@ -113,4 +115,4 @@ def labels_of(sde, prediction="eps", continuous=True, num_scales=None, rescale=F
         return Numbered(n, sde.T, direct or falling, falling)
     if prediction == "velocity":
         return Proportional(1.0)
-    return NoiseLevel(sde) if sde.exploding else Proportional()
+    return NoiseLevel(sde) if sde.exploding else Proportional(sde.label_rate)

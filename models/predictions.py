@@ -8,6 +8,8 @@
     "edm"          eps = R^T P^-1 u + M f(D u)                            (EDM's preconditioning, arXiv:2206.00364)
     "edm_aligned"  eps = R^T P^-1 u + M f(D' u) with another M, see below
     "velocity"     eps from the velocity half of f, see below             (CLD-SGM's networks, arXiv:2112.07068)
+    "flow"         f = du/dt along the probability flow, eps = R^T (1/2 G G^T)^-1 (f - F u): on the straight
+                   path f = eps - x_0 and eps = (1 - t) f + u             (arXiv:2209.03003, arXiv:2210.02747)
     "direct"       no eps: the F of DDDM's map, see `skip_and_out`        (arXiv:2405.13540)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
@@ -99,6 +101,13 @@ def from_velocity(net, f, u, t):
     return blocks.apply(to_R, jnp.concatenate([e_x, e_v], axis=-1))
 
 
+def from_flow(net, f, u, t):
+    """ "flow"."""
+    sde = net.sde
+    back = blocks.matmul(blocks.transpose(sde.R(t)), blocks.inverse(sde.GGt(t) / 2))
+    return blocks.apply(back, f(u) - blocks.apply(sde.F(t), u))
+
+
 PREDICTIONS = {
     "eps": from_eps,
     "score": from_score,
@@ -109,6 +118,7 @@ PREDICTIONS = {
     "edm": from_edm,
     "edm_aligned": from_edm_aligned,
     "velocity": from_velocity,
+    "flow": from_flow,
 }
 """prediction -> (net, f, u, t) -> eps at times t (B,), the shape of u: f(u) is the network in the basis of the state,
 `net` the models.eps_net.EpsNet with the process and the numbers of the formula."""

@@ -26,6 +26,15 @@ from linnet.sde_lib import LinearSDE, blocks
 STEPS = 60  # of bisection: to rounding, from an interval of any width
 
 
+def check_isotropic(sde):
+    """ValueError for a process whose noise differs between frequencies: what it leaves of an image is not one sigma."""
+    if sde.Sigma(sde.T).shape[:2] != (1, 1):
+        raise ValueError(
+            f"the noise of {type(sde).__name__} differs between frequencies, so what it leaves of an image is not one "
+            "noise level"
+        )
+
+
 def direction(sde, t):
     """(v, sigma) at jax times t (B,): blocks (B, 1, 1, k, 1) and (B, 1, 1, 1, 1)."""
     mu = sde.Psi(t, t * 0)[..., :, :1]
@@ -62,11 +71,7 @@ class Transferred:
 
     def __post_init__(self):
         for sde in (self.own, self.sde):
-            if sde.Sigma(sde.T).shape[:2] != (1, 1):
-                raise ValueError(
-                    f"the noise of {type(sde).__name__} differs between frequencies, so what it leaves of an image is "
-                    "not one noise level: a network cannot be carried from it or to it"
-                )
+            check_isotropic(sde)
 
     def __call__(self, u, t):
         """eps, the shape of u; t (B,)."""

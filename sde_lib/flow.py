@@ -19,6 +19,7 @@ class Flow(LinearSDE):
     """
 
     grid = "log_snr"
+    label_rate = 1000.0
 
     def __init__(self, T=0.994, t_min=1e-3, image_shape=None):
         if not t_min < T < 1:

@@ -18,6 +18,7 @@ class Trig(LinearSDE):
     """
 
     grid = "log_snr"
+    label_rate = np.pi / 2
 
     def __init__(self, T=0.9961, t_min=1e-3, image_shape=None):
         if not t_min < T < 1:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from models.eps_net import EpsNet
 from sde_lib import VP
+from tests.training.test_objectives import config as dsm_config
 from training.conditions import block_means, drop, make_conditions
 from training.objectives import get_objective
 from training.state import TrainState
@@ -64,9 +65,7 @@ def test_the_training_step_passes_conditions_on():
     """Only rows of classes that occur get a gradient, and those of dropped labels do not."""
     eps_net = EpsNet(Told(), VP())
     objective = get_objective(
-        ConfigDict(
-            {"training": {"objective": "dsm", "t_min": 1e-3, "reduce_mean": True, "likelihood_weighting": False}}
-        ),
+        dsm_config(t_min=1e-3),
         eps_net,
     )
     data = ConfigDict({"random_flip": False, "uniform_dequantization": False, "centered": True})

@@ -19,6 +19,7 @@ from training.objectives import get_objective
 
 def config(**training):
     base = {"objective": "dsm", "t_min": 1e-5, "reduce_mean": True, "likelihood_weighting": False}
+    base |= {"output_weighting": False, "P_mean": None, "P_std": None}
     return ConfigDict({"training": base | training})
 
 

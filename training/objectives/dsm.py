@@ -1,8 +1,11 @@
 """Denoising score matching for every linear SDE (arXiv:2011.13456, eq. 7), in terms of eps.
 
-    t ~ U(t_min, T), or even over the states that the network knows (models.labels)
+    t ~ U(t_min, T), or even over the states that the network knows (models.labels), or by its effective noise:
+        log sigma(t) ~ N(P_mean, P_std^2), kept within t_min and T           (EDM, arXiv:2206.00364, table 1)
     u = Psi(t, 0) lift(x) + R(t) eps      loss = |eps_net(u, t) - eps|^2
     likelihood weighting (arXiv:2101.09258): |G^T R^-T (eps_net - eps)|^2, which is g^2 |score - score_net|^2
+    output weighting: |A^-1 (eps_net - eps)|^2 for eps = A f + (what u says by itself), the error of the network's own
+        output f: the loss of EDM (prediction edm) and of rectified flow (prediction flow)
 
 For CLD, lift sets v = 0 and Sigma carries the initial velocity: this is hybrid score matching (arXiv:2112.07068).
 Times are low-discrepancy: one uniform number shifts an even grid over the whole batch. Everything that is drawn for
@@ -12,19 +15,43 @@ an example depends on the step and on its position in the global batch, not on t
 import jax
 import jax.numpy as jnp
 
+from linnet.models.transfer import check_isotropic, time_of
 from linnet.randomness import Part, fold
 from linnet.sde_lib import blocks
 from linnet.training.objectives.base import Objective
 
 
 class DenoisingScoreMatching(Objective):
-    """losses(params, x, keys, t) for config.training; `eps_net` is a models.eps_net.EpsNet."""
+    """losses(params, x, keys, t) for config.training; `eps_net` is a models.eps_net.EpsNet.
+
+    ValueError for times or weights that the process or the network does not have.
+    """
 
     def __init__(self, config, eps_net):
+        training = config.training
         self.eps_net, self.sde = eps_net, eps_net.sde
-        self.t_min, self.t_max = config.training.t_min, self.sde.T
-        self.reduce_mean = config.training.reduce_mean
-        self.likelihood_weighting = config.training.likelihood_weighting
+        self.t_min, self.t_max = training.t_min, self.sde.T
+        self.reduce_mean = training.reduce_mean
+        self.likelihood_weighting = training.likelihood_weighting
+        self.output_weighting = training.output_weighting
+        self.P_mean, self.P_std = training.P_mean, training.P_std
+        self._check()
+
+    def _check(self):
+        if (self.P_mean is None) != (self.P_std is None):
+            raise ValueError("config.training.P_mean and P_std go together: set both, or neither")
+        if self.P_std is not None:
+            check_isotropic(self.sde)
+            if self.eps_net.labels.n is not None:
+                raise ValueError(
+                    "config.training.P_mean and P_std are for networks that know all times: leave them out (None), or "
+                    "set config.training.continuous=True"
+                )
+        if self.output_weighting and (self.likelihood_weighting or self.sde.k > 1):
+            raise ValueError(
+                "config.training.output_weighting is for processes without a velocity, and not beside "
+                "likelihood_weighting"
+            )
 
     def times(self, key, position, batch_size):
         """Times (B,) of the examples at `position` (B,) of a global batch of `batch_size`."""
@@ -32,6 +59,9 @@ class DenoisingScoreMatching(Objective):
         labels = self.eps_net.labels
         if labels.n is not None:
             return labels.time(jnp.floor(fraction * labels.n))
+        if self.P_std is not None:
+            sigma = jnp.exp(self.P_mean + self.P_std * jax.scipy.special.ndtri(fraction))
+            return time_of(self.sde, sigma, self.t_min, self.sde.T)
         return self.t_min + (self.sde.T - self.t_min) * fraction
 
     def losses(self, params, x, keys, t, train=True, condition=None):
@@ -42,6 +72,8 @@ class DenoisingScoreMatching(Objective):
 
     def weigh(self, gap, t):
         """Weighted, reduced squared norm of gap = eps_net - eps, (B,)."""
+        if self.output_weighting:
+            gap = gap / self.eps_net.to_eps(jnp.ones_like, jnp.zeros_like(gap), t)
         if self.likelihood_weighting:
             # |G^T y|^2 = y^T G G^T y with y = R^-T gap
             y = blocks.apply(blocks.transpose(blocks.inverse(self.sde.R(t))), gap)
