@@ -54,7 +54,8 @@ class ChainSampler(Sampler):
     """Subclasses give `move`, one step. A network whose own prediction the chain does not know is asked for eps.
 
     respacing: a text of sde_lib.respacing; when absent, nfe steps spread evenly. clip_denoised: x_0 to [-1, 1].
-    Called, it raises ValueError where the first step taken sees more signal than noise, for it is given noise.
+    Called, it raises ValueError where the first step taken sees more signal than noise and it is given noise; of a
+    process that ends `until` an earlier time it is given the last state.
     """
 
     nfe: int = 250
@@ -62,6 +63,7 @@ class ChainSampler(Sampler):
     clip_denoised: bool = True
     chain: Any = dataclasses.field(init=False, repr=False)
     times: np.ndarray = dataclasses.field(init=False, repr=False)
+    given: float = dataclasses.field(init=False, repr=False)  # abar of the states that it starts from
 
     takes = ChainNetwork
     processes = VARIANCE_PRESERVING
@@ -71,7 +73,7 @@ class ChainSampler(Sampler):
         if self.respacing is None and not 1 <= self.nfe <= whole.n:
             raise ValueError(f"config.sampling.nfe={self.nfe} must lie between 1 and the {whole.n} steps of the chain")
         chain = whole.respaced(str(self.nfe) if self.respacing is None else self.respacing)
-        self._set(chain=chain, times=chain.times, nfe=chain.n)
+        self._set(chain=chain, times=chain.times, nfe=chain.n, given=whole.alphas_cumprod[-1])
 
     @classmethod
     def check(cls, network: Any) -> Any:
@@ -93,7 +95,7 @@ class ChainSampler(Sampler):
         return network.output(u, self.time(i, u))
 
     def run(self, network: Any, key: Array, u_T: Array) -> Samples:
-        if self.chain.alphas_cumprod[-1] > 0.5:
+        if self.chain.alphas_cumprod[-1] > 0.5 >= self.given:
             raise ValueError(
                 f"config.sampling.respacing begins at step {self.chain.timestep_map[-1]} of {self.chain.original.n}, "
                 "where there is more signal than noise, and would return the noise it is given: keep steps of the last "

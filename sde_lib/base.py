@@ -11,6 +11,7 @@ itself unless the process lives in another basis.
 """
 
 import abc
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,17 @@ class LinearSDE(abc.ABC):
         if name not in ("R", "L"):
             raise ValueError(f"factor {name!r} is not a root of Sigma here; use 'R' or 'L'")
         return getattr(self, name)
+
+    def until(self, t: float) -> "LinearSDE":
+        """The same process with its end T at time t: for samplers that start from states at t (all but the prior).
+
+        ValueError unless t_min < t <= T.
+        """
+        if not self.t_min < t <= self.T:
+            raise ValueError(f"a process can end between t_min={self.t_min:.4g} and T={self.T:.4g}, not at t={t:.4g}")
+        ended = copy.copy(self)
+        ended.T = t
+        return ended
 
     def prior_std(self) -> Host:
         """Standard deviation of the prior of each of the k components, shape (k,)."""

@@ -171,7 +171,10 @@ class VP(BetaSDE):
 
     @property
     def chain(self) -> chain.Chain | None:
-        return self.schedule.chain
+        whole = self.schedule.chain
+        if whole is None or self.T == self.schedule.T:
+            return whole
+        return whole.respaced(np.flatnonzero(whole.times < self.T * (1 + 1e-9)))
 
     def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)

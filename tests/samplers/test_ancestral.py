@@ -130,6 +130,22 @@ def test_loop_of_generative_zoo(golden):
     relative(loop(sampler, Toy(), nhwc(g["sample_s20.x_T"]), noises)[0][-1], g["sample_s20.out"])
 
 
+@pytest.mark.parametrize(
+    "tag, factor, respacing, eta", [("ood_half", 0.5, "trailing50", 0.0), ("ood_ddpm1", 0.3, "trailing15", 1.0)]
+)
+def test_reconstructions_of_generative_zoo(golden, tag, factor, respacing, eta):
+    """Noised to a part of the chain and back: the process ends there, with the steps of the chain up to it."""
+    g = golden("torch/gz_ddpm.npz")
+    process = sde().until(factor)
+    first, *drawn = g[f"{tag}.noises"]
+    x = process.mean(nhwc(g["x0"]), np.full(4, factor)) + np.sqrt(process.Sigma(factor)).item() * nhwc(first)
+    relative(x, g[f"{tag}.x_noisy"])
+    sampler = DDIM(process, respacing=respacing, eta=eta, clip_denoised=False)
+    noises = np.concatenate([drawn, np.zeros((sampler.nfe - len(drawn), *first.shape), first.dtype)]) if drawn else None
+    relative(loop(sampler, Toy(), nhwc(g[f"{tag}.x_noisy"]), noises)[0][-1], g[f"{tag}.reconstruction"])
+    assert np.isfinite(sampler(Toy(), jax.random.key(0), x).u).all()  # not refused for the noise that it lacks
+
+
 def test_eta_1_is_ancestral_sampling_with_the_small_variance():
     x, z = jax.random.normal(jax.random.key(0), (2, 3, 4, 4, 1))
     ddim, ddpm = DDIM(sde(), respacing="20", eta=1.0), Ancestral(sde(), respacing="20", variance="fixed_small")

@@ -242,3 +242,27 @@ def test_ancestral_steps_are_those_of_score_sde(name):
         rows = ancestral(sde, np.array([t[k], s[k]]), False)
         found = [rows.psi.item(), -rows.eps.item() * np.sqrt(sde.Sigma(t[k]).item()), rows.noise.item()]
         np.testing.assert_allclose(found, [mean[k], gain[k], noise[k]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method, name", [*ONE_EACH, ("gddim", "cld"), ("gddim", "blur")], ids="-".join)
+def test_from_a_state_on_the_way_to_the_data(method, name):
+    """A process that ends `until` a level is sampled from states there: back to data on one point.
+
+    What is left is the noise at t_min, which the last evaluation takes away but for rounding of R(t)^-1.
+    """
+    sde = PROCESSES[name].until(0.4 * PROCESSES[name].T)
+    u_0 = sde.lift(jnp.broadcast_to(jnp.linspace(-0.5, 0.5, 6).reshape(1, 2, 3, 1), SHAPE))
+
+    def eps_fn(u, t):
+        return blocks.apply(blocks.inverse(sde.R(t)), u - sde.mean(u_0, t))
+
+    u, _ = sde.perturb(jax.random.key(0), u_0, jnp.full(len(u_0), sde.T))
+    sampler = make(method, sde, **({} if method == "ode" else {"nfe": 160}))
+    samples = jax.jit(lambda u: sampler(eps_fn, jax.random.key(1), u))(u)
+    np.testing.assert_allclose(sde.project(samples.u), sde.project(u_0), atol=0.02)
+
+
+def test_a_process_ends_within_its_times(sde=PROCESSES["vp"]):
+    for t in (0.0, sde.t_min, 1.01):
+        with pytest.raises(ValueError, match="a process can end between"):
+            sde.until(t)
