@@ -46,7 +46,7 @@ def mnist(config):
     config.model.update(nf=64, ch_mult=(1, 2, 2), num_res_blocks=2, attn_resolutions=(7,))
     config.model.update(prediction="edm", sigma_data=0.95)
     config.training.update(n_iters=100_000, snapshot_freq=20_000, snapshot_freq_for_preemption=5_000)
-    config.eval.update(num_samples=10_000, batch_size=500)
+    config.eval.update(num_samples=10_000, batch_size=500, extractor="mnist", held_out=True)
     return config
 
 

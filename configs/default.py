@@ -287,7 +287,7 @@ def evaluation():
         "batch_size": 1024,  # images sampled at a time, over all devices
         "png": False,  # also write each sample as png/<number>.png
         "params": "ema",  # ema | raw
-        "extractor": "inception",  # of features: inception | digits
+        "extractor": "inception",  # of features: inception | digits | mnist | vgg (FD-VGG) | pixels
         "extractor_path": "",  # its weights; "": environment variable, cache or download
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
         "split": "train",  # which images the statistics are of

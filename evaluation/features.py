@@ -5,6 +5,7 @@ are refused for another (`statistics.check_compatible`).
 """
 
 import difflib
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -17,14 +18,14 @@ import numpy as np
 class Extractor:
     """uint8 images (N, H, W, C) -> {"features": (N, D) float32}, and {"logits": (N, K)} if it classifies.
 
-    classifies: the data set whose classes the logits are of; "" where it is none of ours.
+    classes: names of the classes that the logits are of; () where they are none of our data sets'.
     """
 
     name: str
     hash: str
     preprocessing: str
     compute: Callable[[np.ndarray], dict[str, np.ndarray]]
-    classifies: str = ""
+    classes: tuple[str, ...] = ()
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         if images.dtype != np.uint8 or images.ndim != 4:
@@ -73,21 +74,40 @@ def _inception(path: str | os.PathLike | None) -> Extractor:
     )
 
 
-def _digits(path: str | os.PathLike | None) -> Extractor:
-    """The shipped classifier of 8x8 digits, 64 features; `path` of another file it was trained to."""
+def _shipped(name: str, path: str | os.PathLike | None) -> Extractor:
+    """The shipped classifier `name`, 64 features; `path` of another file it was trained to."""
     from flax.traverse_util import flatten_dict
 
     from linnet.devices.parallel import everywhere
     from linnet.evaluation import classifier
 
-    params, _ = classifier.load(path or classifier.ASSET)
+    shipped = {"digits": classifier.DIGITS, "mnist": classifier.MNIST}[name]
+    params, _ = classifier.load(path or shipped.asset)
     on_devices = everywhere(params)
     return Extractor(
-        name="digits",
+        name=name,
         hash=parameter_hash(flatten_dict(params, sep="/")),
-        preprocessing=classifier.PREPROCESSING,
-        compute=lambda images: classifier.activations(on_devices, over_white(images)),
-        classifies="digits",
+        preprocessing=shipped.preprocessing,
+        compute=lambda images: classifier.activations(shipped, on_devices, over_white(images)),
+        classes=classifier.CLASSES,
+    )
+
+
+def _vgg(path: str | os.PathLike | None) -> Extractor:
+    """ImageNet's VGG16, 512 features; `path`: the folder of the weights as in `lpips_weights.load_params`."""
+    from linnet.devices.parallel import everywhere
+    from linnet.evaluation import vgg
+
+    layers = vgg.load(path)
+    on_devices = everywhere(layers)
+    named = {
+        f"{i}/{j}/{key}": layer[key] for i, stage in enumerate(layers) for j, layer in enumerate(stage) for key in layer
+    }
+    return Extractor(
+        name="vgg",
+        hash=parameter_hash(named),
+        preprocessing=vgg.PREPROCESSING,
+        compute=lambda images: vgg.activations(on_devices, over_white(images)),
     )
 
 
@@ -106,7 +126,9 @@ def _pixels(path: str | os.PathLike | None) -> Extractor:
 
 EXTRACTORS: dict[str, Callable[[str | os.PathLike | None], Extractor]] = {
     "inception": _inception,
-    "digits": _digits,
+    "digits": functools.partial(_shipped, "digits"),
+    "mnist": functools.partial(_shipped, "mnist"),
+    "vgg": _vgg,
     "pixels": _pixels,
 }
 

@@ -2,7 +2,8 @@
 
 Naming rule: a metric on fewer than 50,000 samples carries n in its key ("frechet_n1797"), because Fréchet
 distances and the Inception score depend on n. Only distances between Inception features are called "fid",
-and only Inception logits give an "inception_score"; other extractors give "frechet" and "classifier_score".
+and only Inception logits give an "inception_score"; between features of VGG16 they are "fd_vgg", and other extractors
+give "frechet" and "classifier_score".
 """
 
 import os
@@ -20,8 +21,8 @@ from linnet.files.json_files import write_json
 PAPER_N = 50_000
 KID_SUBSET_SIZE = 1000
 SCORE_SPLITS = 10
-NAMES = {"inception": {"frechet": "fid", "score": "inception_score"}}
-OTHER_NAMES = {"frechet": "frechet", "score": "classifier_score"}
+FRECHET = {"inception": "fid", "vgg": "fd_vgg"}
+SCORE = {"inception": "inception_score"}
 
 
 def metric_key(name: str, n: int) -> str:
@@ -34,16 +35,16 @@ def compute_metrics(
 ) -> dict[str, float]:
     """Fréchet distance; KID if the reference holds features; the score if the extractor gives logits."""
     n = samples.gaussian.n
-    names = NAMES.get(extractor.name, OTHER_NAMES)
+    named_score = SCORE.get(extractor.name, "classifier_score")
     _, mu, sigma = samples.gaussian
-    metrics = {names["frechet"]: frechet_distance(mu, sigma, reference.mu, reference.sigma)}
+    metrics = {FRECHET.get(extractor.name, "frechet"): frechet_distance(mu, sigma, reference.mu, reference.sigma)}
     if reference.features is not None:
         subset_size = min(KID_SUBSET_SIZE, len(samples.features), len(reference.features))
         distance = kid(samples.features, reference.features, subset_size=subset_size)
         metrics |= {"kid": distance.mean, "kid_std": distance.std}
     if samples.logits is not None and len(samples.logits) >= SCORE_SPLITS:
         score = inception_score(samples.logits, SCORE_SPLITS)
-        metrics |= {names["score"]: score.mean, f"{names['score']}_std": score.std}
+        metrics |= {named_score: score.mean, f"{named_score}_std": score.std}
     if with_precision_recall:
         if reference.features is None:
             raise ValueError("precision and recall need reference features: rebuild with --mode=fid_stats")

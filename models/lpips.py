@@ -61,7 +61,7 @@ def lpips(params: dict, a: jax.Array, b: jax.Array, net: str = "vgg") -> jax.Arr
     if a.shape != b.shape or a.ndim != 4 or a.shape[-1] not in (1, 3):
         raise ValueError(f"LPIPS compares images of one shape (B, H, W, 1 or 3), got {a.shape} and {b.shape}")
     distance = jnp.zeros(a.shape[0], jnp.float32)
-    for head, f_a, f_b in zip(params["heads"], _taps(params, a, net), _taps(params, b, net), strict=True):
+    for head, f_a, f_b in zip(params["heads"], *(taps(params["stages"], x, net) for x in (a, b)), strict=True):
         distance += jnp.mean(jnp.square(_unit(f_a) - _unit(f_b)) @ head, axis=(1, 2))
     return distance
 
@@ -77,12 +77,12 @@ def upscaled(x: jax.Array) -> jax.Array:
     return jax.image.resize(x, shape, "bilinear", antialias=False)
 
 
-def _taps(params: dict, x: jax.Array, net: str) -> list[jax.Array]:
-    """The activations f_l, (B, H_l, W_l, C_l), not yet normalised."""
+def taps(weights: list, x: jax.Array, net: str) -> list[jax.Array]:
+    """The activations f_l, (B, H_l, W_l, C_l), not yet normalised; weights: params["stages"]."""
     image_shape = x.shape
     x = (x.astype(jnp.float32) - jnp.array(SHIFT)) / jnp.array(SCALE)
-    taps = []
-    for stage, layers in zip(stages(net), params["stages"], strict=True):
+    activations = []
+    for stage, layers in zip(stages(net), weights, strict=True):
         if min(x.shape[1:3]) < max(stage.pool, 1):
             raise ValueError(
                 f"LPIPS: images of shape {image_shape} are too small for {net}; pass them through upscaled()"
@@ -91,8 +91,8 @@ def _taps(params: dict, x: jax.Array, net: str) -> list[jax.Array]:
             x = nn.max_pool(x, (stage.pool, stage.pool), (2, 2), "VALID")
         for layer in layers:
             x = nn.relu(_convolution(x, layer, stage))
-        taps.append(x)
-    return taps
+        activations.append(x)
+    return activations
 
 
 def _convolution(x: jax.Array, layer: dict, stage: Stage) -> jax.Array:

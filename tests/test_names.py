@@ -72,7 +72,7 @@ from linnet.configs.cld.digits import get_config
 from linnet.samplers import get_sampler
 from linnet.sde_lib import get_sde
 config = get_config()
-print(linnet.__file__, classifier.ASSET.exists(), get_sampler(config, get_sde(config)).nfe)
+print(linnet.__file__, classifier.DIGITS.asset.exists(), get_sampler(config, get_sde(config)).nfe)
 """
     file, asset, nfe = python(code, tmp_path, wheel)
     assert file.startswith(str(wheel))

@@ -15,5 +15,5 @@ def get_config():
     config.model.update(channel_mult=(1, 2, 2), attention_resolutions=(7,), ema_rate=0.9999)
     config.training.update(batch_size=128, n_iters=50_000, snapshot_freq=10_000, snapshot_freq_for_preemption=2_000)
     config.optim.lr = 5e-4
-    config.eval.update(num_samples=10_000, held_out=False, extractor="inception")
+    config.eval.update(num_samples=10_000, extractor="mnist")
     return config

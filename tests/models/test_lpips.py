@@ -45,8 +45,8 @@ def windows(x, size, stride):
     return np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
 
 
-def reference_features(state, x, net):
-    """Unit feature vectors (B, C, H, W) at each tap, float64, layer by layer in the published order."""
+def reference_taps(state, x, net):
+    """Activations (B, C, H, W) at each tap, float64, layer by layer in the published order."""
     mean, deviation = np.array([-0.030, -0.088, -0.188]), np.array([0.458, 0.448, 0.450])
     x, taps = ((x.astype(np.float64) - mean) / deviation).transpose(0, 3, 1, 2), []
     for i in range(TAPS[net][-1] + 1):
@@ -61,8 +61,13 @@ def reference_features(state, x, net):
         else:
             x = np.maximum(x, 0)
         if i in TAPS[net]:
-            taps.append(x / (np.sqrt(np.sum(x**2, axis=1, keepdims=True)) + 1e-10))
+            taps.append(x)
     return taps
+
+
+def reference_features(state, x, net):
+    """The same as unit vectors."""
+    return [f / (np.sqrt(np.sum(f**2, axis=1, keepdims=True)) + 1e-10) for f in reference_taps(state, x, net)]
 
 
 def reference(state, a, b, net):
