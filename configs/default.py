@@ -291,6 +291,7 @@ def evaluation():
         "extractor_path": "",  # its weights; "": environment variable, cache or download
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir
         "split": "train",  # which images the statistics are of
+        "memorisation": False,  # check and fid: look for copies of the images of `split` among the samples
         "held_out": False,  # also report the distance of the test images to the statistics
         "image_split": "test",  # train | val | test; modes eval, encode and interpolate: which images
         "num_images": 0,  # modes eval and encode: the first of them; 0: all, and 32 for encode

@@ -7,14 +7,15 @@ import numpy as np
 from linnet.data import NoSplit, pipeline
 from linnet.engine.reference import KEEP
 from linnet.evaluation.collect import collect
-from linnet.evaluation.precision_recall import NEIGHBOURS
+from linnet.evaluation.precision_recall import DENSITY_NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 
 
 def score(extractor, reference, batches, images, fields):
     """Prints and writes the report of uint8 batches from the path `images`; fields: what else is known of them."""
     samples = collect(extractor, batches, keep=KEEP)
-    neighbours = reference.features is not None and min(map(len, (samples.features, reference.features))) > NEIGHBOURS
+    sets = (samples.features, reference.features)
+    neighbours = reference.features is not None and min(map(len, sets)) > DENSITY_NEIGHBOURS
     report = build_report(samples, reference, extractor, fields, with_precision_recall=neighbours)
     write_report(report, report_path(images))
     print(summary(report))

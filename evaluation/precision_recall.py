@@ -1,50 +1,67 @@
-"""Improved precision and recall (Kynkäänniemi et al. 2019).
+"""Precision, recall, density and coverage of generated vectors, from balls around the members of a set.
 
-The manifold of a set is the union of balls around its members, each reaching to the member's k-th nearest
-neighbour in the set (itself not counted). Precision is the fraction of generated vectors inside the real
-manifold, recall the fraction of real vectors inside the generated one, f_score their harmonic mean.
+The ball of a member reaches to its k-th nearest neighbour in the set (itself not counted). With balls B_i of the M real
+vectors and C_j of the N generated ones,
+
+    precision = share of generated vectors in some B_i        (Kynkaanniemi et al. 2019, arXiv:1904.06991, k = 3)
+    recall    = share of real vectors in some C_j
+    density   = 1/(k N) sum_j |{i : generated_j in B_i}|      (Naeem et al. 2020, arXiv:2002.09797, k = 5)
+    coverage  = share of B_i that hold a generated vector
+
+f_score is the harmonic mean of precision and recall. Density and coverage have no balls of generated vectors, which one
+outlier can blow up; density may pass 1.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 NEIGHBOURS = 3
+DENSITY_NEIGHBOURS = 5
 ROWS = 1024
 
 
 class PrecisionRecall(NamedTuple):
-    """Three numbers in [0, 1]."""
+    """Numbers in [0, 1]; density >= 0."""
 
     precision: float
     recall: float
     f_score: float
+    density: float
+    coverage: float
 
 
-def precision_recall(generated: np.ndarray, real: np.ndarray, k: int = NEIGHBOURS) -> PrecisionRecall:
-    """generated (N, D), real (M, D), with N, M > k; float64, distances formed in row blocks."""
+def precision_recall(generated: np.ndarray, real: np.ndarray) -> PrecisionRecall:
+    """generated (N, D), real (M, D), with N, M > DENSITY_NEIGHBOURS; float64, distances formed in row blocks."""
     generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
-    if min(len(generated), len(real)) <= k:
-        raise ValueError(f"precision and recall with k={k} need more than {k} vectors in each set")
-    precision = _inside(generated, real, _radii_squared(real, k)).mean()
-    recall = _inside(real, generated, _radii_squared(generated, k)).mean()
-    both = precision + recall
-    f_score = 2 * precision * recall / both if both else 0.0
-    return PrecisionRecall(float(precision), float(recall), float(f_score))
+    if min(len(generated), len(real)) <= DENSITY_NEIGHBOURS:
+        raise ValueError(f"precision and its kin need more than {DENSITY_NEIGHBOURS} vectors in each set")
+    small, large = radii_squared(real, (NEIGHBOURS, DENSITY_NEIGHBOURS))
+    (reach,) = radii_squared(generated, (NEIGHBOURS,))
+    inside = np.zeros(len(generated), bool)
+    held = np.zeros(len(real), np.int64)
+    recalled = np.zeros(len(real), bool)
+    for rows, block in distances_squared(generated, real):
+        inside[rows] = (block <= small).any(axis=1)
+        held += (block <= large).sum(axis=0)
+        recalled |= (block <= reach[rows, None]).any(axis=0)
+    precision, recall = float(inside.mean()), float(recalled.mean())
+    f_score = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    density = float(held.sum() / (DENSITY_NEIGHBOURS * len(generated)))
+    return PrecisionRecall(precision, recall, f_score, density, float((held > 0).mean()))
 
 
-def _distances_squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    squared = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2.0 * x @ y.T
-    return np.maximum(squared, 0.0)
+def distances_squared(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of rows of |x_i - y_j|^2: (which rows, (rows, len(y)))."""
+    of_y = (y**2).sum(axis=1)
+    for first in range(0, len(x), ROWS):
+        rows = slice(first, first + ROWS)
+        squared = (x[rows] ** 2).sum(axis=1)[:, None] + of_y - 2.0 * x[rows] @ y.T
+        yield rows, np.maximum(squared, 0.0)
 
 
-def _radii_squared(x: np.ndarray, k: int) -> np.ndarray:
-    """(N,) squared distance of each vector to its k-th neighbour; index 0 of a sorted row is itself."""
-    blocks = [_distances_squared(x[i : i + ROWS], x) for i in range(0, len(x), ROWS)]
-    return np.concatenate([np.partition(block, k, axis=1)[:, k] for block in blocks])
-
-
-def _inside(x: np.ndarray, centres: np.ndarray, radii_squared: np.ndarray) -> np.ndarray:
-    """(N,) bool: whether each x lies in the ball of some centre."""
-    blocks = [_distances_squared(x[i : i + ROWS], centres) for i in range(0, len(x), ROWS)]
-    return np.concatenate([(block <= radii_squared).any(axis=1) for block in blocks])
+def radii_squared(x: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
+    """(len(neighbours), N) squared distance of each vector to these neighbours; place 0 of a sorted row is itself."""
+    found = [np.partition(block, neighbours, axis=1)[:, neighbours] for _, block in distances_squared(x, x)]
+    return np.concatenate(found).T

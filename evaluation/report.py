@@ -47,9 +47,9 @@ def compute_metrics(
         metrics |= {named_score: score.mean, f"{named_score}_std": score.std}
     if with_precision_recall:
         if reference.features is None:
-            raise ValueError("precision and recall need reference features: rebuild with --mode=fid_stats")
+            raise ValueError("precision and its kin need reference features: rebuild with --mode=fid_stats")
         found = precision_recall(samples.features, reference.features)
-        metrics |= {"precision": found.precision, "recall": found.recall}
+        metrics |= {key: value for key, value in found._asdict().items() if key != "f_score"}
     return {metric_key(name, n): float(value) for name, value in metrics.items()}
 
 

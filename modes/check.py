@@ -1,6 +1,6 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
-from linnet.engine import record, reference, score_images, score_points
+from linnet.engine import copies, record, reference, score_images, score_points
 from linnet.evaluation.images import iterate_images
 from linnet.modes import sample
 
@@ -28,6 +28,9 @@ def run(experiment):
     if config.model.get("num_classes", 0) and extractor.classes == experiment.conditions.names:
         labels = experiment.conditions.labels
         fields |= score_images.label_agreement(extractor, score_images.first(iterate_images(folder), n), labels)
+    if config.eval.memorisation:
+        drawn = score_images.first(iterate_images(folder), n)
+        fields |= copies.report(dataset, split, extractor, drawn, folder, config.data.num_workers)
     if config.eval.held_out:
         fields |= score_images.held_out(dataset, extractor, statistics)
     score_images.score(extractor, statistics, score_images.first(iterate_images(folder), n), folder, fields)

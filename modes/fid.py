@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from linnet.data import pipeline
 from linnet.data.folder import folder_source
-from linnet.engine import record, reference, score_images, score_points
+from linnet.engine import copies, record, reference, score_images, score_points
 from linnet.engine.reference import make_reference
 from linnet.evaluation.images import find_archives, iterate_images
 from linnet.files.atomic import check_writable
@@ -32,6 +32,10 @@ def run(experiment):
         folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}
+    if config.eval.memorisation:
+        drawn = read_images(config.data, experiment.shape, images)
+        folder = os.path.dirname(score_images.report_path(images))
+        real |= copies.report(dataset, split, extractor, drawn, folder, config.data.num_workers)
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
 
 

@@ -78,19 +78,29 @@ def test_inception_score_limits():
 
 
 def test_precision_recall_golden(toy):
-    found = precision_recall(toy["feat_1"], toy["feat_2"])
+    found = precision_recall(toy["feat_1"], toy["feat_2"])[:3]
     np.testing.assert_allclose(found, toy["prc"], atol=1 / len(toy["feat_1"]))
 
 
 def test_precision_recall_of_known_sets(monkeypatch):
-    """A set against itself: all inside. Generated inside one real cluster of two: precise, half recalled."""
+    """A set against itself: all inside, each ball holds its centre and its 5 neighbours. One real cluster of two."""
     monkeypatch.setattr(precision_recall_module, "ROWS", 7)
     rng = np.random.default_rng(2)
     cluster = rng.uniform(size=(30, 2))
-    assert precision_recall(cluster, cluster) == (1.0, 1.0, 1.0)
+    assert precision_recall(cluster, cluster) == (1.0, 1.0, 1.0, pytest.approx(6 / 5), 1.0)
     real = np.concatenate([cluster, cluster + 100.0])
     found = precision_recall(cluster, real)
-    assert found == (1.0, 0.5, pytest.approx(2 / 3))
-    assert precision_recall(cluster + 1000.0, cluster) == (0.0, 0.0, 0.0)
-    with pytest.raises(ValueError, match="more than 3 vectors"):
+    assert found == (1.0, 0.5, pytest.approx(2 / 3), pytest.approx(6 / 5), 0.5)
+    assert precision_recall(cluster + 1000.0, cluster) == (0.0, 0.0, 0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="more than 5 vectors"):
         precision_recall(cluster[:3], cluster)
+
+
+def test_an_outlier_fools_precision_and_not_density():
+    """Naeem et al.: one real outlier has a ball that holds all generated vectors beside the real ones."""
+    rng = np.random.default_rng(3)
+    real = np.concatenate([rng.normal(size=(60, 2)), [[40.0, 0.0]]])
+    generated = rng.normal(size=(60, 2)) * 0.1 + [8.0, 0.0]
+    found = precision_recall(generated, real)
+    assert found.precision == 1
+    assert found.density <= 1 / 5 + 1e-12 and found.coverage <= 1 / 61 + 1e-12

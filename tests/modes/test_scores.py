@@ -160,6 +160,21 @@ def test_precision_and_recall_are_in_the_report(tmp_path):
     assert report["metrics"]["recall_n8"] == wanted.recall > 0
 
 
+def test_planted_copies_are_reported_with_their_pairs(tmp_path):
+    """One of eight samples is a training image with grey levels that differ by one; the others are noise."""
+    own_images(tmp_path / "data", None, range(60))
+    experiment = reading(tmp_path / "data", str(tmp_path / "mine.npz"))
+    experiment.config.eval.memorisation = True
+    images = noise(9, 8, 6, 6, 3)
+    images[5] = experiment.dataset()[17]["image"] ^ 1
+    np.savez(tmp_path / "mine.npz", images)
+    fid.run(experiment)
+    found = json.loads((tmp_path / "mine_report.json").read_text())["memorisation"]
+    assert found["samples"]["pixels"]["copies"] == found["samples"]["features"]["copies"] == 1 / 8
+    assert found["samples"]["pixels"]["smallest_ratio"] < 0.05
+    assert (tmp_path / "copies.png").exists()
+
+
 def damaged(path):
     """An archive with a wrong checksum."""
     np.savez(path, arr_0=noise(0, 5, 6, 6, 3))
