@@ -6,7 +6,7 @@
 digits: scikit-learn's 1,797 handwritten digits (8x8, grey levels 0..16 scaled to uint8), ten seconds on two CPU cores.
 A fifth is held out by a seeded permutation that is older than the data set's own split: the classifier has seen 249 of
 the 297 test images. mnist: the training images of the given zip or folder (mnist-test.zip or the like beside it), or of
-the published files where no path is given; a quarter of an hour, no test image seen. What was held out, and the accuracy on it,
+the published files where no path is given; a quarter of an hour. What was held out, and the accuracy on it,
 is stored with the weights.
 """
 

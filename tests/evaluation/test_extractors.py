@@ -41,8 +41,8 @@ def test_classifier_recognises_held_out_mnist():
     config = ml_collections.ConfigDict({"data": data})
     params, metadata = classifier.load(classifier.MNIST.asset)
     assert metadata["held_out_accuracy"] >= 0.993 and metadata["n_training"] == 60_000
-    images, labels = next(iter(pipeline.one_pass(get_dataset(config, "train"), 1000))).values()
-    found = accuracy(classifier.MNIST, params, Labelled(images, labels))
+    batch = next(iter(pipeline.one_pass(get_dataset(config, "train"), 1000)))
+    found = accuracy(classifier.MNIST, params, Labelled(batch["image"], batch["label"]))
     assert abs(found - metadata["held_out_accuracy"]) < 0.01  # four standard deviations of a thousand draws
     assert classifier.MNIST.asset.stat().st_size < 400_000
 
