@@ -1,8 +1,8 @@
 """Every key, with its meaning, unit and default. An experiment file changes a few of them.
 
-Names follow score_sde and gDDIM where they have the key. The groups `sde` and `model` hold the keys of the chosen
-process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in optimiser steps unless the name says more.
-What a key may hold (type, range, one number or several) is in configs/rules.py.
+Names follow score_sde and gDDIM where they have the key. The groups `sde`, `network_sde` and `model` hold the keys of
+the chosen process and network only: `sde("cld")`, `model("ncsnpp")`. Durations are in optimiser steps unless the name
+says more. What a key may hold (type, range, one number or several) is in configs/rules.py.
 """
 
 import copy
@@ -48,6 +48,9 @@ SDE["hold"] = {"name": "hold", "beta_0": 5.0, "beta_1": 0.0, "va_gamma": 0.04, "
 SDE["edm"] = {"name": "edm", "sigma_min": 0.002, "sigma_max": 80.0}  # time is the noise level
 SDE["flow"] = {"name": "flow", "T": 0.994, "t_min": 1e-3}  # T: end of the process, below 1
 SDE["trig"] = {"name": "trig", "T": 0.9961, "t_min": 1e-3}
+
+NETWORK_SDE = {"": {"name": ""}} | SDE
+"""The process that the network was trained under, where images are made under another one; "": that of `sde`."""
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
@@ -156,12 +159,13 @@ def model(name) -> ConfigDict:
     return ConfigDict(copied, type_safe=False)
 
 
-def get_config(process="cld", network="ncsnpp") -> ConfigDict:
-    """The base of every experiment: CIFAR-10 sizes, process and network by name."""
+def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDict:
+    """The base of every experiment: CIFAR-10 sizes, process and network by name, and the network's own process."""
     return ConfigDict(
         {
             "seed": 42,
             "sde": sde(process),
+            "network_sde": ConfigDict(NETWORK_SDE[network_process], type_safe=False),
             "model": model(network),
             "data": data(),
             "training": training(),

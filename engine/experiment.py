@@ -2,18 +2,23 @@
 
 import copy
 import functools
+import hashlib
+import json
 
 import jax
+from ml_collections import ConfigDict
 
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_dataset, missing_files
 from linnet.engine import classes, names, trained
 from linnet.engine.generate import make_sample
+from linnet.engine.latents import flow_begin
 from linnet.engine.paths import Paths
 from linnet.engine.sample_conditions import SampleConditions, low_res_source
 from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
+from linnet.models.transfer import CarriedNet
 from linnet.randomness import Purpose, key_for
 from linnet.sde_lib import get_sde
 from linnet.training.checkpoint import Checkpoints
@@ -49,8 +54,45 @@ class Experiment:
         return get_sde(self.config)
 
     @functools.cached_property
+    def trained_config(self):
+        """The config with the process of the network in `sde`: config.network_sde, where that is another one."""
+        config = self.config.copy_and_resolve_references()
+        if config.network_sde.name:
+            config.sde = config.network_sde
+            config.network_sde = ConfigDict({"name": ""})
+        return config
+
+    @functools.cached_property
+    def is_carried(self):
+        """Whether images are made under another process than that of the network."""
+        return self.trained_config.sde.to_dict() != self.config.sde.to_dict()
+
+    @property
+    def processes(self):
+        """What a record says of them: that of the images, and that of the network where it is another one."""
+        own = {"network_sde": self.trained_config.sde.to_dict()} if self.is_carried else {}
+        return {"sde": self.config.sde.to_dict()} | own
+
+    def results(self, verb, *names):
+        """The folder of a verb's results; for a network that is carried one that names the processes by content."""
+        if self.is_carried:
+            digest = hashlib.sha256(json.dumps(self.processes).encode()).hexdigest()[:8]
+            names = (*names, f"under_{self.config.sde.name}_{digest}")
+        return self.paths.results(verb, self.trained, *names)
+
+    @functools.cached_property
     def eps_net(self):
-        return create_eps_net(self.config, create_model(self.config), self.sde)
+        """The network under its own process, as it is trained."""
+        sde = get_sde(self.trained_config) if self.is_carried else self.sde
+        return create_eps_net(self.config, create_model(self.config), sde)
+
+    @functools.cached_property
+    def carried(self):
+        """The network under the process of config.sde: what samplers are given."""
+        if not self.is_carried:
+            return self.eps_net
+        print(f"a network of {self.trained_config.sde.name}, carried to {self.config.sde.name}", flush=True)
+        return CarriedNet(self.eps_net, self.sde, flow_begin(self.config, self.eps_net))
 
     @functools.cached_property
     def objective(self):
@@ -67,11 +109,11 @@ class Experiment:
         """
         config = copy.deepcopy(self.config)
         config.sampling.update(changes)
-        return samplers.get_sampler(config, self.sde, self.eps_net.bind(None))
+        return samplers.get_sampler(config, self.sde, self.carried.bind(None))
 
     def sample_with(self, **changes):
         """sample(params, index, condition) with the sampler of `sampler_with`, see engine.generate."""
-        return make_sample(self.config, self.sde, self.eps_net, self.sampler_with(**changes), self.shape)
+        return make_sample(self.config, self.sde, self.carried, self.sampler_with(**changes), self.shape)
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""
@@ -151,7 +193,7 @@ class Experiment:
     @functools.cached_property
     def trained(self):
         """The Trained parameters of the checkpoint to use."""
-        return trained.load(self.paths, self.config, self.shape, self.sde.k)
+        return trained.load(self.paths, self.config, self.trained_config, self.shape)
 
     @property
     def respaced(self):

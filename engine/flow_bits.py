@@ -40,7 +40,7 @@ class FlowBits:
             raise ValueError(f"config.eval.bpd_repeats={self.repeats} must be at least 1")
         self.size = int(np.prod(shape))
         self.width = level_width(shape, config.data.centered)
-        self.t_min = flow_begin(config, sde, eps_net)
+        self.t_min = flow_begin(config, eps_net)
         self._bits = self._mapped(eps_net)
 
     def _mapped(self, eps_net):

@@ -18,11 +18,9 @@ from linnet.training.conditions import make_conditions
 from linnet.training.objectives import objective_class
 
 
-def flow_begin(config, sde, eps_net):
-    """Where the flow of images begins: the smallest time that the network was trained at, and not 0."""
-    labels, chain = eps_net.labels, sde.chain
-    states = labels.n is not None or (chain is not None and objective_class(config).on_chain)
-    return max(config.training.t_min, float(labels.time(0)) if states else 0.0)
+def flow_begin(config, eps_net):
+    """Where the flow of images begins: the smallest time whose noise the network was trained at, and not 0."""
+    return eps_net.begin(config.training.t_min, objective_class(config).on_chain)
 
 
 class Latents:
@@ -35,7 +33,7 @@ class Latents:
     """
 
     def __init__(self, config, sde, eps_net, sampler, params):
-        t_min = flow_begin(config, sde, eps_net)
+        t_min = flow_begin(config, eps_net)
         tolerance = config.eval.flow_tolerance
         conditions = make_conditions(config)
         ddim = config.sampling.method == "ddim"

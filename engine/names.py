@@ -17,6 +17,7 @@ from linnet.training.timestep_samplers import TIMESTEP_SAMPLERS
 
 NAMES = {
     "sde.schedule": SCHEDULES,
+    "network_sde.schedule": SCHEDULES,
     "model.prediction": PREDICTIONS,
     "model.variance": VARIANCES,
     "model.dtype": DTYPES,

@@ -18,6 +18,9 @@ NAME = "sampling.json"
 ASIDE = ("checkpoint", "batch_size", "versions")
 """Fields that may differ between runs whose samples are the same."""
 
+OPTIONAL = {"network_sde"}
+"""Fields of samples that other samples do not have."""
+
 KEPT = ("nfe", "batch_size")
 """Fields that go with the samples that are there: evaluations of an image, and images in a file."""
 
@@ -45,7 +48,7 @@ def describe(experiment):
         "params": trained.kind,
         **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and experiment.paths.ckpt is None else {}),
         "sampling": sampling,
-        "sde": config.sde.to_dict(),
+        **experiment.processes,
         "model": config.model.to_dict(),
         "continuous": config.training.continuous,
         "shape": list(experiment.shape),
@@ -67,7 +70,8 @@ def result_folder(experiment, fields=None):
     digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
     sampling, params = experiment.config.sampling, experiment.config.eval.params
     nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
-    name = f"{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
+    under = f"{experiment.config.sde.name}_" if experiment.is_carried else ""
+    name = f"{under}{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
     return experiment.paths.results("check", experiment.trained, name)
 
 
@@ -82,10 +86,10 @@ def claim(folder, fields):
         return {}
     found, advice = read(folder), "delete it or choose another --result_folder"
     wanted = {key: value for key, value in fields.items() if key not in ASIDE}
-    silent = [key for key in wanted if key not in found]
+    silent = [key for key in wanted if key not in found and key not in OPTIONAL]
     if silent:
         raise ValueError(f"{folder} holds {samples[0].name} and does not say by which {', '.join(silent)}: {advice}")
-    different = [key for key in wanted if found[key] != wanted[key]]
+    different = [key for key in (*wanted, *(OPTIONAL - wanted.keys())) if found.get(key) != wanted.get(key)]
     if different:
         raise ValueError(f"{folder} holds samples made with another {', '.join(different)}; {advice}")
     return {key: found[key] for key in KEPT if key in found}

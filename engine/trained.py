@@ -29,16 +29,31 @@ class Trained:
         return parameter_hash(traverse_util.flatten_dict(self.params, sep="/"))
 
 
-def load(paths, config, shape, k):
-    """The parameters that config.eval.params asks for, of any format that interop reads, for a process of k components.
+def load(paths, config, trained_config, shape):
+    """The parameters that config.eval.params asks for, of any format that interop reads.
 
+    trained_config: the config with the network's own process in `sde`.
     ValueError and OSError as interop; where training went on meanwhile and deleted its newest checkpoint, the next one.
     """
     path = paths.checkpoint()
     try:
-        params, kind = interop.load_with_kind(path, config, config.eval.params, shape=shape, k=k)
-    except (ValueError, OSError):
+        params, kind = interop.load_with_kind(path, trained_config, config.eval.params, shape=shape)
+    except (ValueError, OSError) as error:
         if paths.ckpt is not None or os.path.exists(path):
-            raise
-        return load(paths, config, shape, k)
+            text = about_process(str(error), config)
+            if text == str(error):
+                raise
+            raise ValueError(text) from error
+        return load(paths, config, trained_config, shape)
     return Trained(params, kind, path)
+
+
+def about_process(text, config):
+    """What interop says of keys of `sde`, in terms of the group that the network's process has in `config`."""
+    if config.network_sde.name:
+        return text.replace("config.sde.", "config.network_sde.")
+    if "config.sde.name" not in text:
+        return text
+    first, *rest = text.splitlines()
+    hint = f"to make images under {config.sde.name} with it, name its own process by --config.network_sde.name"
+    return "\n".join([f"{first}; {hint}", *rest])

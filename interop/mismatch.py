@@ -7,9 +7,14 @@ from linnet.files.refused import printable
 from linnet.interop import architecture
 from linnet.interop.known import family, suggestion
 from linnet.interop.stored_config import DEFAULTS
+from linnet.sde_lib import SDES
 
 CHOICES = ("sde.name", "model.name")
 """Keys that decide which other keys there are: with another value, the rest of their group means nothing."""
+
+
+PROCESSES = {"vp": SDES["vp"], "cld": SDES["cld"]} | SDES
+"""Processes in the order in which networks of as many components are most likely theirs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,14 +135,16 @@ def _differing_attention(theirs, file, ours, config):
 
 
 def _differing_channels(theirs, expected, config):
-    """The key behind another number of channels: the process where it is doubled or halved, else the images."""
+    """The key behind another number of channels: the process where there are other components, else the images."""
     a, b = architecture.channels(theirs), architecture.channels(expected)
     if not (a and b) or a == b:
         return {}
     if "super_resolution" in config.model and a in (2 * b, b / 2):
         return {"model.super_resolution": (config.model.super_resolution, a > b)}
-    if a in (2 * b, b / 2):
-        return {"sde.name": (config.sde.name, "cld" if a > b else "vp")}
+    k = SDES[config.sde.name].k
+    process = next((name for name, sde in PROCESSES.items() if sde.k * b == a * k), None)
+    if process:
+        return {"sde.name": (config.sde.name, process)}
     return {"data.num_channels": (config.data.num_channels, a * config.data.num_channels // b)}
 
 

@@ -11,22 +11,23 @@ from ml_collections import ConfigDict
 from linnet.configs import default, rules
 from linnet.configs.kinds import checked
 
-NAMED = {"sde": default.SDE, "model": default.MODEL}
-"""Groups whose keys depend on their `name`."""
+NAMED = {"sde": default.SDE, "model": default.MODEL, "network_sde": default.NETWORK_SDE}
+"""Groups whose keys depend on their `name`; where "" is one, they may be absent."""
 
 
 def known(found):
     """(config, kinds): the defaults for the process and network that `found` names, and the kind of each key."""
     names = {}
     for group, registered in NAMED.items():
-        names[group] = found[group].get("name") if isinstance(found.get(group), Mapping) else None
+        keys = found.get(group, {"name": ""} if "" in registered else None)
+        names[group] = keys.get("name") if isinstance(keys, Mapping) else None
         if names[group] not in list(registered):
             near = meant(str(names[group]), registered) or f"; use one of {', '.join(registered)}"
             raise ValueError(f"config.{group}.name={names[group]!r} is unknown{near}")
-    config = default.get_config(names["sde"], names["model"])
+    config = default.get_config(*(names[group] for group in NAMED))
     groups = [("", config), *((f"{name}.", group) for name, group in config.items() if isinstance(group, ConfigDict))]
     return config, {
-        prefix + name: rules.kind(prefix + name, group.get_type(name), value)
+        prefix + name: rules.kind((prefix + name).removeprefix("network_"), group.get_type(name), value)
         for prefix, group in groups
         for name, value in group.items()
         if not isinstance(value, ConfigDict)
@@ -74,7 +75,9 @@ def unknown(key, keys, found):
     own = ", ".join(other.rpartition(".")[2] for other in keys if other.rpartition(".")[0] == group)
     instead = f" (did you mean config.{near}?)" if near else f" ({group or 'config'} has {own})"
     if group in NAMED:
-        return f"config.{key} means nothing to {found[group]['name']!r}{instead}"
+        chosen = found[group]["name"]
+        to = f"to {chosen!r}" if chosen else f"without config.{group}.name"
+        return f"config.{key} means nothing {to}{instead}"
     return f"config.{key} is unknown{instead}"
 
 

@@ -29,7 +29,7 @@ def split(arguments):
 
 def apply(config, texts):
     """The config with the values that the texts mean. ValueError as `resolve`."""
-    found = config.to_dict()
+    found = own_process(config.to_dict(), texts)
     for group in NAMED:
         found[group]["name"] = texts.get(f"{group}.name", found[group]["name"])
     _, kinds = known(found)
@@ -41,3 +41,17 @@ def apply(config, texts):
         else:
             found[name] = value
     return resolve(found)
+
+
+def own_process(found, texts):
+    """The groups `found` where flags name the network's own process: its keys are those of `sde` if that is it.
+
+    Another process in `sde` then begins from its defaults.
+    """
+    name = texts.get("network_sde.name")
+    if name is None:
+        return found
+    before = found["sde"]
+    after = texts.get("sde.name", before["name"])
+    own = before if before["name"] == name else {"name": name}
+    return found | {"network_sde": dict(own), "sde": before if after == before["name"] else {"name": after}}

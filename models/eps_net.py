@@ -113,6 +113,14 @@ class EpsNet:
         """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""
         return PREDICTIONS[self.prediction](self, f, u, t)
 
+    def begin(self, t_min, on_chain):
+        """The smallest time that the network knows: t_min, or that of the first state where it was trained on states.
+
+        on_chain: whether it was trained on the states of the chain whatever its labels.
+        """
+        states = self.labels.n is not None or (self.sde.chain is not None and on_chain)
+        return max(t_min, float(self.labels.time(0)) if states else 0.0)
+
     def init(self, key, shape):
         """Parameters for images of shape (H, W, C) or points of shape (D,): the tree under "params", float32."""
         u = jnp.zeros((1, *shape[:-1], self.sde.k * shape[-1]))

@@ -10,9 +10,15 @@ some time s. With w = R^-1 mu, |w| = 1 / sigma, and the unit vector v = w / |w|,
     eps(u, t) = (I - v v^T) R^-1 u + v e,      e = (y - E[x_0 | y]) / sigma
 
 e is the network's own eps: at u' = mu_s y under its process, e = v_s^T eps_s(u', s), as (I - v_s v_s^T) R_s^-1 u' = 0.
-For k = 1 it is all there is, eps = e. Outside the noise that the network knows, sigma(first) to sigma(last): above,
-where noise is all there is, the network sees y scaled to its last level; below, the score is that of its first level,
-so that e = sigma / sigma(first) times the network's eps there.
+For k = 1 it is all there is, eps = e. A network with a velocity is shown the mean of what says nothing of x_0, which in
+training was noise.
+
+A process may ask for more or less noise than the network knows, sigma(first) to sigma(last): CLD, VP, EDM differ in
+both ends. Above, where next to nothing is left of x_0, the predicted image is that of the last level, from y scaled to
+it; below, the score is that of the first level, so that e = sigma / sigma(first) times the network's eps there:
+
+    rho = sigma / sigma_s,  s in [first, last]      e = min(rho, 1 / rho) v_s^T eps_s(mu_s y / max(rho, 1), s)
+                                                        + (1 - 1 / max(rho, 1)) y / sigma
 """
 
 import dataclasses
@@ -22,6 +28,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.sde_lib import LinearSDE, blocks
+from linnet.sde_lib.chain import MEANINGS, split_output
 
 STEPS = 60  # of bisection: to rounding, from an interval of any width
 
@@ -60,6 +67,8 @@ def time_of(sde, sigma, first, last):
 class Transferred:
     """eps_fn(u, t) of the process `sde`, from `eps_fn`, a network of the process `own` that knows times [first, last].
 
+    variance: of reverse steps, where `sde` is a chain. With "learned_range" the network's share between the two fixed
+    variances is that of the step of `sde` with the same effective noise; eps_fn is a models.guidance.BoundEps then.
     ValueError for a process whose noise differs between frequencies (blur): its y has no single sigma.
     """
 
@@ -68,6 +77,9 @@ class Transferred:
     sde: LinearSDE
     first: float
     last: float
+    variance: str = "fixed_large"
+
+    prediction = "eps"
 
     def __post_init__(self):
         for sde in (self.own, self.sde):
@@ -75,25 +87,83 @@ class Transferred:
 
     def __call__(self, u, t):
         """eps, the shape of u; t (B,)."""
+        return self._carry(self.eps_fn, u, t)
+
+    def output(self, u, t):
+        """eps, and after it what the network says of the variance, if it does: once or twice the channels of u."""
+        if self.variance != "learned_range":
+            return self(u, t)
+        said = []
+
+        def eps_fn(u, s):
+            f, values = split_output(self.eps_fn.output(u, s), u)
+            said.append(values)
+            return self.eps_fn.net.to_eps(lambda _: f, u, s)
+
+        return jnp.concatenate([self._carry(eps_fn, u, t), *(values for values in said if values is not None)], axis=-1)
+
+    def _carry(self, eps_fn, u, t):
+        """eps from eps_fn, of the network's own process."""
         v, sigma = direction(self.sde, t)
         whitened = blocks.apply(blocks.inverse(self.sde.R(t)), u)
         along = blocks.apply(blocks.transpose(v), whitened)
-        e = self.scalar_eps(along * level(sigma, u), sigma.reshape(-1))
+        e = self._scalar(eps_fn, along, sigma.reshape(-1))
         return (whitened - blocks.apply(v, along)) + blocks.apply(v, e)
 
-    def scalar_eps(self, y, sigma):
-        """e for y (B, ..., C) of effective noise sigma (B,): the shape of y."""
+    def _scalar(self, eps_fn, z, sigma):
+        """e for z = y / sigma (B, ..., C) of effective noise sigma (B,): the shape of z."""
         s = time_of(self.own, sigma, self.first, self.last)
         v, known = direction(self.own, s)
-        ratio = level(sigma, y) / level(known, y)
+        rho = level(sigma, z) / level(known, z)
+        above = jnp.maximum(rho, 1)
         mu = self.own.Psi(s, s * 0)[..., :, :1]
-        eps = self.eps_fn(blocks.apply(mu, y / jnp.maximum(ratio, 1)), s)
-        return blocks.apply(blocks.transpose(v), eps) * jnp.minimum(ratio, 1)
+        eps = blocks.apply(blocks.transpose(v), eps_fn(blocks.apply(mu, z * level(sigma, z) / above), s))
+        return jnp.minimum(rho, 1 / rho) * eps + (1 - 1 / above) * z
 
     def of_image(self, i):
         """The same for image i of the batch alone, where the network is told something of each image."""
         inner = self.eps_fn.of_image(i) if hasattr(self.eps_fn, "of_image") else self.eps_fn
         return dataclasses.replace(self, eps_fn=inner)
+
+
+@dataclasses.dataclass(frozen=True)
+class CarriedNet:
+    """An EpsNet as networks of the process `sde` are: with `bind` and `variance` (see Transferred).
+
+    net: the EpsNet, which knows the times of its own process from `first` on. ValueError as Transferred, and for DDDM's
+    map.
+    """
+
+    net: Any
+    sde: LinearSDE
+    first: float
+
+    def __post_init__(self):
+        if self.net.prediction == "direct":
+            raise ValueError(
+                "a network with config.model.prediction='direct' gives no eps: it is sampled under its own process, "
+                "without config.network_sde"
+            )
+        self.bind(None)
+
+    @property
+    def variance(self):
+        """The network's own; fixed_large for log variances of the steps of its own chain ("learned")."""
+        if not self.net.variance.startswith("learned"):
+            return self.net.variance
+        shares = self.net.variance == "learned_range" and self.net.prediction in MEANINGS
+        return "learned_range" if shares else "fixed_large"
+
+    def bind(self, params, condition=None, guidance=1.0):
+        """What samplers are given, as EpsNet.bind."""
+        bound = self.net.bind(params, condition, guidance)
+        return Transferred(bound, self.net.sde, self.sde, self.first, self.net.sde.T, self.variance)
+
+    def begin(self, t_min, on_chain):
+        """The smallest time from t_min on whose noise the network knows; see EpsNet.begin."""
+        first = self.net.begin(t_min, on_chain)
+        sigma = direction(self.net.sde, jnp.full(1, first))[1].reshape(-1)
+        return float(time_of(self.sde, sigma, t_min, self.sde.T)[0])
 
 
 def level(sigma, u):

@@ -3,6 +3,7 @@
 import jax
 
 from linnet import interop
+from linnet.engine import trained
 from linnet.training.conditions import make_conditions
 
 
@@ -22,7 +23,8 @@ def run(experiment):
     print(f"activations of a step of {batch} images per device: about {kept / 2**20:.0f} MiB")
     config, ckpt = experiment.config, experiment.paths.ckpt
     if ckpt is not None:
-        print(interop.report(ckpt, config, config.eval.params, shape=experiment.shape, k=experiment.sde.k))
+        report = interop.report(ckpt, experiment.trained_config, config.eval.params, shape=experiment.shape)
+        print(trained.about_process(report, config))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 

@@ -23,9 +23,9 @@ def run(experiment):
     config, source = experiment.config, experiment.evaluated()
     total = number_of_images(source, config.eval.num_images, N)
     batches = fixed_batches(source, batch_size(config.eval.batch_size, total), total, config.data.num_workers)
-    folder = experiment.paths.results("encode", experiment.trained)
+    folder = experiment.results("encode")
     check_writable(os.path.join(folder, "encode.json"))
-    latents = Latents(config, experiment.sde, experiment.eps_net, experiment.sampler, experiment.trained.params)
+    latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
     found = there_and_back(latents, progress(batches, f"encoding {total} images"))
     images, u_T, x, nfe_encode, nfe_decode = found
     errors = reconstruction_errors(images, x, config.data.centered) | {
@@ -35,6 +35,7 @@ def run(experiment):
         "nfe_encode": nfe_encode,
         "nfe_decode": nfe_decode,
         "tolerance": config.eval.flow_tolerance,
+        **experiment.processes,
         "checkpoint": experiment.trained.name,
         "parameters": experiment.trained.hash,
     }
@@ -43,7 +44,9 @@ def run(experiment):
     write_json(os.path.join(folder, "encode.json"), errors)
     pairs = np.stack([images[:N], as_stored(x[:N], config.data.centered)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
-    shown = " ".join(f"{key}={value}" for key, value in errors.items() if key != "parameters")
+    shown = " ".join(
+        f"{key}={value}" for key, value in errors.items() if key not in ("parameters", *experiment.processes)
+    )
     print(f"{shown} | everything in {folder}")
 
 

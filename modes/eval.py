@@ -1,7 +1,8 @@
 """--mode=eval: the training loss in bins of time and bits per dimension, on the images of config.eval.image_split.
 
 config.eval.likelihood says how bits are found: "flow", see engine.flow_bits, or "bound", see engine.bound_bits.
-Networks of classes and of low-resolution images are told those of the image itself.
+Networks of classes and of low-resolution images are told those of the image itself. Under another process than its own
+(config.network_sde) a network has the bits of the flow there, and its training loss.
 """
 
 import os
@@ -27,23 +28,21 @@ def run(experiment):
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
     config = experiment.config
     source = experiment.evaluated()
-    name = likelihood(experiment.config)
+    name = likelihood(config, experiment.is_carried)
     total = number_of_images(source, config.eval.num_images)
     size = batch_size(config.eval.batch_size, total)
-    bits = LIKELIHOODS[name](config, experiment.sde, experiment.eps_net, experiment.shape)
+    bits = LIKELIHOODS[name](config, experiment.sde, experiment.carried, experiment.shape)
     losses = Losses(config, experiment.objective, total)
     params = parallel.replicate(experiment.trained.params)
     order = np.asarray(jax.random.permutation(key_for(config.seed, Purpose.EVALUATION_ORDER), total))
-    folder = experiment.paths.results(
-        "eval", experiment.trained, f"{name}_{config.eval.params}_{config.eval.image_split}"
-    )
+    folder = experiment.results("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
     check_writable(os.path.join(folder, "eval.json"))
     batches = fixed_batches(source, size, total, config.data.num_workers)
     for batch, kept in progress(batches, f"evaluating {total} images", -(-total // size)):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})
         for part in (losses, bits):
             part.add(params, batch, kept)
-    report = bits.finish(folder) | losses.finish() | describe(config, experiment.trained, total)
+    report = bits.finish(folder) | losses.finish() | describe(config, experiment, total)
     write_json(os.path.join(folder, "eval.json"), report)
     by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
     print(
@@ -54,17 +53,22 @@ def run(experiment):
         print(f"warning: {report['warning']}")
 
 
-def likelihood(config):
-    """The key of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective."""
-    name = config.eval.likelihood or ("bound" if objective_class(config).on_chain else "flow")
+def likelihood(config, is_carried=False):
+    """The key of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective.
+
+    is_carried: the network is evaluated under another process than its own; "" is the flow then.
+    """
+    name = config.eval.likelihood or ("bound" if objective_class(config).on_chain and not is_carried else "flow")
     if name not in LIKELIHOODS:
         raise ValueError(f"config.eval.likelihood {name!r} is unknown; use one of {', '.join(LIKELIHOODS)}")
     return name
 
 
-def describe(config, trained, total):
+def describe(config, experiment, total):
     """What was evaluated, for the record."""
+    trained = experiment.trained
     return {
+        **experiment.processes,
         "n": total,
         "split": config.eval.image_split,
         "checkpoint": trained.name,

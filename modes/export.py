@@ -19,7 +19,7 @@ def run(experiment):
     check_writable(path)
     if os.path.exists(path) and not recognises(Path(folder)):
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
-    config = copy.deepcopy(experiment.config)
+    config = copy.deepcopy(experiment.trained_config)
     config.eval.params = experiment.trained.kind
     config.data.classes = experiment.classes
     written = interop.export(experiment.trained.params, config, folder)

@@ -21,8 +21,8 @@ STEPS = 10
 def run(experiment):
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
     config, sde = experiment.config, experiment.sde
-    latents = Latents(config, sde, experiment.eps_net, experiment.sampler, experiment.trained.params)
-    path = os.path.join(experiment.paths.results("interpolate", experiment.trained), "interpolate.png")
+    latents = Latents(config, sde, experiment.carried, experiment.sampler, experiment.trained.params)
+    path = os.path.join(experiment.results("interpolate"), "interpolate.png")
     check_writable(path)
     batch = first_images(experiment.evaluated(), 2 * PAIRS, config.data.num_workers)
     u_T, _ = latents.encode(batch)

@@ -24,6 +24,11 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
     Raises Preempted once all is on disk after a signal; OSError or RuntimeError where the workdir cannot be had.
     """
     config, training = experiment.config, experiment.config.training
+    if experiment.is_carried:
+        raise ValueError(
+            f"config.network_sde.name={config.network_sde.name!r} is of a network that is trained already; training is "
+            "under config.sde: leave config.network_sde out"
+        )
     parallel.check_batch(training.batch_size, parts=training.grad_accum)
     experiment.complete()
     with contextlib.ExitStack() as closing:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from configs import default
 from configs.vp.digits import get_config
 from linnet import overrides
 
@@ -102,3 +103,37 @@ def test_typing_errors(argument, message):
 def test_the_process_may_change_where_its_keys_are_shared():
     config = changed("--config.sde.name=subvp", "--config.sde.beta_max=10")
     assert (config.sde.name, config.sde.beta_max) == ("subvp", 10.0)
+
+
+def test_the_process_of_the_network_takes_the_keys_of_the_config_and_leaves_the_other_its_defaults():
+    config = get_config()
+    config.sde.beta_max = 15.0
+    flags = {"sde.name": "cld", "network_sde.name": "vp", "network_sde.beta_min": "0.2"}
+    found = overrides.apply(config, flags)
+    assert found.network_sde.to_dict() == config.sde.to_dict() | {"beta_min": 0.2}
+    assert found.sde.to_dict() == default.SDE["cld"]
+
+
+def test_the_process_of_another_network_begins_from_its_defaults():
+    found = changed("--config.network_sde.name=ve", "--config.sde.beta_max=9")
+    assert found.network_sde.to_dict() == default.SDE["ve"] and found.sde.beta_max == 9
+
+
+def test_without_a_process_of_its_own_the_network_has_that_of_the_images():
+    assert changed().network_sde.to_dict() == {"name": ""}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.network_sde.name=clt", "config.network_sde.name='clt' is unknown (did you mean cld?)"),
+        (
+            "--config.network_sde.beta_min=1",
+            "config.network_sde.beta_min means nothing without config.network_sde.name",
+        ),
+    ],
+)
+def test_typing_errors_in_the_process_of_the_network(argument, message):
+    with pytest.raises(ValueError) as caught:
+        changed(argument)
+    assert message in str(caught.value)

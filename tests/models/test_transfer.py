@@ -7,8 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.transfer import Transferred, direction, time_of
-from sde_lib import SDES, Blur
+from models.eps_net import EpsNet
+from models.labels import labels_of
+from models.transfer import CarriedNet, Transferred, direction, level, time_of
+from samplers import coefficients, grids
+from samplers.ancestral import DDIM, Ancestral
+from samplers.exponential import integrate
+from sde_lib import SDES, VP, Blur, blocks
 from sde_lib.exact import mixture_eps
 
 PROCESSES = {name: SDES[name](image_shape=(2, 3)) for name in SDES if name != "blur"}
@@ -64,6 +69,87 @@ def test_above_and_below_what_the_network_knows():
     x = jnp.asarray(np.random.default_rng(1).normal(size=SHAPE), jnp.float32)
     low = jnp.full(len(z), first)
     np.testing.assert_allclose(sde.score(carried(x, low / 10), low / 10), sde.score(carried(x, low), low), rtol=1e-3)
+
+
+def test_above_it_the_predicted_image_is_that_of_the_last_level(x64):
+    own, sde, last, rho = PROCESSES["vp"], PROCESSES["edm"], 0.8, 40
+    s = jnp.full(SHAPE[0], last)
+    sigma = rho * direction(own, s)[1].reshape(-1)
+    y = level(sigma, jnp.ones(SHAPE)) * jax.random.normal(jax.random.key(0), SHAPE, jnp.float64)
+    u = own.mean(y / rho, s)
+    image = blocks.apply(own.Psi(0 * s, s), u - blocks.apply(own.R(s), mixture(own)(u, s)))
+    eps = Transferred(mixture(own), own, sde, 0.05, last)(y, sigma)
+    np.testing.assert_allclose(y - level(sigma, y) * eps, image, atol=1e-9)
+
+
+WIDE = VP(beta_max=25.0)  # knows more noise than any other process begins with
+
+
+@pytest.mark.parametrize("driven", ["cld", "hold", "ve"])
+def test_samplers_keep_their_order(driven, x64):
+    """gDDIM of order 2 with and without the border: twice the steps, an eighth of the error (2.7 to 3.3 halvings)."""
+    sde = PROCESSES[driven]
+    carried = Transferred(mixture(WIDE), WIDE, sde, 1e-6, WIDE.T)
+    u_T = sde.prior(jax.random.key(3), SHAPE).astype(jnp.float64)
+
+    def final(eps_fn, steps):
+        return integrate(eps_fn, u_T, coefficients.multistep(sde, grids.log_snr(sde, steps), 2))[0]
+
+    fine = final(mixture(sde), 1600)
+    error = [np.sqrt(((final(carried, n) - fine) ** 2).mean()) for n in (200, 400)]
+    assert 2.5 < np.log2(error[0] / error[1]) < 3.5
+
+
+class Toy:
+    """A network of a chain, told its step: any function will do. learned: whether it says variances as well."""
+
+    learn_sigma = False
+
+    def __init__(self, learned=False):
+        self.learned = learned
+
+    def apply(self, variables, u, label, **options):
+        f = jnp.sin(1.3 * u + label.reshape(-1, 1, 1, 1) / 300)
+        return jnp.concatenate([f, jnp.cos(3 * u)], -1) if self.learned else f
+
+
+def test_a_chain_under_continuous_time_takes_the_steps_of_its_own_ddim(x64):
+    """At times of the same noise, from the same start: a chain of 20 of 1000 steps, its last one to the image."""
+    own, sde = VP(schedule="discrete"), VP(beta_max=21.0)
+    net = EpsNet(Toy(), own, labels=labels_of(own, continuous=False))
+    ddim = DDIM(own, respacing="20", clip_denoised=False)
+    x_T = jax.random.normal(jax.random.key(0), SHAPE, jnp.float64)
+    wanted = ddim(net.bind(None), jax.random.key(0), x_T).u
+
+    sigma = direction(own, jnp.asarray(ddim.times[::-1]))[1].reshape(-1)
+    times = np.asarray(time_of(sde, sigma, sde.t_min / 10, sde.T))
+    rows = coefficients.append(coefficients.multistep(sde, times, 0), coefficients.denoising(sde, times[-1]))
+    carried = CarriedNet(net, sde, net.begin(1e-5, True)).bind(None)
+    start = sde.Psi(times[0], 0.0)[0, 0] / own.Psi(ddim.times[-1], 0.0)[0, 0] * x_T
+    np.testing.assert_allclose(integrate(carried, start, rows)[0], wanted, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "learned_range"])
+def test_reverse_steps_keep_their_variance(variance, x64):
+    """Carried to the very chain that it is of, a network draws the samples that it drew."""
+    own = VP(schedule="discrete")
+    net = EpsNet(Toy(variance == "learned_range"), own, variance=variance)
+    carried = CarriedNet(net, VP(schedule="discrete"), net.begin(1e-5, True))
+    x_T = jax.random.normal(jax.random.key(0), SHAPE, jnp.float64)
+    found, wanted = (Ancestral(own, nfe=12)(n.bind(None), jax.random.key(1), x_T).u for n in (carried, net))
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    assert carried.bind(None).variance == variance
+
+
+def test_log_variances_of_another_chain_are_not_taken():
+    net = EpsNet(Toy(True), VP(schedule="discrete"), variance="learned")
+    assert CarriedNet(net, VP(), 1e-3).variance == "fixed_large"
+
+
+def test_the_flow_begins_where_the_network_knows_the_noise():
+    net = EpsNet(None, VP())
+    begin = CarriedNet(net, PROCESSES["edm"], 0.01).begin(0.01, False)
+    assert begin == pytest.approx(float(direction(VP(), jnp.full(1, 0.01))[1].squeeze()), rel=1e-5)  # sigma is time
 
 
 def test_blur_has_no_single_noise():

@@ -11,6 +11,7 @@ from data import get_dataset
 from engine.experiment import Experiment
 from engine.trained import Trained
 from models.eps_net import EpsNet
+from sde_lib import get_sde
 from sde_lib.exact import gaussian_eps
 
 CLASS_MEANS = np.linspace(-0.8, 0.8, 10, dtype=np.float32)
@@ -55,7 +56,9 @@ def exact_experiment(config, folder, mean=by_class, spread=0.1):
     """An Experiment on `config` with the exact network in place of a trained one."""
     experiment = Experiment(config, result_folder=str(folder))
     experiment.trained = Trained({}, "ema", "exact")
-    experiment.eps_net = Exact(None, experiment.sde, variance=config.model.variance, mean=mean, spread=spread)
+    experiment.eps_net = Exact(
+        None, get_sde(experiment.trained_config), variance=config.model.variance, mean=mean, spread=spread
+    )
     return experiment
 
 
