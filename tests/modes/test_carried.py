@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-import interop
 from engine import record
 from engine.experiment import Experiment
+from linnet import interop
 from modes import encode, export, interpolate, sample, train
 from modes import eval as eval_mode
 from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment
