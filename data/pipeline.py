@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -57,14 +57,19 @@ class Order:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The positions of batch k in one process: first + k * stride + (0 .. count - 1), cut off at `end`."""
+    """The positions of batch k in one process: first + k * stride + (0 .. count - 1), cut off at `end`.
+
+    numbers: with them, those of batch numbers[k].
+    """
 
     first: int
     stride: int
     count: int
     end: int | None = None
+    numbers: tuple[int, ...] | None = None
 
     def __call__(self, k: int) -> np.ndarray:
+        k = k if self.numbers is None else self.numbers[k]
         n = self.first + k * self.stride + np.arange(self.count)
         return n if self.end is None else n[n < self.end]
 
@@ -117,15 +122,23 @@ def batches(
     return read_batches(source, Order(len(source), seed, shuffle), rows, None, num_workers)
 
 
-def one_pass(source: Source, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-    """Each example once, in order; the last batch may be short. For statistics."""
+def one_pass(
+    source: Source, batch_size: int, *, num_workers: int = 0, numbers: Sequence[int] | None = None
+) -> Iterator[Batch]:
+    """Each example once, in order; the last batch may be short. For statistics.
+
+    numbers: of the batches to read, where these are not all.
+    """
     order = Order(len(source), 0, shuffle=False)
-    rows = Rows(0, batch_size, batch_size, end=len(source))
-    return read_batches(source, order, rows, -(-len(source) // batch_size), num_workers)
+    numbers = range(-(-len(source) // batch_size)) if numbers is None else numbers
+    rows = Rows(0, batch_size, batch_size, end=len(source), numbers=tuple(numbers))
+    return read_batches(source, order, rows, len(numbers), num_workers)
 
 
 def read_batches(source: Source, order: Order, rows: Rows, number: int | None, num_workers: int) -> Iterator[Batch]:
     """Batches k = 0, 1, ... (`number` of them, None: endless), gathered from memory or decoded ahead by grain."""
+    if number == 0:
+        return
     arrays = source.arrays()
     if arrays is None:
         yield from decode_ahead(Decode(source, order, rows), number, num_workers)

@@ -1,17 +1,56 @@
-"""Several processes as one run (jax.distributed), on one host or many."""
+"""Several processes as one run (jax.distributed), on one host or many: how they find and lose each other."""
 
 import os
 
 import jax
 
+HEARTBEAT = 100
+"""Seconds without a sign of life after which the others give a process up, where LINNET_HEARTBEAT says no other."""
+
+LOST = ("gloo", "nccl", "coordination", "peer", "unavailable", "heartbeat")
+"""Words of the errors of JAX about other processes."""
+
 
 def initialize():
-    """Joins the processes named by LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID, if set."""
-    if "LINNET_COORDINATOR" in os.environ:
-        if os.environ.get("JAX_PLATFORMS") == "cpu":
-            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    """Joins the processes of the cluster that JAX recognises where LINNET_DISTRIBUTED=auto, or those that
+    LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID name; none without these variables.
+
+    ValueError where JAX recognises no cluster.
+    """
+    auto = "LINNET_DISTRIBUTED" in os.environ
+    if not auto and "LINNET_COORDINATOR" not in os.environ:
+        return
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM; see training.interruption
+    patience = int(os.environ.get("LINNET_HEARTBEAT", HEARTBEAT))
+    try:
         jax.distributed.initialize(
-            os.environ["LINNET_COORDINATOR"],
-            int(os.environ["LINNET_PROCESSES"]),
-            int(os.environ["LINNET_PROCESS_ID"]),
+            **({} if auto else named()), heartbeat_timeout_seconds=patience, shutdown_timeout_seconds=patience
         )
+    except ValueError as error:
+        raise ValueError(
+            f"LINNET_DISTRIBUTED=auto: JAX recognises no cluster here ({error}): start the command by srun, mpirun, on "
+            "Kubernetes or a TPU slice, or set LINNET_COORDINATOR, LINNET_PROCESSES and LINNET_PROCESS_ID instead"
+        ) from error
+    print(
+        f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of {jax.device_count()} "
+        f"devices: all end within {patience} s (LINNET_HEARTBEAT) of one that dies; the same command on all goes on",
+        flush=True,
+    )
+
+
+def named():
+    """The arguments of jax.distributed.initialize that the variables name."""
+    return {
+        "coordinator_address": os.environ["LINNET_COORDINATOR"],
+        "num_processes": int(os.environ["LINNET_PROCESSES"]),
+        "process_id": int(os.environ["LINNET_PROCESS_ID"]),
+    }
+
+
+def is_lost(error):
+    """Whether an error says that another process of the run is there no more."""
+    if not isinstance(error, jax.errors.JaxRuntimeError) or jax.process_count() == 1:
+        return False
+    return any(word in str(error).lower() for word in LOST)

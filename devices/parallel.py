@@ -1,15 +1,15 @@
 """Data parallelism by pmap: the only file that says so.
 
-pmap maps over the local devices of a process and, where several processes are joined (jax.distributed), over all
-devices of all of them. Host arrays are placed with explicit shardings, and one copy of a replicated result is taken
-from its first addressable shard, so that nothing is moved that need not be.
+What is trained is mapped over all devices of all processes that are joined (jax.distributed): `joint`,
+`parallel_steps`. What is drawn or measured is mapped over the devices of one process, which waits for no other:
+`parallel`; see devices.processes for who does what. Host arrays are placed with explicit shardings, and one copy of a
+replicated result is taken from its first addressable shard, so that nothing is moved that need not be.
 
 Networks that only read, those of evaluation, are compiled by jax.jit over the same devices: `everywhere` and `spread`
 place what they take.
 """
 
 import functools
-import hashlib
 
 import jax
 import numpy as np
@@ -75,12 +75,24 @@ def unshard(array):
     return np.concatenate([np.asarray(shard.data)[0] for shard in array.addressable_shards])
 
 
+def own(tree):
+    """The part of a tree of `joint` functions that lies on the devices of this process, for `parallel` ones."""
+    if jax.process_count() == 1:
+        return tree
+
+    def here(array):
+        parts = [shard.data for shard in array.addressable_shards]
+        return jax.make_array_from_single_device_arrays((len(parts), *array.shape[1:]), _sharding(), parts)
+
+    return jax.tree.map(here, tree)
+
+
 def whole(array, block=4096):
     """Rows (devices, n, ...) of the devices of all processes -> NumPy (all devices * n, ...) in every process."""
     if jax.process_count() == 1:
         return unshard(array)
     n, block = array.shape[1], min(block, array.shape[1])
-    cut = parallel(lambda rows, start: jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(rows, start, block), AXIS))
+    cut = joint(lambda rows, start: jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(rows, start, block), AXIS))
     rows = np.empty((jax.device_count(), *array.shape[1:]), array.dtype)
     for begin in range(0, n, block):
         start = min(begin, n - block)
@@ -90,20 +102,12 @@ def whole(array, block=4096):
 
 @functools.cache
 def _largest():
-    return parallel(lambda array: jax.lax.pmax(array, AXIS))
+    return joint(lambda array: jax.lax.pmax(array, AXIS))
 
 
 def anywhere(flag):
     """Whether `flag` holds in any process: () int32 on the device, not waited for. To be called in all of them."""
     return first(_largest()(replicate(np.int32(flag))))
-
-
-def check_equal(text, name):
-    """ValueError unless `text` is the same in all processes. name: what it is, for the message."""
-    digest = int(hashlib.sha256(text.encode()).hexdigest()[:7], 16)
-    largest, negative_smallest = first(_largest()(replicate(np.int32([digest, -digest]))))
-    if largest != -negative_smallest:
-        raise ValueError(f"the processes differ in {name}: start all of them with the same command and data")
 
 
 def share(rows):
@@ -112,9 +116,8 @@ def share(rows):
     return shard(parts[own])
 
 
-def check_batch(batch_size, name="config.training.batch_size", parts=1):
-    """ValueError unless `batch_size` splits evenly over all devices, and each share into `parts`."""
-    devices = jax.device_count()
+def check_batch(batch_size, name, devices, parts=1):
+    """ValueError unless `batch_size` splits evenly over so many `devices`, and each share into `parts`."""
     if batch_size < 1:
         raise ValueError(f"{name}={batch_size} must be at least 1")
     if batch_size % (devices * parts):
@@ -137,6 +140,14 @@ def parallel_steps(step):
     return jax.pmap(run, axis_name=AXIS, donate_argnums=0)
 
 
-def parallel(function):
-    """`function` on every local device over arrays with a device axis; AXIS is the name of that axis."""
+def joint(function):
+    """`function` on every device of all processes over arrays with a device axis, whose name is AXIS.
+
+    To be called in all processes, which wait for each other.
+    """
     return jax.pmap(function, axis_name=AXIS)
+
+
+def parallel(function):
+    """`function` on every device of this process over arrays with a device axis, whose name is AXIS."""
+    return jax.pmap(function, axis_name=AXIS, devices=jax.local_devices())

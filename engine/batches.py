@@ -19,16 +19,18 @@ def number_of_images(source, wanted, default=None):
 
 def batch_size(size, total):
     """config.eval.batch_size, or less for fewer than these `total` images. ValueError if devices cannot share it."""
-    devices = jax.device_count()
-    parallel.check_batch(size, "config.eval.batch_size")
+    devices = jax.local_device_count()
+    parallel.check_batch(size, "config.eval.batch_size", devices)
     return min(size, -(-total // devices) * devices)
 
 
-def fixed_batches(source, size, total, num_workers):
-    """(batch as in `first_images`, how many rows count) for `total` images: the last is filled up with its own."""
-    for k, batch in enumerate(pipeline.one_pass(source, size, num_workers=num_workers)):
+def fixed_batches(source, size, total, numbers, num_workers):
+    """(k, batch k as in `first_images`, how many rows count) for the `numbers` k of batches of `total` images.
+
+    The last batch of these images is filled up with its own.
+    """
+    read = pipeline.one_pass(source, size, num_workers=num_workers, numbers=numbers)
+    for k, batch in zip(numbers, read, strict=True):
         kept = min(size, total - k * size)
-        if kept <= 0:
-            return
         rows = np.arange(size) % kept
-        yield {key: values[rows] for key, values in batch.items()}, kept
+        yield k, {key: values[rows] for key, values in batch.items()}, kept

@@ -25,7 +25,7 @@ CURVES = {"bits": "L_i, bits/dim", "x_0_mse": "mean square error of x_0", "eps_m
 
 
 class BoundBits:
-    """add: counts the images of a batch. finish: writes bound.npz and bound.png. ValueError where there is no bound.
+    """measure: of the images of a batch. finish: writes bound.npz and bound.png. ValueError where there is no bound.
 
     bound.npz: total and prior (images,) in bits/dim; step (n,), the kept steps of the chain, with means over the images
     of bits (the terms L_i in bits/dim), x_0_mse and eps_mse, (n,) each.
@@ -38,8 +38,6 @@ class BoundBits:
         self.variance = sampling.variance or eps_net.variance
         self.clip = sampling.clip_denoised is None or sampling.clip_denoised
         self.sampler = Ancestral(sde, respacing=self.respacing, variance=self.variance, clip_denoised=self.clip)
-        self.total, self.prior = [], []
-        self.sums = 0.0
         self._terms = parallel.parallel(self.terms_function(eps_net))
 
     def terms_function(self, eps_net):
@@ -57,17 +55,16 @@ class BoundBits:
 
         return terms
 
-    def add(self, params, batch, kept):
-        """Counts the first `kept` images of a sharded batch."""
+    def measure(self, params, batch, kept):
+        """{"total", "prior": (kept,), "sums": those of the terms (3, n)} of the first `kept` of a sharded batch."""
         terms, prior = jax.tree.map(lambda a: parallel.unshard(a)[:kept].astype(float), self._terms(params, batch))
-        self.total.append(terms.bits.sum(1) + prior)
-        self.prior.append(prior)
-        self.sums = self.sums + np.stack(terms).sum(1)
+        return {"total": terms.bits.sum(1) + prior, "prior": prior, "sums": np.stack(terms).sum(1)}
 
-    def finish(self, folder):
-        """Fields of the report."""
-        total, prior = np.concatenate(self.total), np.concatenate(self.prior)
-        step, means = self.sampler.chain.timestep_map, dict(zip(CURVES, self.sums / len(total), strict=True))
+    def finish(self, found, folder):
+        """Fields of the report. found: {name: [array of each batch]} of what was measured."""
+        total, prior = np.concatenate(found["total"]), np.concatenate(found["prior"])
+        sums = np.sum(found["sums"], axis=0)
+        step, means = self.sampler.chain.timestep_map, dict(zip(CURVES, sums / len(total), strict=True))
         with atomic_write(os.path.join(folder, "bound.npz")) as file:
             np.savez_compressed(file, total=total, prior=prior, step=step, **means)
         panels = {title: means[key] for key, title in CURVES.items()}

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from linnet.data import NoSplit, pipeline
+from linnet.devices import processes
 from linnet.engine.pictures import PAIRS_IN_ROW, save_picture
 from linnet.engine.progress import progress
 from linnet.engine.score_images import first
@@ -27,6 +28,8 @@ def report(dataset, split, extractor, batches, folder, num_workers=0):
     training = dataset(split)
     sets = {"samples": samples, **held_out(dataset, len(samples))}
     found = nearest(sets, training, extractor, num_workers)
+    if not processes.is_first():
+        return {}
     pixels = found["samples"]["pixels"]
     chosen = np.argsort(pixels.ratio, kind="stable")[:SHOWN]
     pairs = np.stack([samples[chosen], np.stack([training[int(i)]["image"] for i in pixels.number[chosen]])], axis=1)
@@ -49,21 +52,19 @@ def held_out(dataset, n):
 
 
 def nearest(sets, training, extractor, num_workers):
-    """{set: {"pixels", "features": Nearest}} in one pass over the training images."""
+    """{set: {"pixels", "features": Nearest}} in one pass over the training images, of which each process takes a share."""
     spaces = {"pixels": np.asarray, "features": lambda images: extractor(images)["features"]}
     neighbours = {
         name: {space: Neighbours(see(images)) for space, see in spaces.items()} for name, images in sets.items()
     }
-    position = 0
-    number = -(-len(training) // BLOCK)
-    passed = pipeline.one_pass(training, BLOCK, num_workers=num_workers)
-    for batch in progress(passed, "nearest training images", number):
+    numbers = processes.dealt(range(-(-len(training) // BLOCK)))
+    passed = pipeline.one_pass(training, BLOCK, num_workers=num_workers, numbers=numbers)
+    for batch in progress(passed, "nearest training images", len(numbers)):
         for space, see in spaces.items():
             seen = see(batch["image"])
             for of in neighbours.values():
-                of[space].add(seen, position)
-        position += len(batch["image"])
-    return {name: {space: one.finish() for space, one in of.items()} for name, of in neighbours.items()}
+                of[space].add(seen, int(batch["index"][0]))
+    return {name: {space: one.join().finish() for space, one in of.items()} for name, of in neighbours.items()}
 
 
 def summary(found):

@@ -28,13 +28,12 @@ GREY_LEVELS = 256
 
 
 class FlowBits:
-    """add: counts the images of a batch. finish: writes bits_per_dim.npy (images, repeats)."""
+    """measure: of the images of a batch. finish: writes bits_per_dim.npy (images, repeats)."""
 
     def __init__(self, config, sde, eps_net, shape):
         require(eps_net.bind(None), EpsFunction)
         self.config, self.sde = config, sde
         self.shape = shape
-        self.bits, self.nfe = [], 0
         self.repeats = config.eval.bpd_repeats
         if self.repeats < 1:
             raise ValueError(f"config.eval.bpd_repeats={self.repeats} must be at least 1")
@@ -63,18 +62,18 @@ class FlowBits:
 
         return parallel.parallel(bits)
 
-    def add(self, params, batch, kept):
-        """Counts the first `kept` images of a sharded batch."""
-        repeats = []
+    def measure(self, params, batch, kept):
+        """{"bits" (kept, repeats), "evaluations" (repeats,)} of the first `kept` images of a sharded batch."""
+        repeats, evaluations = [], []
         for repeat in range(self.repeats):
             values, nfe = arrived(*self._bits(params, batch, parallel.replicate(np.int32(repeat))))
             repeats.append(values[:kept])
-            self.nfe = max(self.nfe, nfe)
-        self.bits.append(np.stack(repeats, axis=1))
+            evaluations.append(nfe)
+        return {"bits": np.stack(repeats, axis=1), "evaluations": np.array(evaluations)}
 
-    def finish(self, folder):
-        """Fields of the report."""
-        config, bits = self.config, np.concatenate(self.bits)
+    def finish(self, found, folder):
+        """Fields of the report. found: {name: [array of each batch]} of what was measured."""
+        config, bits = self.config, np.concatenate(found["bits"])
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
             np.save(file, bits)
         tighter = float(importance_weighted(bits, self.size).mean())
@@ -87,7 +86,7 @@ class FlowBits:
             "offset": float(-np.log2(self.width)),
             "estimator": config.eval.bpd_estimator,
             "repeats": self.repeats,
-            "nfe": self.nfe,
+            "nfe": int(np.max(found["evaluations"])),
             "t_min": self.t_min,
             "tolerance": config.eval.flow_tolerance,
             "warning": warning(config, len(self.shape)),

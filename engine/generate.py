@@ -41,7 +41,7 @@ class Generator:
     """
 
     def __init__(self, experiment, batch_size, **changes):
-        parallel.check_batch(batch_size, "config.eval.batch_size")
+        parallel.check_batch(batch_size, "config.eval.batch_size", jax.local_device_count())
         self.experiment, self.changes = experiment, changes
         self.batch_size, self.conditions = batch_size, experiment.conditions
         self.nfe = None

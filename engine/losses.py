@@ -15,7 +15,6 @@ class Losses:
 
     def __init__(self, config, objective, total):
         self.objective = objective
-        self.found = []
         conditions = make_conditions(config)
 
         def losses(params, batch):
@@ -28,13 +27,17 @@ class Losses:
 
         self._losses = parallel.parallel(losses)
 
-    def add(self, params, batch, kept):
-        """Counts the first `kept` images of a sharded batch."""
-        self.found.append([parallel.unshard(a)[:kept] for a in self._losses(params, batch)])
+    def measure(self, params, batch, kept):
+        """{"t", "loss", "weight": (kept,)} of the first `kept` images of a sharded batch."""
+        found = (parallel.unshard(a)[:kept] for a in self._losses(params, batch))
+        return dict(zip(("t", "loss", "weight"), found, strict=True))
 
-    def finish(self):
-        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones."""
-        t, losses, weights = map(np.concatenate, zip(*self.found, strict=True))
+    def finish(self, found):
+        """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones.
+
+        found: {name: [array of each batch]} of what was measured.
+        """
+        t, losses, weights = (np.concatenate(found[name]) for name in ("t", "loss", "weight"))
         edges = np.linspace(self.objective.t_min, self.objective.t_max, BINS + 1)
         member = np.clip(np.digitize(t, edges) - 1, 0, BINS - 1)
         bins = [

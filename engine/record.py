@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from linnet.data.transforms import ROUNDING_RULE
+from linnet.devices import processes
 from linnet.files.json_files import read_json, write_json
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
@@ -28,11 +29,13 @@ KEPT = ("nfe", "batch_size")
 def prepare(experiment):
     """(result folder, what decides the samples and the nfe if it is known), noted there. batch_size: images in a file.
 
-    ValueError as `claim`; OSError where nothing can be written.
+    ValueError as `claim`, and where it differs between processes; OSError where nothing can be written.
     """
     fields = describe(experiment)
+    processes.check_same("what decides the samples", decisive(fields))
     folder = result_folder(experiment, fields)
-    return folder, fields | claim(folder, fields)
+    kept = claim(folder, fields) if processes.is_first() else {}
+    return folder, fields | processes.agreed(kept)
 
 
 def describe(experiment):
@@ -66,13 +69,17 @@ def result_folder(experiment, fields=None):
     if experiment.paths.result_folder is not None:
         return experiment.paths.result_folder
     fields = fields or describe(experiment)
-    decisive = {key: value for key, value in fields.items() if key not in ASIDE}
-    digest = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(decisive(fields)).encode()).hexdigest()[:8]
     sampling, params = experiment.config.sampling, experiment.config.eval.params
     nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
     under = f"{experiment.config.sde.name}_" if experiment.is_carried else ""
     name = f"{under}{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
     return experiment.paths.results("check", experiment.trained, name)
+
+
+def decisive(fields):
+    """The fields that decide the samples."""
+    return {key: value for key, value in fields.items() if key not in ASIDE}
 
 
 def claim(folder, fields):
@@ -85,7 +92,7 @@ def claim(folder, fields):
         write(folder, fields)
         return {}
     found, advice = read(folder), "delete it or choose another --result_folder"
-    wanted = {key: value for key, value in fields.items() if key not in ASIDE}
+    wanted = decisive(fields)
     silent = [key for key in wanted if key not in found and key not in OPTIONAL]
     if silent:
         raise ValueError(f"{folder} holds {samples[0].name} and does not say by which {', '.join(silent)}: {advice}")

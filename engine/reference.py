@@ -4,12 +4,14 @@ import os
 
 import linnet
 from linnet.data import pipeline
-from linnet.evaluation.collect import collect
+from linnet.devices import processes
+from linnet.evaluation.collect import Collector
 from linnet.evaluation.features import get_extractor
 from linnet.evaluation.statistics import check_compatible, from_collected, load_statistics, save_statistics
 from linnet.files.atomic import check_writable
 from linnet.files.published import cache
 
+BATCH = 256
 KEEP = 10_000
 """Features that are kept for kernel distances, precision and recall."""
 
@@ -56,7 +58,7 @@ def make_reference(source, split, extractor, folder, num_workers=0):
     """
     name = f"stats_{source.name}_{split}_{extractor.name}_{extractor.hash[:8]}.npz".replace("/", "_")
     path = os.path.join(folder, name)
-    if os.path.exists(path):
+    if processes.agreed(os.path.exists(path)):
         kept = load_statistics(path, extractor)
         if kept.fingerprint == source.fingerprint():
             check_compatible(kept, extractor)
@@ -64,15 +66,31 @@ def make_reference(source, split, extractor, folder, num_workers=0):
         reason = "is of other images" if kept.fingerprint else "does not say of which images it is"
         print(f"{path} {reason}: statistics are made anew", flush=True)
     check_writable(path)
-    save_statistics(path, compute(source, extractor, num_workers))
+    save(path, compute(source, extractor, num_workers))
     return load_statistics(path, extractor)
+
+
+def save(path, statistics):
+    """Writes the statistics, in the first process; when it returns in any, they are there."""
+    if processes.is_first():
+        save_statistics(path, statistics)
+    processes.wait()
+
+
+def collect_source(extractor, source, num_workers=0):
+    """What the extractor makes of every image of the source; each process reads its share."""
+    collector = Collector(extractor, keep=KEEP)
+    numbers = processes.dealt(range(-(-len(source) // BATCH)))
+    for batch in pipeline.one_pass(source, BATCH, num_workers=num_workers, numbers=numbers):
+        collector.add(int(batch["index"][0]), batch["image"])
+    return collector.finish()
 
 
 def compute(source, extractor, num_workers=0):
     """Statistics of every image of the source, each once, uint8, as the data set delivers them."""
-    batches = (batch["image"] for batch in pipeline.one_pass(source, 256, num_workers=num_workers))
+    collected = collect_source(extractor, source, num_workers)  # before the fingerprint, which wants what was read
     return from_collected(
-        collect(extractor, batches, keep=KEEP),
+        collected,
         extractor,
         dataset=source.name,
         split=source.split,

@@ -4,16 +4,22 @@ import os
 
 import numpy as np
 
-from linnet.data import NoSplit, pipeline
-from linnet.engine.reference import KEEP
+from linnet.data import NoSplit
+from linnet.devices import processes
+from linnet.engine.reference import KEEP, collect_source
 from linnet.evaluation.collect import collect
 from linnet.evaluation.precision_recall import DENSITY_NEIGHBOURS
 from linnet.evaluation.report import build_report, compute_metrics, summary, write_report
 
 
 def score(extractor, reference, batches, images, fields):
-    """Prints and writes the report of uint8 batches from the path `images`; fields: what else is known of them."""
+    """Prints and writes the report of uint8 batches of all images at the path `images`; fields: what else is known.
+
+    Each process scores its share, and the first one reports.
+    """
     samples = collect(extractor, batches, keep=KEEP)
+    if not processes.is_first():
+        return
     sets = (samples.features, reference.features)
     neighbours = reference.features is not None and min(map(len, sets)) > DENSITY_NEIGHBOURS
     report = build_report(samples, reference, extractor, fields, with_precision_recall=neighbours)
@@ -39,15 +45,18 @@ def first(batches, n):
 def held_out(dataset, extractor, reference):
     """{"held_out_<metric>": Fréchet distance of the real test images to the reference}: what a perfect model has.
 
-    dataset: opens a split by its name. {} and a line that says so for data without test images.
+    dataset: opens a split by its name. {} and a line that says so for data without test images; {} in all processes but
+    the first.
     """
     try:
         images = dataset("test")
     except NoSplit as error:
         print(f"no distance of held-out images: {error}", flush=True)
         return {}
-    batches = (batch["image"] for batch in pipeline.one_pass(images, 256))
-    metrics = compute_metrics(collect(extractor, batches, keep=KEEP), reference, extractor)
+    found = collect_source(extractor, images)
+    if not processes.is_first():
+        return {}
+    metrics = compute_metrics(found, reference, extractor)
     name = next(iter(metrics))
     return {f"held_out_{name}": round(metrics[name], 4)}
 
@@ -57,6 +66,10 @@ def label_agreement(extractor, batches, labels):
 
     batches: the samples from the first on. labels: their numbers (N,) -> those classes (N,).
     """
-    predicted = np.concatenate([extractor(images)["logits"].argmax(1) for images in batches])
-    asked = labels(np.arange(len(predicted)))
-    return {"label_agreement": round(float((predicted == asked).mean()), 4)}
+    right, total = 0, 0
+    for number, images in processes.dealt_rows(batches):
+        asked = labels(np.arange(number, number + len(images)))
+        right += int((extractor(images)["logits"].argmax(1) == asked).sum())
+        total += len(images)
+    right, total = np.sum(processes.everyones([right, total]), axis=0)
+    return {"label_agreement": round(float(right / total), 4)}

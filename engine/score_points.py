@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from linnet.devices import processes
 from linnet.evaluation.report import metric_key, write_report
 from linnet.evaluation.sliced_wasserstein import DIRECTIONS, sliced_wasserstein
 from linnet.files.npz import open_npz
@@ -21,10 +22,12 @@ def distance(points, source):
 
 
 def score(folder, n, source, test, fields):
-    """Prints and writes the report of the first n points of the folder, or of all there are.
+    """Prints and writes the report of the first n points of the folder, or of all there are, in the first process.
 
     source, test: the points that they are compared with, and those that were held out. fields: what made the points.
     """
+    if not processes.is_first():
+        return
     points = read(folder)[:n]
     held_out = test.arrays()[0][: len(points)]
     name, held_out_name = (metric_key(NAME, len(x)) for x in (points, held_out))

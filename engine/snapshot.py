@@ -5,21 +5,24 @@ parameters, and its distance over config.training.snapshot_fid images of the ave
 cost the grid or the distance, not the training.
 """
 
+import functools
+
 import jax
 import numpy as np
 
-from linnet.devices import parallel
+from linnet.devices import parallel, processes
 from linnet.engine import reference, score_points
 from linnet.engine.generate import Generator, NotFinite
 from linnet.engine.pictures import save_picture
-from linnet.evaluation.collect import collect
+from linnet.evaluation.collect import Collector
 from linnet.evaluation.report import compute_metrics, metric_key
 
 
 class Snapshot:
     """snapshot(state, step) writes samples/step_<step>_<kind>.png and returns scalars, by number of evaluations.
 
-    Statistics are loaded at once; ValueError for batches that the devices cannot share.
+    To be called in all processes: the first draws the grids, and the images of the distances are dealt out. Statistics
+    are loaded at once; ValueError for batches that the devices cannot share.
     """
 
     def __init__(self, experiment, writers):
@@ -29,12 +32,19 @@ class Snapshot:
         numbers = tuple(self.training.snapshot_nfe)
         changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
         batch_size = self.training.snapshot_sampling_batch
-        parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch")
+        parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch", jax.local_device_count())
         self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
         self.points = experiment.points
-        self.measure = make_measure(experiment) if self.training.snapshot_fid else None
+        self.new_measure = make_measure(experiment) if self.training.snapshot_fid else None
 
     def __call__(self, state, step):
+        state = parallel.own(state)
+        if processes.is_first():
+            self.grids(state, step)
+        return self.distances(state.ema[0]) if self.new_measure else {}
+
+    def grids(self, state, step):
+        """Writes the grids, and tells the writers."""
         for suffix, generator in self.generators.items():
             for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
                 path = self.experiment.paths.run("samples", f"step_{step:08d}_{kind}{suffix}.png")
@@ -43,50 +53,71 @@ class Snapshot:
                 except NotFinite as error:
                     print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
                     continue
-                if jax.process_index() == 0:
-                    captions = generator.conditions.names_of(np.arange(len(images)))
-                    save_picture(images, path, captions=captions, points=self.points)
+                captions = generator.conditions.names_of(np.arange(len(images)))
+                save_picture(images, path, captions=captions, points=self.points)
                 for writer in self.writers:
                     writer.image(step, kind + suffix, path)
-        return self.distances(state.ema[0]) if self.measure else {}
 
     def distances(self, params):
         """{"<metric><suffix>": distance of config.training.snapshot_fid images, or points, to the data}."""
         found = {}
         for suffix, generator in self.generators.items():
-            try:
-                name, value = self.measure(self.images(generator, params))
-            except NotFinite as error:
-                print(f"no distance{suffix}: {error}", flush=True)
+            measure = self.new_measure()
+            if failures := [text for text in processes.everyones(self.images(generator, params, measure)) if text]:
+                print(f"no distance{suffix}: {failures[0]}", flush=True)
                 continue
+            name, value = measure.finish()
             found[name + suffix] = value
         return found
 
-    def images(self, generator, params):
-        """config.training.snapshot_fid images in batches."""
+    def images(self, generator, params, measure):
+        """Adds this process's share of config.training.snapshot_fid images, batch by batch; says what failed, or ""."""
         n = self.training.snapshot_fid
-        for first in range(0, n, generator.batch_size):
-            yield generator.batch(params, first)[: n - first]
+        try:
+            for first in processes.dealt(range(0, n, generator.batch_size)):
+                measure.add(first, generator.batch(params, first)[: n - first])
+        except NotFinite as error:
+            return str(error)
+        return ""
+
+
+class Frechet(Collector):
+    """The first metric of images by eval.extractor."""
+
+    def __init__(self, extractor, statistics):
+        super().__init__(extractor, keep=reference.KEEP)
+        self.statistics = statistics
+
+    def finish(self):
+        """(name, value)."""
+        metrics = compute_metrics(super().finish(), self.statistics, self.extractor)
+        return next(iter(metrics.items()))
+
+
+class Sliced:
+    """SW_2 of points to those of a source."""
+
+    def __init__(self, source):
+        self.source, self.found = source, []
+
+    def add(self, first, points):
+        """Counts points (n, D)."""
+        self.found.append(points)
+
+    def finish(self):
+        """(name, value)."""
+        mine = {"points": np.concatenate(self.found)} if self.found else {}
+        points = np.concatenate([part["points"] for part in processes.gather(mine) if part])
+        return metric_key(score_points.NAME, len(points)), score_points.distance(points, self.source)
 
 
 def make_measure(experiment):
-    """measure(batches) -> (name, value): the first metric of images by eval.extractor; SW_2 of points."""
+    """new_measure() -> what `add`s images and `finish`es as (name, value): Frechet, or Sliced for points."""
     config = experiment.config
     if len(experiment.shape) == 1:
-        source = experiment.dataset(config.eval.split)
-
-        def sliced(batches):
-            points = np.concatenate(list(batches))
-            return metric_key(score_points.NAME, len(points)), score_points.distance(points, source)
-
-        return sliced
+        return functools.partial(Sliced, experiment.dataset(config.eval.split))
     extractor, statistics = reference.prepare(config)
     if statistics is None:
         source, folder = experiment.dataset(config.eval.split), experiment.paths.workdir
         statistics = reference.make_reference(source, config.eval.split, extractor, folder, config.data.num_workers)
-
-    def frechet(batches):
-        metrics = compute_metrics(collect(extractor, batches, keep=reference.KEEP), statistics, extractor)
-        return next(iter(metrics.items()))
-
-    return frechet
+    return functools.partial(Frechet, extractor, statistics)

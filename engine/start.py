@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from linnet.devices import parallel
+from linnet.devices import processes
 from linnet.engine.estimates import first_estimates
 from linnet.files.json_files import write_json
 
@@ -28,15 +28,17 @@ def start(experiment, checkpoints):
     """
     config, paths = experiment.config, experiment.paths
     text = json.dumps(config.to_dict())
-    everything = f"{text} {len(experiment.examples())} {checkpoints.latest} {paths.ckpt}"
-    parallel.check_equal(everything, "their config, data or checkpoints")
+    if processes.count() > 1:
+        content = experiment.examples().fingerprint()
+        processes.check_same("their config, data or checkpoints", text, content, checkpoints.latest, paths.ckpt)
     if checkpoints.latest is None:
         begin = first_start(experiment)
     else:
         state = jax.eval_shape(experiment.create_state)
         begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
     os.makedirs(paths.run("samples"), exist_ok=True)
-    write_json(paths.run("config.json"), config.to_dict())
+    if processes.is_first():
+        write_json(paths.run("config.json"), config.to_dict())
     return begin
 
 

@@ -29,7 +29,7 @@ def train_step(objective, config):
 def make_evaluate(objective, config, source):
     """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise."""
     eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
-    mapped = parallel.parallel(eval_step)
+    mapped = parallel.joint(eval_step)
     batch = None
 
     def evaluate(state, step):

@@ -32,7 +32,7 @@ def save_trajectories(experiment, conditions, params, folder):
         rows = (project(samples.trajectory["u"][chosen]), samples.trajectory["x_0"][chosen])
         return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
-    devices, wanted = jax.device_count(), IMAGES if len(experiment.shape) == 3 else POINTS
+    devices, wanted = jax.local_device_count(), IMAGES if len(experiment.shape) == 3 else POINTS
     index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
     found = parallel.parallel(visited)(params, *parallel.shard((index, conditions(index))))
     for name, states in zip(("denoise", "progressive"), found, strict=True):

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linnet.devices import processes
+
 K = 50
 THRESHOLD = 0.5
 
@@ -42,9 +44,18 @@ class Neighbours:
         """Counts training vectors y (M, ...), whose numbers are first, first + 1, ..."""
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         squared = (self.x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * self.x @ y.T
-        squared = np.concatenate([self.squared, np.maximum(squared, 0)], axis=1)
         new = np.broadcast_to(first + np.arange(len(y)), (len(self.x), len(y)))
-        number = np.concatenate([self.number, new], axis=1)
+        self._keep_best([self.squared, np.maximum(squared, 0)], [self.number, new])
+
+    def join(self) -> "Neighbours":
+        """Counts what all processes have counted (see devices.processes), to be called in all of them."""
+        found = processes.gather({"squared": self.squared.T.copy(), "number": self.number.T.copy()})
+        self._keep_best([part["squared"].T for part in found], [part["number"].T for part in found])
+        return self
+
+    def _keep_best(self, squares: list[np.ndarray], numbers: list[np.ndarray]) -> None:
+        """Keeps the K smallest of these distances (N, M) to vectors of these numbers (N, M)."""
+        squared, number = (np.concatenate(parts, axis=1) for parts in (squares, numbers))
         if squared.shape[1] > K:
             best = np.argpartition(squared, K, axis=1)[:, :K]
             squared, number = (np.take_along_axis(a, best, 1) for a in (squared, number))

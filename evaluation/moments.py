@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linnet.devices import processes
+
 
 class Gaussian(NamedTuple):
     """n: number of vectors; mu: (D,) float64; sigma: (D, D) float64 with divisor n - 1."""
@@ -47,6 +49,15 @@ class Moments:
         """Adds what `other` has accumulated; `other` is left as it is."""
         if other.n:
             self._combine(other.n, other._mean, other._scatter)
+
+    def of_all(self) -> "Moments":
+        """What all processes have accumulated (see devices.processes), to be called in all of them."""
+        mine = {"mean": self._mean, "scatter": self._scatter, "n": np.full(len(self._mean), self.n)}
+        total = Moments()
+        for part in processes.gather(mine if self.n else {}):
+            if part:
+                total._combine(int(part["n"][0]), part["mean"], part["scatter"])
+        return total
 
     def _combine(self, n: int, mean: np.ndarray, scatter: np.ndarray) -> None:
         """Equation (1), in place."""

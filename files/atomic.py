@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: written under a temporary name, then renamed over the target."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,4 +45,4 @@ def check_writable(path: str | os.PathLike) -> None:
 
 def _beside(path: Path) -> Path:
     """Where the file for `path` is written until it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")

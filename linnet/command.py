@@ -29,6 +29,9 @@ from linnet import config_file, environment, overrides, signals
 from linnet.config_keys import known, meant
 from linnet.configs.kinds import Path, checked
 
+DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode")
+"""Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
+
 MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
@@ -53,10 +56,12 @@ def main(parsed):
     config, changed = parsed
     logging.set_verbosity(logging.FATAL)  # what Orbax logs as an error is raised as well
     enable_compilation_cache()
-    from linnet.devices import distributed
+    from linnet.devices import distributed, processes
+    from linnet.training.checkpoint import versions
 
     distributed.initialize()
     check_devices()
+    processes.check_same("their config", FLAGS.mode, FLAGS.ckpt, config.to_dict(), linnet.__version__, versions())
     if config.sampling.method == "list":
         from linnet import samplers
 
@@ -77,8 +82,12 @@ def main(parsed):
             train.run(experiment, use_wandb=FLAGS.wandb, use_tensorboard=FLAGS.tensorboard)
         except Preempted as stop:
             signals.leave(stop)
-    else:
+    elif FLAGS.mode in DEALT:
         importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
+    elif processes.is_first():
+        with processes.alone():
+            importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
+    processes.wait()
 
 
 def enable_compilation_cache():
@@ -175,9 +184,18 @@ def guarded_main(argv):
     try:
         main(argv)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if signals.interrupted.is_set() or not is_ours(error):
+        if signals.interrupted.is_set():
             raise
-        fail(error)
+        if is_ours(error):
+            fail(error)
+        from linnet.devices import distributed
+
+        if not distributed.is_lost(error):
+            raise
+        fail(
+            "another process of this run has ended: its last lines say why. Start all of them again with the same "
+            f"command, which goes on after what is saved ({str(error).splitlines()[0]})"
+        )
 
 
 def run():
@@ -186,7 +204,8 @@ def run():
     signals.end_at_second_interrupt()
     try:
         app.run(guarded_main, flags_parser=parse_flags)
-    except BaseException:
+    except BaseException as error:
         if not signals.interrupted.is_set():
+            signals.abandon(error)
             raise
         fail("interrupted", signals.INTERRUPTED)

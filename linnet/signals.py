@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of a program that Ctrl-C ended, as shells have it."""
@@ -57,3 +58,19 @@ def leave(stop):
     print(stop, flush=True)
     if jax.process_count() == 1:
         os._exit(0)
+
+
+def abandon(error):
+    """Ends one of several processes that fails by `error` at once: an orderly end waits for the others.
+
+    These wait for it, in vain, until they see that it is gone.
+    """
+    jax = sys.modules.get("jax")
+    status = error.code if isinstance(error, SystemExit) else 1
+    if jax is None or not status or not jax.distributed.is_initialized():
+        return
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -5,8 +5,10 @@ import os
 import numpy as np
 
 from linnet.data import transforms
+from linnet.devices import processes
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.latents import Latents
+from linnet.engine.parts import Parts, decisive
 from linnet.engine.pictures import PAIRS_IN_ROW, as_stored, save_picture
 from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
@@ -18,22 +20,47 @@ N = 32
 def run(experiment):
     """Writes latents.npz, encode.json and encode.png (N pairs: image, reconstruction) to the folder of the mode.
 
-    Of config.eval.num_images images, in batches; of N where that is 0.
+    Of config.eval.num_images images, in batches that are dealt out to the processes; of N where that is 0.
     """
     config, source = experiment.config, experiment.evaluated()
     total = number_of_images(source, config.eval.num_images, N)
-    batches = fixed_batches(source, batch_size(config.eval.batch_size, total), total, config.data.num_workers)
+    size = batch_size(config.eval.batch_size, total)
     folder = experiment.results("encode")
     check_writable(os.path.join(folder, "encode.json"))
     latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
-    found = there_and_back(latents, progress(batches, f"encoding {total} images"))
-    images, u_T, x, nfe_encode, nfe_decode = found
+    parts = Parts(folder, decisive(config, experiment.trained, source, total, size), -(-total // size))
+    batches = fixed_batches(source, size, total, parts.mine, config.data.num_workers)
+    for k, batch, kept in progress(batches, f"encoding {total} images", len(parts.mine)):
+        parts.save(k, there_and_back(latents, batch, kept))
+    found = parts.join()
+    if processes.is_first():
+        report(experiment, found, folder)
+        parts.remove()
+
+
+def there_and_back(latents, batch, kept):
+    """Images, latents and reconstructions of the first `kept`, evaluations of the slowest image each way."""
+    u_T, nfe_encode = latents.encode(batch)
+    x, nfe_decode = latents.decode(u_T, batch)
+    return {
+        "images": batch["image"][:kept],
+        "u_T": u_T[:kept],
+        "x": x[:kept],
+        "nfe_encode": nfe_encode,
+        "nfe_decode": nfe_decode,
+    }
+
+
+def report(experiment, found, folder):
+    """Prints and writes what was found: {name: [array of each batch]}."""
+    config = experiment.config
+    images, u_T, x = (np.concatenate(found[name]) for name in ("images", "u_T", "x"))
     errors = reconstruction_errors(images, x, config.data.centered) | {
         "n": len(images),
         "split": config.eval.image_split,
         "latent_std": latent_std(u_T, experiment.sde),
-        "nfe_encode": nfe_encode,
-        "nfe_decode": nfe_decode,
+        "nfe_encode": int(np.max(found["nfe_encode"])),
+        "nfe_decode": int(np.max(found["nfe_decode"])),
         "tolerance": config.eval.flow_tolerance,
         **experiment.processes,
         "checkpoint": experiment.trained.name,
@@ -48,17 +75,6 @@ def run(experiment):
         f"{key}={value}" for key, value in errors.items() if key not in ("parameters", *experiment.processes)
     )
     print(f"{shown} | everything in {folder}")
-
-
-def there_and_back(latents, batches):
-    """(images, latents, reconstructions, evaluations of the slowest image each way) of the `fixed_batches`."""
-    found, evaluations = [], []
-    for batch, kept in batches:
-        u_T, nfe_encode = latents.encode(batch)
-        x, nfe_decode = latents.decode(u_T, batch)
-        found.append([values[:kept] for values in (batch["image"], u_T, x)])
-        evaluations.append((nfe_encode, nfe_decode))
-    return *map(np.concatenate, zip(*found, strict=True)), *map(max, zip(*evaluations, strict=True))
 
 
 def reconstruction_errors(images, x, centered):

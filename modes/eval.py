@@ -10,11 +10,12 @@ import os
 import jax
 import numpy as np
 
-from linnet.devices import parallel
+from linnet.devices import parallel, processes
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
 from linnet.engine.flow_bits import FlowBits
 from linnet.engine.losses import BINS, Losses
+from linnet.engine.parts import Parts, decisive
 from linnet.engine.progress import progress
 from linnet.files.atomic import check_writable
 from linnet.files.json_files import write_json
@@ -25,7 +26,10 @@ LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
 
 
 def run(experiment):
-    """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode."""
+    """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode.
+
+    The batches are dealt out to the processes; those that were measured before an end are not measured again.
+    """
     config = experiment.config
     source = experiment.evaluated()
     name = likelihood(config, experiment.is_carried)
@@ -37,13 +41,17 @@ def run(experiment):
     order = np.asarray(jax.random.permutation(key_for(config.seed, Purpose.EVALUATION_ORDER), total))
     folder = experiment.results("eval", f"{name}_{config.eval.params}_{config.eval.image_split}")
     check_writable(os.path.join(folder, "eval.json"))
-    batches = fixed_batches(source, size, total, config.data.num_workers)
-    for batch, kept in progress(batches, f"evaluating {total} images", -(-total // size)):
+    parts = Parts(folder, decisive(config, experiment.trained, source, total, size), -(-total // size))
+    batches = fixed_batches(source, size, total, parts.mine, config.data.num_workers)
+    for k, batch, kept in progress(batches, f"evaluating {total} images", len(parts.mine)):
         batch = parallel.shard(batch | {"position": order[batch["index"]]})
-        for part in (losses, bits):
-            part.add(params, batch, kept)
-    report = bits.finish(folder) | losses.finish() | describe(config, experiment, total)
+        parts.save(k, losses.measure(params, batch, kept) | bits.measure(params, batch, kept))
+    found = parts.join()
+    if not processes.is_first():
+        return
+    report = bits.finish(found, folder) | losses.finish(found) | describe(config, experiment, total)
     write_json(os.path.join(folder, "eval.json"), report)
+    parts.remove()
     by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
     print(
         f"{bits.summary(report)}, {total} {config.eval.image_split} examples\n"

@@ -1,7 +1,7 @@
 """--mode=fid_stats: reference statistics of the data set, for the extractor of config.eval."""
 
-from linnet.engine.reference import compute, load_extractor, stats_folder
-from linnet.evaluation.statistics import save_statistics
+from linnet.devices import processes
+from linnet.engine.reference import compute, load_extractor, save, stats_folder
 from linnet.files.atomic import check_writable
 
 
@@ -13,5 +13,6 @@ def run(experiment):
     path = experiment.paths.result_folder or stats_folder() / name.replace("/", "_")
     check_writable(path)
     statistics = compute(source, load_extractor(config.eval), config.data.num_workers)
-    save_statistics(path, statistics)
-    print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")
+    save(path, statistics)
+    if processes.is_first():
+        print(f"statistics of {statistics.n} images of {statistics.dataset} ({statistics.split}) in {path}")

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from linnet.devices import parallel
+from linnet.devices import parallel, processes
 from linnet.engine import record, trajectories
 from linnet.engine.generate import Generator
 from linnet.engine.pictures import save_pairs, save_picture
@@ -26,6 +26,7 @@ PAIRS = 32
 def run(experiment):
     """Writes config.eval.num_samples images into the result folder and returns the fields of its report.
 
+    The files are dealt out to the processes; the first one does what concerns all images.
     RuntimeError for an image that is not finite: it is not written.
     """
     config, shape = experiment.config, experiment.shape
@@ -37,25 +38,38 @@ def run(experiment):
     generator = Generator(experiment, min(config.eval.batch_size, in_file), trajectory=False)
     params = parallel.replicate(experiment.trained.params)
     files = {}
-    for k in progress(range(-(-n // in_file)), f"sampling {n} images"):
-        path = os.path.join(folder, f"samples_{k:05d}.npz")
-        rows = min(in_file, n - k * in_file)
-        if len(saved(path)) < rows:
-            images = images_from(generator, params, k * in_file, rows)
-            with atomic_write(path) as file:
-                np.savez_compressed(file, samples=images)
-        files[path] = rows
-    if not (generator.nfe or "nfe" in fields):
-        generator.batch(params, 0)
-    fields["nfe"] = generator.nfe or fields["nfe"]
-    record.write(folder, fields)
-    shown = min(GRID, n) if len(shape) == 3 else n
-    first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
-    written = save_pictures(experiment, generator, params, first, folder)
-    if len(shape) == 3:
-        written += save_images(files, folder, (n, *shape), generator.conditions, config.eval.png)
-    print(f"{n} samples in {folder}: {', '.join(written)}")
+    for k in range(-(-n // in_file)):
+        files[os.path.join(folder, f"samples_{k:05d}.npz")] = min(in_file, n - k * in_file)
+    make_missing(generator, params, files, in_file)
+    fields["nfe"] = evaluations(generator, params, fields.get("nfe"))
+    if processes.is_first():
+        record.write(folder, fields)
+        shown = min(GRID, n) if len(shape) == 3 else n
+        first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
+        written = save_pictures(experiment, generator, params, first, folder)
+        if len(shape) == 3:
+            written += save_images(files, folder, (n, *shape), generator.conditions, config.eval.png)
+        print(f"{n} samples in {folder}: {', '.join(written)}")
+    processes.wait()
     return fields
+
+
+def make_missing(generator, params, files, in_file):
+    """Writes this process's share of those {path: number of images} that are not whole; each begins at a multiple."""
+    paths = [*files]
+    missing = [k for k, path in enumerate(paths) if len(saved(path)) < files[path]]
+    for k in progress(processes.dealt(processes.agreed(missing)), f"sampling {sum(files.values())} images"):
+        images = images_from(generator, params, k * in_file, files[paths[k]])
+        with atomic_write(paths[k]) as file:
+            np.savez_compressed(file, samples=images)
+
+
+def evaluations(generator, params, known):
+    """Network evaluations of an image: the most that any process needed, else `known`, else those of one batch."""
+    needed = max(processes.everyones(generator.nfe or 0)) or known
+    if not needed:
+        generator.batch(params, 0)
+    return needed or generator.nfe
 
 
 def images_from(generator, params, first, n):

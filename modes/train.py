@@ -29,7 +29,8 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
             f"config.network_sde.name={config.network_sde.name!r} is of a network that is trained already; training is "
             "under config.sde: leave config.network_sde out"
         )
-    parallel.check_batch(training.batch_size, parts=training.grad_accum)
+    devices, parts = jax.device_count(), training.grad_accum
+    parallel.check_batch(training.batch_size, "config.training.batch_size", devices, parts)
     experiment.complete()
     with contextlib.ExitStack() as closing:
         if jax.process_index() == 0:

@@ -151,9 +151,10 @@ def write(writers, step, scalars):
 
 @contextlib.contextmanager
 def saving_first(save, *arguments):
-    """save(*arguments) before an error leaves the block."""
+    """save(*arguments) before an error leaves the block; not in one of several processes, for saving may need all."""
     try:
         yield
     except Exception:
-        save(*arguments)
+        if jax.process_count() == 1:
+            save(*arguments)
         raise

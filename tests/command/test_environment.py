@@ -26,6 +26,9 @@ def test_what_is_right(variables):
     variables(**JOINED, LINNET_LPIPS="~/weights", HOME="/home/me", LINNET_OTHER="1")
     environment.check()
     assert os.environ["LINNET_LPIPS"] == "/home/me/weights"
+    variables(LINNET_DISTRIBUTED="auto", LINNET_HEARTBEAT="3e1")
+    environment.check()
+    assert os.environ["LINNET_HEARTBEAT"] == "30"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,9 @@ def test_what_is_right(variables):
         (JOINED | {"LINNET_PROCESSES": "0"}, "must be at least 1"),
         (JOINED | {"LINNET_PROCESS_ID": "2"}, "counts from 0 to 1"),
         (JOINED | {"LINNET_COORDINATOR": "localhost"}, "must be host:port"),
+        (JOINED | {"LINNET_DISTRIBUTED": "auto"}, "LINNET_DISTRIBUTED is auto, without LINNET_COORDINATOR"),
+        ({"LINNET_DISTRIBUTED": "slurm"}, "LINNET_DISTRIBUTED is auto"),
+        ({"LINNET_HEARTBEAT": "0"}, "LINNET_HEARTBEAT=0 must be at least 1"),
     ],
 )
 def test_what_cannot_be_meant(variables, values, message):

@@ -177,6 +177,13 @@ def test_one_pass_is_every_example_once_in_order(numbers, streamed):
     assert_equal(whole, take(one_pass(streamed, 10), None))
 
 
+def test_chosen_batches_of_one_pass(numbers, streamed):
+    for examples in (numbers, streamed):
+        read = list(one_pass(examples, 5, numbers=[1, 4]))
+        assert [part["index"].tolist() for part in read] == [list(range(5, 10)), list(range(20, N))]
+        assert list(one_pass(examples, 5, numbers=[])) == []
+
+
 def test_without_shuffling_the_order_repeats(numbers):
     index = take(batches(numbers, 10, seed=0, shuffle=False), 5)["index"]
     np.testing.assert_array_equal(index, np.arange(50) % N)

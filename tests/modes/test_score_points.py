@@ -67,7 +67,10 @@ def test_what_holds_no_points_is_named(tmp_path):
 
 
 def test_snapshots_measure_points_as_well():
-    name, value = snapshot.make_measure(experiment("unused"))(iter([np.zeros((8, 2)), np.zeros((8, 2))]))
+    measure = snapshot.make_measure(experiment("unused"))()
+    for first in (0, 8):
+        measure.add(first, np.zeros((8, 2)))
+    name, value = measure.finish()
     rings = experiment("unused").dataset().arrays()[0].astype(float)
     assert name == "sliced_wasserstein_n16"
     np.testing.assert_allclose(value, np.sqrt(np.square(rings).sum(1).mean() / 2), rtol=1e-9)
