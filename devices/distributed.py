@@ -1,11 +1,20 @@
 """Several processes as one run (jax.distributed), on one host or many: how they find and lose each other."""
 
+import atexit
 import os
+import subprocess
 
 import jax
 
 HEARTBEAT = 100
 """Seconds without a sign of life after which the others give a process up, where LINNET_HEARTBEAT says no other."""
+
+CURE = (
+    "another process of this run has ended: its last lines say why. Start all of them again with the same command, "
+    "which goes on after what is saved"
+)
+
+_shell = None
 
 LOST = ("gloo", "nccl", "coordination", "peer", "unavailable", "heartbeat")
 """Words of the errors of JAX about other processes."""
@@ -33,11 +42,30 @@ def initialize():
             f"LINNET_DISTRIBUTED=auto: JAX recognises no cluster here ({error}): start the command by srun, mpirun, on "
             "Kubernetes or a TPU slice, or set LINNET_COORDINATOR, LINNET_PROCESSES and LINNET_PROCESS_ID instead"
         ) from error
+    leave_last_words()
     print(
         f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of {jax.device_count()} "
         f"devices: all end within {patience} s (LINNET_HEARTBEAT) of one that dies; the same command on all goes on",
         flush=True,
     )
+
+
+def leave_last_words():
+    """Has a shell wait for this process, and say what to do where it ends without `part`.
+
+    Where the coordinator is gone or calls a process dead JAX aborts from within, where nothing of ours runs.
+    """
+    global _shell
+    command = ["sh", "-c", 'read -r end || echo "error: $1" >&2', "sh", CURE]
+    _shell = subprocess.Popen(command, stdin=subprocess.PIPE)
+    atexit.register(part)
+
+
+def part():
+    """This process of several ends by itself: the others wait no more, and nothing is said of it. Whether there are."""
+    if _shell is not None and _shell.poll() is None:
+        _shell.communicate(b"end\n")
+    return _shell is not None
 
 
 def named():

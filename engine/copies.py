@@ -52,7 +52,7 @@ def held_out(dataset, n):
 
 
 def nearest(sets, training, extractor, num_workers):
-    """{set: {"pixels", "features": Nearest}} in one pass over the training images, of which each process takes a share."""
+    """{set: {"pixels", "features": Nearest}} in one pass over the training images, a share in each process."""
     spaces = {"pixels": np.asarray, "features": lambda images: extractor(images)["features"]}
     neighbours = {
         name: {space: Neighbours(see(images)) for space, see in spaces.items()} for name, images in sets.items()

@@ -31,7 +31,8 @@ class Collector:
     """
 
     def __init__(self, extractor: Extractor, keep: int = 50_000, seed: int = 0):
-        self.extractor, self.keep, self.seed = extractor, keep, seed
+        self.extractor, self.keep = extractor, keep
+        self.seed = seed
         self._moments = Moments()
         self._kept: list[dict[str, np.ndarray]] = []
 

@@ -192,10 +192,7 @@ def guarded_main(argv):
 
         if not distributed.is_lost(error):
             raise
-        fail(
-            "another process of this run has ended: its last lines say why. Start all of them again with the same "
-            f"command, which goes on after what is saved ({str(error).splitlines()[0]})"
-        )
+        fail(f"{distributed.CURE} ({str(error).splitlines()[0]})")
 
 
 def run():

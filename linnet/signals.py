@@ -65,9 +65,9 @@ def abandon(error):
 
     These wait for it, in vain, until they see that it is gone.
     """
-    jax = sys.modules.get("jax")
+    distributed = sys.modules.get("linnet.devices.distributed")
     status = error.code if isinstance(error, SystemExit) else 1
-    if jax is None or not status or not jax.distributed.is_initialized():
+    if distributed is None or not status or not distributed.part():
         return
     if not isinstance(error, SystemExit):
         traceback.print_exception(error)

@@ -236,7 +236,7 @@ def test_statistics_go_to_the_clone_from_any_working_directory(tmp_path, monkeyp
 def test_where_nothing_can_be_written_is_said_before_the_pass(tmp_path, monkeypatch):
     own_images(tmp_path / "data", None)
     (tmp_path / "file").touch()
-    monkeypatch.setattr(reference, "collect", None)
+    monkeypatch.setattr(reference, "collect_source", None)
     monkeypatch.setattr(Experiment, "trained", None)
     for run, path, message in (
         (fid_stats.run, tmp_path, f"cannot write {tmp_path}: it is a folder; name a file in it"),

@@ -39,6 +39,7 @@ def arguments(workdir, *more, config="rings_cld"):
         "--config.training.snapshot_freq=60",
         "--config.training.snapshot_freq_for_preemption=10",
         "--config.training.snapshot_sampling_batch=64",
+        "--config.training.snapshot_fid=128",
         *more,
     ]
 
@@ -123,24 +124,66 @@ def test_resuming_equals_an_undisturbed_run_bit_for_bit(undisturbed, tmp_path):
 
 
 def test_devices_may_change_between_one_and_two(undisturbed, tmp_path):
-    """1 -> 2 -> 1 devices: sums are taken in another order, so equal within 1e-6 of each array's largest entry."""
+    """1 -> 2 -> 1 devices."""
     for stop, devices in ((20, 1), (40, 2), (STEPS, 1)):
         run(tmp_path, f"--config.training.n_iters={stop}", devices=devices)
-    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
+    assert_same_up_to_rounding(undisturbed[0], tmp_path)
 
 
-def test_two_processes_are_two_devices(undisturbed, tmp_path):
-    """Joined by environment variables; each feeds its own rows of the batch."""
+def test_processes_may_change_and_one_may_stop_or_die(undisturbed, tmp_path):
+    """2 -> 1 -> 2 processes, each feeding its rows of the batch: the first two are asked to stop at different moments,
+    of the last two one is killed, then the other. The distances of snapshots are measured by both.
+    """
+    step = asked_to_stop(start_two_processes(tmp_path, *UNHURRIED), tmp_path)
+    run(tmp_path, f"--config.training.n_iters={step + 7}")
+    for killed in (0, 1):
+        loses_one(start_two_processes(tmp_path, *UNHURRIED), killed)
     run_in_two_processes(tmp_path)
-    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
+    assert_same_up_to_rounding(undisturbed[0], tmp_path)
+    found, wanted = ([line for line in records(folder) if SLICED in line][-1] for folder in (tmp_path, undisturbed[0]))
+    assert found["step"] == STEPS and found[SLICED] == pytest.approx(wanted[SLICED], rel=1e-5)
+
+
+UNHURRIED = ("--config.training.snapshot_freq=3",)  # pictures take longer than a signal does
+SLICED = "sliced_wasserstein_n128"
+
+
+def asked_to_stop(processes, workdir):
+    """The second process is asked by SIGTERM, the first a little later by SIGINT: both end well, at one step."""
+    until(processes[0], "step 10/")
+    processes[1].send_signal(signal.SIGTERM)
+    time.sleep(0.02)
+    processes[0].send_signal(signal.SIGINT)
+    step = stopped_at(processes[0], "SIGINT")
+    assert f"stopped by SIGTERM at step {step};" in processes[1].communicate(timeout=120)[0]
+    assert processes[1].returncode == 0 and Checkpoints(workdir / "checkpoints").latest == step < STEPS
+    return step
+
+
+def loses_one(processes, killed):
+    """One process is killed: the other ends soon, by itself or by JAX, and its last line says what to do."""
+    until(processes[0], "step ")
+    processes[killed].kill()
+    output, _ = processes[1 - killed].communicate(timeout=60)
+    assert processes[1 - killed].returncode != 0, output
+    last = output.splitlines()[-1]
+    assert last.startswith("error: another process of this run has ended") and "with the same command" in last, output
+    processes[killed].communicate()
+
+
+def records(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_up_to_rounding(expected, found):
+    """Sums are taken in another order, so equal within 1e-6 of each array's largest entry."""
+    for a, b in zip(leaves(expected), leaves(found), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
 
 
 def test_gradient_accumulation_is_the_whole_batch(undisturbed, tmp_path):
     run(tmp_path, "--config.training.grad_accum=4")
-    for a, b in zip(leaves(undisturbed[0]), leaves(tmp_path), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1.0, np.abs(a).max(initial=0)))
+    assert_same_up_to_rounding(undisturbed[0], tmp_path)
 
 
 def test_sigkill_at_random_moments_changes_nothing(undisturbed, tmp_path):
@@ -194,15 +237,11 @@ def test_a_signal_saves_and_exits(tmp_path, number):
         assert step == 20 and not list((tmp_path / "samples").iterdir())
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_processes_that_are_asked_at_different_moments_stop_at_one_step(tmp_path, both):
+def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
     processes = start_two_processes(tmp_path, *ENDLESS, "--config.training.snapshot_freq=0")
     until(processes[0], "step 20/")
     processes[1].send_signal(signal.SIGTERM)
-    if both:
-        time.sleep(0.02)
-        processes[0].send_signal(signal.SIGINT)
-    step = stopped_at(processes[0], "SIGINT" if both else "a signal to another process")
+    step = stopped_at(processes[0], "a signal to another process")
     assert f"stopped by SIGTERM at step {step};" in processes[1].communicate(timeout=120)[0]
     assert processes[1].returncode == 0 and Checkpoints(tmp_path / "checkpoints").latest == step
 
