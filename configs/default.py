@@ -132,6 +132,7 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
             "optim": optim(),
             "sampling": sampling(),
             "eval": evaluation(),
+            "ood": ood(),
         },
         type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )
@@ -263,4 +264,17 @@ def evaluation():
         "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)
         "bpd_repeats": 1,  # flow: draws of dequantisation and velocity per image
         "flow_tolerance": 1e-5,  # relative and absolute, of the steps along the probability flow in these modes
+    }
+
+
+def ood():
+    """Keys of --mode=ood, outliers; how many images of each kind is eval.num_images."""
+    return {
+        "dataset": "folder",  # of the outliers, as data.dataset; their test images, or all where there is no such split
+        "path": "",  # as data.path
+        "recon_factor": (0.1, 0.25, 0.5),  # levels that images are noised to, as shares of the process
+        "score": "l2",  # by which pictures are sorted: l1 | l2 | huber | loss | lpips | ..., with @0.25 of one level
+        "lpips": False,  # also the perceptual distance to the reconstruction, by AlexNet
+        "lpips_path": "",  # folder of its weights; "": environment variable, cache or download
+        "bits": "",  # also scores from bits per dimension: flow | bound; "": without
     }

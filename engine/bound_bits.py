@@ -60,6 +60,10 @@ class BoundBits:
         terms, prior = jax.tree.map(lambda a: parallel.unshard(a)[:kept].astype(float), self._terms(params, batch))
         return {"total": terms.bits.sum(1) + prior, "prior": prior, "sums": np.stack(terms).sum(1)}
 
+    def of_images(self, measured):
+        """Bits per dimension (kept,) of what `measure` returned."""
+        return measured["total"]
+
     def finish(self, found, folder):
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
         total, prior = np.concatenate(found["total"]), np.concatenate(found["prior"])

@@ -71,6 +71,10 @@ class FlowBits:
             evaluations.append(nfe)
         return {"bits": np.stack(repeats, axis=1), "evaluations": np.array(evaluations)}
 
+    def of_images(self, measured):
+        """Bits per dimension (kept,) of what `measure` returned."""
+        return measured["bits"].mean(axis=1)
+
     def finish(self, found, folder):
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
         config, bits = self.config, np.concatenate(found["bits"])

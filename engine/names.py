@@ -35,6 +35,7 @@ NAMES = {
     "eval.params": ("ema", "raw"),
     "eval.extractor": EXTRACTORS,
     "eval.bpd_estimator": ESTIMATORS,
+    "ood.bits": ("", "flow", "bound"),
 }
 
 

@@ -12,6 +12,7 @@ Modes
     eval       loss by time and bits per dimension (probability flow or variational bound) of eval.image_split
     encode     images -> latents -> images along the probability flow, with the error of the reconstruction
     interpolate  a grid of images between pairs of images
+    ood        tell outliers (ood.dataset, ood.path) from the images of the data
     data_report  what the training images hold, and the flags that suit them
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
@@ -29,10 +30,12 @@ from linnet import config_file, environment, overrides, signals
 from linnet.config_keys import known, meant
 from linnet.configs.kinds import Path, checked
 
-DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode")
+DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
-MODES = ("train", "sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "data_report", "export")
+MODES = ("train", *DEALT, "interpolate", "data_report", "export")
+GROUPS = ("ood",)
+"""Groups of the config that belong to the mode of their name."""
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 
@@ -128,6 +131,7 @@ def parse_flags(argv):
         for name in PATHS:
             if FLAGS[name].value is not None:
                 FLAGS[name].value = checked(f"--{name}", Path(may_be_empty=False), FLAGS[name].value)
+        check_groups(texts)
         environment.check()
         return overrides.apply(config_file.load(config_path()), texts), list(texts)
     except (flags.Error, ValueError, OSError) as error:
@@ -141,6 +145,16 @@ def check_mode():
         raise flags.Error("--mode is missing; python main.py --help shows how to use it")
     if mode is not None and mode not in MODES:
         raise flags.Error(f"--mode={mode} is unknown{meant(mode, MODES) or '; use one of ' + ', '.join(MODES)}")
+
+
+def check_groups(keys):
+    """flags.Error for keys of a group that belongs to another mode."""
+    for key in keys:
+        group = key.partition(".")[0]
+        if group in GROUPS and group != FLAGS.mode:
+            raise flags.Error(
+                f"config.{key} means nothing to --mode={FLAGS.mode}: the group {group} is that of its mode"
+            )
 
 
 def config_path():
