@@ -38,7 +38,8 @@ class Reconstruct:
         require(eps_net.bind(None), EpsFunction)
         if config.model.get("super_resolution", False):
             raise ValueError("--mode=ood is for networks that see the image alone: config.model.super_resolution=False")
-        self.config, self.sde, self.eps_net = config, sde, eps_net
+        self.config = config
+        self.sde, self.eps_net = sde, eps_net
         self.weights = parallel.replicate(load_params(NET, config.ood.lpips_path or None)) if config.ood.lpips else None
         self.levels = [self._level(number, factor) for number, factor in enumerate(config.ood.recon_factor)]
 

@@ -24,6 +24,7 @@ NUMBERS = {
     Purpose.LIKELIHOOD: 2,
     Purpose.BOUND: 1,
     Purpose.LATENTS: 1,
+    Purpose.RECONSTRUCTION: 2,
 }
 """How many numbers lead to an item of a purpose, as its comment says."""
 
