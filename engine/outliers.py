@@ -108,4 +108,3 @@ class Scores:
             batch = parallel.shard(batch | {"index": index.astype(np.int32)})
             made.append(parallel.unshard(self.reconstruct(self.params, batch, level)[1]))
         return np.concatenate(made)[: len(numbers)]
-
