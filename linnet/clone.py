@@ -26,7 +26,7 @@ class ShortNames(MetaPathFinder, Loader):
 
     def __init__(self, root):
         self.root = Path(root)
-        self.names = {file.parent.name for file in self.root.glob("*/*.py")} - {"linnet", "tests"}
+        self.names = {file.parent.name for file in self.root.glob("*/*.py")} - {"linnet", "tests", "benchmarks"}
 
     def is_ours(self, spec):
         """Whether `spec` is of a folder of the clone."""
