@@ -17,18 +17,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.work_precision import run
 from linnet import config_file, overrides
 from linnet.engine.experiment import Experiment
 from linnet.engine.pictures import as_stored
 from linnet.engine.reference import load_extractor, make_reference
 from linnet.evaluation.collect import collect
 from linnet.evaluation.report import compute_metrics
+from linnet.randomness import Part, Purpose, fold, key_for
+from linnet.samplers.exponential import advance
 
 PROCESSES = {"vp": {}, "ve": {"sigma_max": "12"}, "cld": {}, "pld": {}}
 METHODS = ("gddim", "unipc", "dpmpp_2m")
 BUDGETS = (5, 8, 10, 20, 50)
 FINE = 100
-BATCH = 500
 HEAD = """# One checkpoint under several processes
 
 Made by `python -m benchmarks.one_checkpoint --workdir WORKDIR`: the network that `{config}` trained under {own}
@@ -46,29 +48,32 @@ def experiment_of(workdir, process, keys):
     return Experiment(overrides.apply(config, texts | {f"sde.{key}": text for key, text in keys.items()}), workdir)
 
 
-def draw(experiment, n, method, nfe, **keys):
-    """Images 0 .. n - 1 of the config's seed in the range of the model, float32 (n, H, W, C)."""
-    sample = jax.jit(experiment.sample_with(method=method, nfe=nfe, **keys))
-    size = min(n, BATCH)
-    batches = [np.arange(first, first + size, dtype=np.int32) for first in range(0, n, size)]
-    found = [sample(experiment.trained.params, jnp.asarray(i), experiment.conditions(i)).u for i in batches]
-    return np.concatenate([experiment.sde.project(u) for u in found])[:n]
+class Images:
+    """Images of the config's seed under one process, and their two figures."""
 
-
-class Measure:
-    """The two figures of images under one process."""
-
-    def __init__(self, experiment, starts):
+    def __init__(self, experiment, n, starts):
         config = experiment.config
+        self.experiment = experiment
+        eps_fn = experiment.carried.bind(experiment.trained.params)
+        self.eps_fn = eps_fn
+        self.step = jax.jit(lambda u, past, row, keys, i: advance(eps_fn, u, past, row, keys, i))
+        keys = fold(key_for(config.seed, Purpose.SAMPLING), jnp.arange(n))
+        self.u_T = experiment.sde.prior(fold(keys, Part.PRIOR), (n, *experiment.shape))
+        self.fine = self.draw("gddim", FINE, self.u_T[:starts], deis_order=3)
         self.extractor = load_extractor(config.eval)
         source = experiment.dataset(config.eval.split)
         self.reference = make_reference(source, config.eval.split, self.extractor, experiment.paths.workdir)
-        self.fine = draw(experiment, starts, "gddim", FINE, deis_order=3)
-        self.centered = config.data.centered
+
+    def draw(self, method, nfe, u_T=None, **keys):
+        """Images in the range of the model, float32 (n, H, W, C)."""
+        sampler = self.experiment.sampler_with(method=method, nfe=nfe, **keys)
+        u = run(sampler, self.eps_fn, self.step, None, self.u_T if u_T is None else u_T)
+        return np.asarray(self.experiment.sde.project(u))
 
     def distance(self, x):
         """Frechet distance of images x (n, H, W, C)."""
-        samples = collect(self.extractor, [np.asarray(as_stored(jnp.asarray(x), self.centered))], keep=len(x))
+        stored = np.asarray(as_stored(jnp.asarray(x), self.experiment.config.data.centered))
+        samples = collect(self.extractor, [stored], keep=len(x))
         return next(iter(compute_metrics(samples, self.reference, self.extractor).values()))
 
     def rms(self, x):
@@ -82,12 +87,11 @@ def rows(workdir, images, starts):
     yield "|---|---|" + "---|" * (2 * len(BUDGETS))
     for process, keys in PROCESSES.items():
         experiment = experiment_of(workdir, process, keys)
-        measure = Measure(experiment, starts)
+        made = Images(experiment, images, starts)
         for method in METHODS:
-            x = [draw(experiment, images, method, nfe) for nfe in BUDGETS]
-            cells = [f"{measure.distance(each):.3g}" for each in x] + [f"*{measure.rms(each):.2g}*" for each in x]
+            x = [made.draw(method, nfe) for nfe in BUDGETS]
+            cells = [f"{made.distance(each):.3g}" for each in x] + [f"*{made.rms(each):.2g}*" for each in x]
             yield f"| {process} | {method} | " + " | ".join(cells) + " |"
-        yield f"| {process} | gddim, {FINE} | {measure.distance(measure.fine):.3g} (n={starts})" + " |" * 10
 
 
 def main():
