@@ -30,7 +30,7 @@ from linnet.samplers.exponential import advance
 PROCESSES = {"vp": {}, "ve": {"sigma_max": "12"}, "cld": {}, "pld": {}}
 METHODS = ("gddim", "unipc", "dpmpp_2m")
 BUDGETS = (5, 8, 10, 20, 50)
-FINE = 100
+FINE = 200
 HEAD = """# One checkpoint under several processes
 
 Made by `python -m benchmarks.one_checkpoint --workdir WORKDIR`: the network that `{config}` trained under {own}
