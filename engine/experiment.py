@@ -108,7 +108,8 @@ class Experiment:
         ValueError where it cannot be built, or is for another kind of network.
         """
         config = copy.deepcopy(self.config)
-        config.sampling.update(changes)
+        with config.sampling.ignore_type():
+            config.sampling.update(changes)
         return samplers.get_sampler(config, self.sde, self.carried.bind(None))
 
     def sample_with(self, **changes):

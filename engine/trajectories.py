@@ -22,14 +22,12 @@ IMAGES, POINTS = 8, 1024
 def save_trajectories(experiment, conditions, params, folder):
     """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
     project = jax.vmap(experiment.sde.project)
-    sample = experiment.sample_with(trajectory=True)
+    sample = experiment.sample_with(trajectory=COLUMNS)
 
     def visited(params, index, condition):
         samples = sample(params, index, condition)
-        steps = len(samples.trajectory["x_0"])
-        chosen = np.unique(np.linspace(0, steps - 1, COLUMNS).round().astype(int))
         x = experiment.sde.project(samples.u)[None]
-        rows = (project(samples.trajectory["u"][chosen]), samples.trajectory["x_0"][chosen])
+        rows = (project(samples.trajectory["u"]), samples.trajectory["x_0"])
         return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
     devices, wanted = jax.local_device_count(), IMAGES if len(experiment.shape) == 3 else POINTS

@@ -19,6 +19,7 @@ import numpy as np
 from linnet.arrays import Array, EpsFn
 from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
 from linnet.samplers.exponential import draw
+from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib.base import example_keys
 from linnet.sde_lib.chain import MEANINGS, Chain, Reverse, split_output
 
@@ -107,12 +108,13 @@ class ChainSampler(Sampler):
             i, number = numbers
             z = draw(keys, number, u) if self.stochastic else jnp.zeros_like(u)
             after, x_0 = self.move(network, u, jnp.full(len(u), i), z)
-            return after, (u, x_0) if self.trajectory else None
+            return after, (u, x_0)
 
         order = jnp.arange(self.chain.n)[::-1]
-        u, visited = jax.lax.scan(step, u_T, (order, jnp.arange(self.chain.n)))
+        frames = chosen(self.trajectory, self.chain.n)
+        u, visited = scan(step, u_T, (order, jnp.arange(self.chain.n)), frames)
         if visited is not None:
-            visited = {"t": self.times[::-1], "u": visited[0], "x_0": visited[1]}
+            visited = {"t": self.times[::-1][frames], "u": visited[0], "x_0": visited[1]}
         return Samples(u, self.nfe, visited)
 
 

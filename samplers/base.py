@@ -132,7 +132,7 @@ class Sampler:
 
     sde: the process. Fields are settings, keys of config.sampling; one that a method fixes has init=False. What follows
     from them is set once, in __post_init__, which raises ValueError for settings that make no sense.
-    trajectory: whether Samples holds the states on the way.
+    trajectory: whether Samples holds the states on the way: all of them, or so many evenly chosen ones.
 
     Class attributes describe the method. order: of convergence of the mean path, or where noise is drawn of the law.
     stochastic: whether noise is drawn. takes: the protocol of the network that `run` is given. The first
@@ -140,7 +140,7 @@ class Sampler:
     """
 
     sde: LinearSDE
-    trajectory: bool = dataclasses.field(default=False, kw_only=True)
+    trajectory: bool | int = dataclasses.field(default=False, kw_only=True)
 
     order: ClassVar[Any] = 1
     nfe_per_step: ClassVar[Any] = 1

@@ -20,8 +20,11 @@ from linnet.randomness import fold
 from linnet.samplers import coefficients
 from linnet.samplers.base import Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE, example_keys, normal_per_example
+
+NONE = np.zeros(0, int)
 
 
 def advance(eps_fn: EpsFn, u: Array, past: Array, row: Coefficients, keys: Any, i: Array) -> tuple[Array, Array, Array]:
@@ -46,13 +49,13 @@ def integrate(
     rows: Coefficients,
     history: Array | None = None,
     key: Any = None,
-    collect: bool = False,
+    frames: Host = NONE,
 ) -> tuple[Array, tuple[Array, Array] | None]:
     """Runs all rows of `rows` (Coefficients) from u (B, ...): returns (u, (states before, eps) stacked over rows).
 
     history: evaluations y (order, B, ...) at the times before the first row, newest first; zeros when absent (their
-    coefficients are zero then). key: one key or one per image, for rows with noise. What was visited is None unless
-    `collect`.
+    coefficients are zero then). key: one key or one per image, for rows with noise. frames: the rows whose states and
+    eps are kept; None is returned for none of them.
     """
     order = rows.eps.shape[1] - 1
     rows = jax.tree.map(lambda a: jnp.asarray(a, u.dtype), rows)
@@ -63,9 +66,9 @@ def integrate(
         i, row = numbered
         u, past = carry
         u_next, past, e = advance(eps_fn, u, past, row, keys, i)
-        return (u_next, past), (u, e) if collect else None
+        return (u_next, past), (u, e)
 
-    (u, _), visited = jax.lax.scan(step, (u, history), (jnp.arange(len(rows.times)), rows))
+    (u, _), visited = scan(step, (u, history), (jnp.arange(len(rows.times)), rows), frames)
     return u, visited
 
 
@@ -94,8 +97,9 @@ class Recursion(GridSampler):
         self._set(rows=rows, nfe=len(rows.times))
 
     def run(self, network: Any, key: Array, u_T: Array) -> Samples:
-        u, visited = integrate(network, u_T, self.rows, key=key, collect=self.trajectory)
-        return Samples(u, self.nfe, predictions(self.sde, self.rows.times, *visited) if visited else None)
+        frames = chosen(self.trajectory, len(self.rows.times))
+        u, visited = integrate(network, u_T, self.rows, key=key, frames=frames)
+        return Samples(u, self.nfe, predictions(self.sde, self.rows.times[frames], *visited) if visited else None)
 
 
 class LambdaRecursion(Recursion):

@@ -9,18 +9,18 @@ is the last estimate.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linnet.arrays import Array
 from linnet.randomness import fold
 from linnet.samplers.base import SCALAR, Depends, DirectNetwork, Sampler, Samples
+from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib.base import example_keys, normal_per_example
 
 
 class FixedPoint(Sampler):
-    """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates of all steps."""
+    """clip_denoised: estimates to [-1, 1] at every step. trajectory: the estimates."""
 
     nfe: int = 1
     clip_denoised: bool = True
@@ -49,10 +49,11 @@ class FixedPoint(Sampler):
             noised = network.noised(x_hat, fraction, fold(keys, i))
             y = network.direct(jnp.where(i > 0, noised, x_hat), u_T, t)
             y = jnp.clip(y, -1, 1) if self.clip_denoised else y
-            return y, y if self.trajectory else None
+            return y, y
 
         first = normal_per_example(keys, u_T.shape).astype(u_T.dtype)
-        x_hat, visited = jax.lax.scan(step, first, jnp.arange(self.nfe))
-        if self.trajectory:
-            visited = {"t": np.full(self.nfe, self.last), "u": visited, "x_0": visited}
+        frames = chosen(self.trajectory, self.nfe)
+        x_hat, visited = scan(step, first, jnp.arange(self.nfe), frames)
+        if visited is not None:
+            visited = {"t": np.full(len(frames), self.last), "u": visited, "x_0": visited}
         return Samples(x_hat, self.nfe, visited)

@@ -10,13 +10,14 @@ from linnet.arrays import Array, Host
 from linnet.samplers import coefficients, flow, grids
 from linnet.samplers.base import Sampler, Samples
 from linnet.samplers.exponential import integrate, predictions
+from linnet.samplers.frames import chosen
 
 
 class ODE(Sampler):
     """Adaptive solution with tolerances rtol and atol of u; nfe is what the slowest image of the batch took.
 
-    noise_removal: the denoising step, one more evaluation. trajectory: the states at 20 times of the power grid, with
-    one more evaluation each. Images that need more than 100,000 steps are NaN.
+    noise_removal: the denoising step, one more evaluation. trajectory: the states at times of a power grid of 20 steps,
+    with one more evaluation each. Images that need more than 100,000 steps are NaN.
     """
 
     rtol: float = 1e-5
@@ -34,7 +35,10 @@ class ODE(Sampler):
     def times(self) -> Host:
         """Where the states are wanted: at t_min, and for the trajectory before it."""
         sde = self.sde
-        return np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T) if self.trajectory else np.array([sde.t_min])
+        if not self.trajectory:
+            return np.array([sde.t_min])
+        times = np.clip(grids.power(sde, 20, 2), sde.t_min, sde.T)
+        return times[chosen(self.trajectory, len(times))]
 
     def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         visited = self.times

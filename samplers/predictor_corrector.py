@@ -31,6 +31,7 @@ from linnet.samplers.base import EVEN_DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
 from linnet.samplers.exponential import advance, draw, integrate, predictions
+from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE, example_keys
 
@@ -176,9 +177,10 @@ class PredictorCorrector(GridSampler):
                 before = u
                 u, _, e = advance(network, u, (), row, keys, first + self.corrections)
                 visited = before, e
-            return u, visited if self.trajectory else None
+            return u, visited
 
         steps = jnp.arange(len(self.correction["t"]))
-        u, visited = jax.lax.scan(step, u_T, (steps, rows, correction))
+        frames = chosen(self.trajectory, len(steps))
+        u, visited = scan(step, u_T, (steps, rows, correction), frames)
         u = u if self.last is None else integrate(network, u, self.last)[0]
-        return Samples(u, self.nfe, predictions(self.sde, self.correction["t"], *visited) if self.trajectory else None)
+        return Samples(u, self.nfe, predictions(self.sde, self.correction["t"][frames], *visited) if visited else None)
