@@ -100,7 +100,11 @@ def visible(name: str) -> bool:
 
 
 class DirectoryFiles(Files):
-    """All files below a directory, links followed."""
+    """All files below a directory, links followed. What was read once need not be read for its checksum."""
+
+    @cached_property
+    def _checksums(self) -> dict[str, int]:
+        return {}
 
     def find(self) -> Iterator[tuple[str, str]]:
         """Folders come before links to folders, so that what both lead to has the name that it has without links."""
@@ -121,10 +125,14 @@ class DirectoryFiles(Files):
                     yield posixpath.join(*inside.parts, file), unfit(os.path.join(folder, file))
 
     def bytes_of(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        content = (self.path / name).read_bytes()
+        self._checksums[name] = zlib.crc32(content)
+        return content
 
     def checksum(self, name: str) -> int:
-        return zlib.crc32(self.read(name))
+        if name not in self._checksums:
+            self.read(name)
+        return self._checksums[name]
 
 
 def refuse(error: OSError) -> None:

@@ -80,7 +80,8 @@ class Source(abc.ABC):
         for part in self.content():
             digest.update(part)
         for i in np.unique(np.linspace(0, len(self) - 1, PROBES).astype(int)):
-            digest.update(np.ascontiguousarray(self.read(int(i))[0]).data)
+            image = self.read(int(i))[0] if self._arrays is None else self._arrays[0][i]
+            digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
 
     def __len__(self) -> int:

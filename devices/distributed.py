@@ -10,7 +10,7 @@ HEARTBEAT = 100
 """Seconds without a sign of life after which the others give a process up, where LINNET_HEARTBEAT says no other."""
 
 CURE = (
-    "another process of this run has ended: its last lines say why. Start all of them again with the same command, "
+    "a process of this run has ended: the last lines of all say why. Start all of them again with the same command, "
     "which goes on after what is saved"
 )
 

@@ -17,19 +17,20 @@ class Losses:
         self.objective = objective
         conditions = make_conditions(config)
 
-        def losses(params, batch):
+        def losses(params, batch, fixed):
             times = key_for(config.seed, Purpose.EVALUATION_TIMES)
             t, weights = objective.draw(objective.init(), times, batch["position"], total)
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
             keys = key_for(config.seed, Purpose.EVALUATION, batch["index"])
             condition = conditions(batch, x, None)
-            return t, objective.losses(params, x, keys, t, train=False, condition=condition), weights
+            found = objective.bind(fixed).losses(params, x, keys, t, train=False, condition=condition)
+            return t, found, weights
 
-        self._losses = parallel.parallel(losses)
+        self._losses, self._fixed = parallel.parallel(losses), parallel.replicate(objective.fixed)
 
     def measure(self, params, batch, kept):
         """{"t", "loss", "weight": (kept,)} of the first `kept` images of a sharded batch."""
-        found = (parallel.unshard(a)[:kept] for a in self._losses(params, batch))
+        found = (parallel.unshard(a)[:kept] for a in self._losses(params, batch, self._fixed))
         return dict(zip(("t", "loss", "weight"), found, strict=True))
 
     def finish(self, found):

@@ -45,6 +45,6 @@ def make_evaluate(objective, config, source):
             read = next(batches)
             batch = parallel.shard({"image": read["image"], "label": read["label"]})
         number = parallel.replicate(jnp.zeros((), jnp.int32))
-        return {"eval_loss": float(parallel.first(mapped(state.ema[0], number, batch)))}
+        return {"eval_loss": float(parallel.first(mapped(state.ema[0], number, batch, state.fixed)))}
 
     return evaluate

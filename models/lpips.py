@@ -60,10 +60,20 @@ def lpips(params: dict, a: jax.Array, b: jax.Array, net: str = "vgg") -> jax.Arr
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[-1] not in (1, 3):
         raise ValueError(f"LPIPS compares images of one shape (B, H, W, 1 or 3), got {a.shape} and {b.shape}")
-    distance = jnp.zeros(a.shape[0], jnp.float32)
-    for head, f_a, f_b in zip(params["heads"], *(taps(params["stages"], x, net) for x in (a, b)), strict=True):
-        distance += jnp.mean(jnp.square(_unit(f_a) - _unit(f_b)) @ head, axis=(1, 2))
-    return distance
+    return distance(params, *(features(params, x, net) for x in (a, b)))
+
+
+def features(params: dict, x: jax.Array, net: str = "vgg") -> list[jax.Array]:
+    """What `distance` compares: the activations f_l of images (B, H, W, 3 or 1), divided by their norms."""
+    return [_unit(f) for f in taps(params["stages"], x, net)]
+
+
+def distance(params: dict, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
+    """LPIPS (B,) float32 of images with these features."""
+    total = jnp.zeros(len(a[0]), jnp.float32)
+    for head, f_a, f_b in zip(params["heads"], a, b, strict=True):
+        total += jnp.mean(jnp.square(f_a - f_b) @ head, axis=(1, 2))
+    return total
 
 
 def upscaled(x: jax.Array) -> jax.Array:

@@ -49,7 +49,7 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
         evaluate = held_out(experiment, console.say)
         with Interruption() as interruption, closing.pop_all():
             train(
-                keeper.place(begin.state),
+                keeper.place(begin.state.replace(fixed=experiment.objective.fixed)),
                 keeper.wrap(train_step(experiment.objective, config)),
                 feed,
                 schedule,
@@ -117,7 +117,7 @@ def make_save(checkpoints, feed, keeper, config, began_from):
     """save(state, for_good) for the loop: the state is whole in every process, and the first writes it."""
 
     def save(state, for_good):
-        host = parallel.to_host(state.replace(memory=()))
+        host = parallel.to_host(state.replace(memory=(), fixed=()))
         estimates = keeper.rows(state)
         check_finite(host)
         if jax.process_index() == 0:

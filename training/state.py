@@ -12,7 +12,8 @@ class TrainState(flax.struct.PyTreeNode):
     """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate.
 
     extra: arrays that the objective keeps from step to step; () where it keeps none. memory: this device's rows of what
-    is kept of each training example (see training.estimates); () where nothing is, or on the host.
+    is kept of each training example (see training.estimates); () where nothing is, or on the host. fixed: arrays that
+    the objective reads and no step changes (see training.objectives.base); they are in no checkpoint.
     """
 
     step: jax.Array
@@ -21,6 +22,7 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: optax.OptState
     extra: Any = ()
     memory: Any = ()
+    fixed: Any = ()
 
     @classmethod
     def create(cls, params, optimizer, ema_rates, extra=()):

@@ -77,20 +77,21 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
     the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
     """
 
-    def mean_loss(params, x, keys, t, weights, condition, before):
-        losses, seen = objective.examine(params, x, keys, t, condition=condition, estimates=before)
+    def mean_loss(params, fixed, x, keys, t, weights, condition, before):
+        own = objective.bind(fixed)
+        losses, seen = own.examine(params, x, keys, t, condition=condition, estimates=before)
         return (losses * weights).mean(), (losses, seen)
 
-    def gradient_of_part(params, inputs):
-        (_, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, *inputs)
+    def gradient_of_part(params, fixed, inputs):
+        (_, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, fixed, *inputs)
         return grads, seen
 
-    def gradient(params, inputs):
+    def gradient(params, fixed, inputs):
         if grad_accum == 1:
-            return gradient_of_part(params, inputs)
+            return gradient_of_part(params, fixed, inputs)
 
         def add(total, part):
-            grads, seen = gradient_of_part(params, part)
+            grads, seen = gradient_of_part(params, fixed, part)
             return jax.tree.map(jnp.add, total, grads), seen
 
         parts = jax.tree.map(lambda a: a.reshape(grad_accum, -1, *a.shape[1:]), inputs)
@@ -105,7 +106,7 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
         x = prepare(flip(batch["image"]), keys, data)
         condition = conditions(batch, x, keys)
         before = read_estimates(state, batch, flip) if objective.keeps_estimates else None
-        grads, (losses, seen) = gradient(state.params, (x, keys, t, weights, condition, before))
+        grads, (losses, seen) = gradient(state.params, state.fixed, (x, keys, t, weights, condition, before))
         kept = {}
         if objective.keeps_estimates:
             state, kept = keep_estimates(state, batch, seen.pop("estimate"), flip)
@@ -127,13 +128,13 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
 
 
 def make_eval_step(objective, *, seed, data, conditions=unconditional):
-    """step(params, step number, {"image"}) -> mean loss over all devices, without dropout or flips."""
+    """step(params, step number, {"image"}, objective.fixed) -> mean loss of all devices, without dropout or flips."""
 
-    def step(params, number, batch):
+    def step(params, number, batch, fixed):
         keys, t, weights = draw(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=data.centered)
         condition = conditions(batch, x, None)
-        losses = objective.losses(params, x, keys, t, train=False, condition=condition)
+        losses = objective.bind(fixed).losses(params, x, keys, t, train=False, condition=condition)
         return jax.lax.pmean((losses * weights).mean(), AXIS)
 
     return step

@@ -12,6 +12,7 @@ from PIL import Image
 import linnet
 from configs.iddpm.digits import get_config
 from data import image_rule
+from data.files import DirectoryFiles
 from engine import reference, score_images, snapshot
 from engine.experiment import Experiment
 from engine.trained import Trained
@@ -280,3 +281,13 @@ def test_samples_that_cannot_be_kept_are_said_before_the_reference_is_made(tmp_p
     np.savez(tmp_path / "samples_00000.npz", samples=np.zeros((8, 8, 8, 1), np.uint8))
     with pytest.raises(ValueError, match="does not say by which parameters"):
         check.run(exact_experiment(c, tmp_path))
+
+
+def test_statistics_read_each_image_once(tmp_path, monkeypatch):
+    """For its decoding and for its checksum; opening the data set looks at some as well."""
+    source = own_images(tmp_path / "images", None).dataset()
+    read, bytes_of = [], DirectoryFiles.bytes_of
+    monkeypatch.setattr(DirectoryFiles, "bytes_of", lambda files, name: read.append(name) or bytes_of(files, name))
+    statistics = reference.compute(source, get_extractor("pixels"))
+    assert sorted(read) == [f"{i}.png" for i in range(5)]
+    assert statistics.fingerprint == reading(tmp_path / "images", None).dataset().fingerprint()

@@ -4,14 +4,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
+from devices.parallel import AXIS
+from models import lpips
 from models.eps_net import EpsNet
+from models.lpips_weights import parameters
 from samplers.fixed_point import FixedPoint
 from sde_lib import CLD, VE, VP, Blur
+from tests.models.test_lpips import make_state
 from training.objectives import get_objective
 from training.objectives.dddm import pseudo
+from training.state import TrainState
+from training.step import make_train_step
 
 PROCESSES = {"vp": VP(schedule="discrete", beta_min=0.1, beta_max=20.0, num_steps=1000), "ve": VE()}
 
@@ -132,21 +139,51 @@ def test_the_adaptive_distance_is_the_pseudo_huber_of_a_shrinking_c():
         np.testing.assert_allclose(adaptive[i], fixed[i], rtol=1e-6)
 
 
-def test_pseudo_lpips_is_that_of_the_enlarged_images(monkeypatch):
+def test_pseudo_lpips_is_that_of_the_enlarged_images(lpips_weights):
+    weights, loads = lpips_weights
+    made = objective(net("vp"), loss="pseudo_lpips", lpips_net="alex", lpips_path="here", loss_c=0.5)
+    assert loads == [("alex", "here")] and made.fixed is weights
+    a, b, c = jax.random.uniform(jax.random.key(0), (3, 2, 8, 8, 3), minval=-1)
+    large = [lpips.upscaled(x) for x in (a, b, c)]
+    assert large[0].shape == (2, 224, 224, 3)
+    for found, other in zip(made.distances(a, [b, c], jnp.zeros(2)), large[1:], strict=True):
+        wanted = lpips.lpips(weights, large[0], other, "alex")
+        np.testing.assert_allclose(found, np.sqrt(wanted**2 + 0.25) - 0.5, rtol=1e-4)
+        assert (wanted > 1e-3).all()
+
+
+@pytest.fixture
+def lpips_weights(monkeypatch):
+    """(weights of an AlexNet of few channels, which takes the place of the published one; what was loaded)."""
     from training.objectives import dddm
 
-    monkeypatch.setattr(dddm, "load_params", lambda net, path: {"net": net, "path": path})
-    seen = {}
+    weights, loads = parameters(make_state("alex"), "alex"), []
+    monkeypatch.setattr(dddm, "load_params", lambda net, path: loads.append((net, path)) or weights)
+    return weights, loads
 
-    def lpips(params, a, b, net):
-        seen.update(params=params, shape=a.shape)
-        return jnp.abs(a - b).mean((1, 2, 3))
 
-    monkeypatch.setattr(dddm, "lpips", lpips)
-    made = objective(net("vp"), loss="pseudo_lpips", lpips_net="alex", lpips_path="here", loss_c=0.5)
-    a, b = jnp.full((2, 8, 8, 3), 0.25), jnp.full((2, 8, 8, 3), -0.5)
-    np.testing.assert_allclose(made.distance(a, b, jnp.zeros(2)), np.sqrt(0.75**2 + 0.25) - 0.5, rtol=1e-6)
-    assert seen == {"params": {"net": "alex", "path": "here"}, "shape": (2, 224, 224, 3)}
+def test_weights_of_lpips_are_arguments_of_the_step_and_see_each_image_once(lpips_weights):
+    """Otherwise they were constants of the program; y is compared with two images, which makes three and not four."""
+    weights, _ = lpips_weights
+    made = objective(net("vp"), loss="pseudo_lpips", lpips_net="alex")
+    optimizer = optax.sgd(0.0)
+    data = ConfigDict({"random_flip": False, "uniform_dequantization": False, "centered": True})
+    step = make_train_step(made, optimizer, (), seed=0, data=data)
+    state = TrainState.create(PARAMS, optimizer, ()).replace(fixed=weights)
+    batch = {"image": np.zeros((2, 8, 8, 3), np.uint8), "index": np.arange(2), "epoch": np.zeros(2, np.int32)}
+    batch |= {"label": np.zeros(2, np.int32), "x_hat": np.zeros((2, 8, 8, 3), np.float32)}
+    mapped = jax.vmap(step, axis_name=AXIS, in_axes=(None, 0))
+    batch = jax.tree.map(lambda a: a[None], batch)
+    program = jax.make_jaxpr(mapped)(state, batch)
+    kernels = [layer["kernel"] for stage in weights["stages"] for layer in stage]
+    assert not any(np.array_equal(constant, kernel) for constant in program.consts for kernel in kernels)
+
+    def examine(x):
+        estimates = {"x_hat": x, "epoch": jnp.zeros(2, jnp.int32)}
+        return made.examine(PARAMS, x, jax.random.split(jax.random.key(0), 2), jnp.ones(2), estimates=estimates)[0]
+
+    text = str(jax.make_jaxpr(examine)(jnp.zeros((2, 8, 8, 3))))
+    assert text.count("conv_general_dilated[") == 3 * len(weights["stages"])
 
 
 def test_times_are_all_steps_of_the_chain():

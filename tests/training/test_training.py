@@ -167,7 +167,7 @@ def loses_one(processes, killed):
     output, _ = processes[1 - killed].communicate(timeout=60)
     assert processes[1 - killed].returncode != 0, output
     last = output.splitlines()[-1]
-    assert last.startswith("error: another process of this run has ended") and "with the same command" in last, output
+    assert last.startswith("error: a process of this run has ended") and "with the same command" in last, output
     processes[killed].communicate()
 
 

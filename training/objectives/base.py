@@ -1,6 +1,7 @@
 """What an objective is: losses of examples at drawn times, and what it keeps from step to step."""
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -13,12 +14,19 @@ class Objective(abc.ABC):
     `examine`.
     """
 
+    fixed: Any = ()
+    """Arrays that the losses need and training leaves as they are: arguments of compiled steps, not their constants."""
+
     on_chain = False
     keeps_estimates = False
 
     def init(self):
         """What the objective keeps before the first step: a pytree of arrays, () for nothing."""
         return ()
+
+    def bind(self, fixed):
+        """The objective with these arrays, on the device, in place of `fixed`."""
+        return self
 
     def draw(self, extra, key, position, batch_size):
         """(times, weights), each (B,), of the examples at `position` (B,) of a global batch of `batch_size`.

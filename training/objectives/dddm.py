@@ -13,10 +13,12 @@ a noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, m
     pseudo_lpips           sqrt(LPIPS(a, b)^2 + c^2) - c, images below 256 pixels enlarged to 224
 """
 
+import copy
+
 import jax
 import jax.numpy as jnp
 
-from linnet.models.lpips import lpips, upscaled
+from linnet.models import lpips
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
@@ -34,7 +36,7 @@ def pseudo(square, c):
 class DirectDenoising(Objective):
     """ValueError for a network whose prediction is not "direct", and for keys of config.training that make no sense.
 
-    The weights of LPIPS become constants of the compiled step.
+    fixed: the weights of LPIPS, where it is the distance.
     """
 
     keeps_estimates = True
@@ -56,16 +58,26 @@ class DirectDenoising(Objective):
                     "config.training.loss='pseudo_lpips' is for images in [-1, 1]: config.data.centered=True"
                 )
             self.lpips_net = training.lpips_net
-            self.lpips_params = load_params(training.lpips_net, training.lpips_path or None)
+            self.fixed = load_params(training.lpips_net, training.lpips_path or None)
+
+    def bind(self, fixed):
+        bound = copy.copy(self)
+        bound.fixed = fixed
+        return bound
 
     def times(self, key, position, batch_size):
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
         return self.labels.time(jnp.floor(fraction * self.labels.n))
 
+    def distances(self, y, others, epoch):
+        """d(y, b) (B,) of images (B, ...) in epochs (B,) for each b of `others`."""
+        if self.name != "pseudo_lpips":
+            return [self.distance(y, b, epoch) for b in others]
+        of_y, *of_others = (lpips.features(self.fixed, lpips.upscaled(image), self.lpips_net) for image in (y, *others))
+        return [pseudo(lpips.distance(self.fixed, of_y, of_b) ** 2, self.c) for of_b in of_others]
+
     def distance(self, a, b, epoch):
-        """d(a, b) of images (B, ...) in epochs (B,): (B,)."""
-        if self.name == "pseudo_lpips":
-            return pseudo(lpips(self.lpips_params, upscaled(a), upscaled(b), self.lpips_net) ** 2, self.c)
+        """d(a, b) of images by their pixels."""
         square = ((a - b) ** 2).reshape(len(a), -1)
         if self.name == "mse":
             return square.mean(1)
@@ -76,7 +88,7 @@ class DirectDenoising(Objective):
         """The guide loss of the first estimate, made from noise: what there is to measure without a memory."""
         context = normal_per_example(fold(keys, Part.CONTEXT), x.shape)
         y = self.f(params, x, keys, t, train, condition, context)
-        return self.distance(y, x, 0 * t)
+        return self.distances(y, [x], 0 * t)[0]
 
     def f(self, params, x, keys, t, train, condition, context):
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
@@ -93,7 +105,7 @@ class DirectDenoising(Objective):
         context = self.net.noised(x_hat, share, fold(keys, Part.CONTEXT))
         y = self.f(params, x, keys, t, train, condition, context)
         w = jnp.maximum(1 / (epoch + 1), self.guide_floor)
-        guide, iteration = self.distance(y, x, epoch), self.distance(y, x_hat, epoch)
+        guide, iteration = self.distances(y, [x, x_hat], epoch)
         y = jax.lax.stop_gradient(y)
         change = jnp.abs(y - x_hat).reshape(len(y), -1).mean(1)
         seen = {"estimate": y, "guide": guide, "iteration": iteration, "change": change}
