@@ -11,11 +11,7 @@ def run(experiment):
     """Prints the config, the parameter table (clu), an estimate of memory, how --ckpt fits, and the devices."""
     print(experiment.config)
     state = jax.eval_shape(experiment.create_state)
-    try:
-        from clu import parameter_overview
-    except ImportError as error:
-        raise ImportError("--dry_run shows its table with the package clu: pip install clu") from error
-    print(parameter_overview.get_parameter_overview(state.params, include_stats=False))
+    print(overview(state.params))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     batch = experiment.config.training.batch_size // jax.device_count()
     kept = activations(experiment.config, experiment.objective, state.params, (batch, *experiment.shape))
@@ -26,6 +22,16 @@ def run(experiment):
         report = interop.report(ckpt, experiment.trained_config, config.eval.params, shape=experiment.shape)
         print(trained.about_process(report, config))
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
+
+
+def overview(params):
+    """The table of the parameters, by clu; their number where that is not installed, or no newer jax can import it."""
+    try:
+        from clu import parameter_overview
+    except Exception as error:
+        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        return f"{count:,} parameters; the package clu would show a table of them ({error}): pip install clu"
+    return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
 def activations(config, objective, params, shape):

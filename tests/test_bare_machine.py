@@ -80,6 +80,13 @@ def test_train_and_check(images, tmp_path):
     assert "holds samples made with another seed" in again.stderr and len(again.stderr.strip().splitlines()) == 1
 
 
+def test_parameters_are_counted_where_no_table_can_be_shown():
+    done = linnet("--config=configs/toy/rings_cld.py", "--dry_run", "--config.model.nf=16")
+    assert done.returncode == 0, done.stderr
+    assert "parameters; the package clu would show a table of them" in done.stdout
+    assert "state (parameters, averages, optimiser)" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "package"),
     [
@@ -88,9 +95,8 @@ def test_train_and_check(images, tmp_path):
             ["--config=configs/cld/cifar10_accelerated.py", "--mode=train", "--config.data.dataset=tfds/cifar10"],
             "tensorflow-datasets",
         ),
-        (["--config=configs/cld/digits.py", "--dry_run"], "clu"),
         (["--config=configs/toy/rings_cld.py", "--mode=train", "--wandb"], "wandb"),
-        (["--config=configs/toy/rings_cld.py", "--mode=train", "--tensorboard"], "tensorflow tensorboard"),
+        (["--config=configs/toy/rings_cld.py", "--mode=train", "--tensorboard"], "clu tensorflow tensorboard"),
     ],
 )
 def test_what_is_missing_is_named(arguments, package, tmp_path):

@@ -124,7 +124,7 @@ class TensorBoard:
         try:
             from clu import metric_writers
         except ImportError as error:
-            raise ImportError("--tensorboard needs two packages: pip install tensorflow tensorboard") from error
+            raise ImportError("--tensorboard needs packages: pip install clu tensorflow tensorboard") from error
         self.writer = metric_writers.SummaryWriter(logdir)
 
     def write(self, step, scalars):
