@@ -162,3 +162,17 @@ def test_none_kept_is_refused(tmp_path):
     with pytest.raises(ValueError, match="keep_checkpoints=0 must be at least 1"):
         Checkpoints(tmp_path / "checkpoints", 0)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_interface_that_comes_reads_what_is_written(tmp_path):
+    """Orbax's V1, experimental as yet, which takes the top level in its 1.0."""
+    v1 = pytest.importorskip("orbax.checkpoint.experimental.v1")
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    checkpoints = Checkpoints(tmp_path, 1)
+    checkpoints.save(state_at(3, 0.25), memory=rows, **SAVED)
+    checkpoints.close()
+    assert v1.training.Checkpointer(tmp_path).latest.step == 3
+    found = v1.load_checkpointables(tmp_path / "3")
+    np.testing.assert_array_equal(found["memory"]["rows"], rows)
+    np.testing.assert_array_equal(found["state"]["params"]["Dense_0"]["kernel"], np.full((64, 64), 0.25, np.float32))
+    assert found["meta"]["position"] == 0
