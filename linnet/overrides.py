@@ -40,7 +40,15 @@ def apply(config, texts):
             found.setdefault(group, {})[name] = value
         else:
             found[name] = value
-    return resolve(found)
+    try:
+        return resolve(found)
+    except ValueError as error:
+        before = config.sde.name
+        after = found["sde"]["name"]
+        if after == before or "config.sde." not in str(error) or "network_sde.name" in texts:
+            raise
+        more = f"to make images under {after} by a network of {before}, add --config.network_sde.name={before}"
+        raise ValueError(f"{error}; {more}") from error
 
 
 def own_process(found, texts):

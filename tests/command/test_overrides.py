@@ -114,6 +114,13 @@ def test_the_process_of_the_network_takes_the_keys_of_the_config_and_leaves_the_
     assert found.sde.to_dict() == default.SDE["cld"]
 
 
+def test_another_process_over_the_keys_of_a_config_is_answered_with_both_meanings():
+    with pytest.raises(
+        ValueError, match="means nothing to 'cld'.*; to make images of a network of vp under cld, add --conf"
+    ):
+        changed("--config.sde.name=cld")
+
+
 def test_the_process_of_another_network_begins_from_its_defaults():
     found = changed("--config.network_sde.name=ve", "--config.sde.beta_max=9")
     assert found.network_sde.to_dict() == default.SDE["ve"] and found.sde.beta_max == 9
