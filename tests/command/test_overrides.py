@@ -115,9 +115,8 @@ def test_the_process_of_the_network_takes_the_keys_of_the_config_and_leaves_the_
 
 
 def test_another_process_over_the_keys_of_a_config_is_answered_with_both_meanings():
-    with pytest.raises(
-        ValueError, match="means nothing to 'cld'.*; to make images of a network of vp under cld, add --conf"
-    ):
+    meant = "means nothing to 'cld'.*; to make images under cld by a network of vp, add --config.network_sde.name=vp"
+    with pytest.raises(ValueError, match=meant):
         changed("--config.sde.name=cld")
 
 
