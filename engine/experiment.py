@@ -53,7 +53,7 @@ class Experiment:
     def sde(self):
         return get_sde(self.config)
 
-    @functools.cached_property
+    @property
     def trained_config(self):
         """The config with the process of the network in `sde`: config.network_sde, where that is another one."""
         config = self.config.copy_and_resolve_references()
