@@ -3,12 +3,12 @@
 import functools
 from pathlib import Path
 
+from linnet import registry
 from linnet.data.archives import Archive, missing, published_source
 from linnet.data.cifar10 import CIFAR10
 from linnet.data.digits import digits_source
 from linnet.data.folder import folder_source
 from linnet.data.mnist import FASHION_MNIST, MNIST
-from linnet.data.names import suggestion
 from linnet.data.points import points_source
 from linnet.data.source import Source
 from linnet.data.splits import WORDS, NoSplit
@@ -41,8 +41,7 @@ def get_dataset(config, split: str = "train") -> Source:
     data; `points` and `num_points` for points. split: "train", "val" or "test", for which "val" stands in where there
     is none. Raises one-line errors for unknown names and missing data, NoSplit for a split that is not there.
     """
-    if split not in WORDS:
-        raise ValueError(f"split={split!r} is unknown{suggestion(split, WORDS)}; choose {', '.join(WORDS)}")
+    registry.check(WORDS, split, "split")
     known = DATASETS.get(config.data.dataset.lower())
     return known(config.data, split) if known else tfds_source(config.data, split, others=DATASETS)
 

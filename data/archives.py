@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from linnet import registry
 from linnet.data import tfds
-from linnet.data.image_rule import ImageRule, rule_for
+from linnet.data.image_rule import IMAGES, ImageRule, rule_for
 from linnet.data.source import ArraySource, Source
 from linnet.data.splits import pick
 
@@ -45,8 +46,12 @@ class PublishedSet(NamedTuple):
     folders: tuple[str, ...] = ()
 
 
+@registry.takes("path", *IMAGES)
 def published_source(published: PublishedSet, data, split: str) -> Source:
-    """The examples of a split of config.data. NoSplit; ValueError for damaged files, those of TFDS for none at all."""
+    """From the files of the authors of the data set.
+
+    NoSplit; ValueError for damaged files, those of TFDS for none at all.
+    """
     chosen = pick(published.layouts[0].files, split, f"data.dataset={published.name}")
     found = next(filter(None, (find(published, layout, data, chosen) for layout in published.layouts)), None)
     if found is None and data.get("path", "") and not tfds.is_prepared(data):

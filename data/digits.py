@@ -8,7 +8,8 @@ Handwritten Digits, UCI, 1998.
 import numpy as np
 from PIL import Image
 
-from linnet.data.image_rule import rule_for
+from linnet import registry
+from linnet.data.image_rule import IMAGES, rule_for
 from linnet.data.source import ArraySource
 from linnet.data.splits import pick
 
@@ -16,8 +17,9 @@ TEST_IMAGES = 297
 SPLIT_SEED = 1797
 
 
+@registry.takes(*IMAGES)
 def digits_source(data, split: str) -> ArraySource:
-    """Digits resized and given channels by the image rule (default 8 x 8, grey). ImportError without sklearn."""
+    """scikit-learn's digits by the image rule (default 8 x 8, grey). ImportError without sklearn."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

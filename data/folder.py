@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from linnet import registry
 from linnet.data.files import Files
-from linnet.data.image_rule import ImageRule, rule_for
+from linnet.data.image_rule import IMAGES, ImageRule, rule_for
 from linnet.data.labels import Labelled, label
 from linnet.data.source import Source, decode_threads
 from linnet.data.splits import find_images
@@ -52,6 +53,7 @@ class FolderSource(Source):
                 yield os.fsencode(f"{name} {checksum}\n")
 
 
+@registry.takes("path", *IMAGES)
 def folder_source(data, split: str) -> FolderSource:
     """The images at `data.path`. Errors: no path, nothing there, no images, NoSplit, a corrupt first image."""
     if not data.get("path", ""):

@@ -35,6 +35,10 @@ TURNS = {
 """EXIF orientation -> what puts the picture upright."""
 
 
+IMAGES = ("crop", "background", "uniform_dequantization", "low_res_size", "low_res_path")
+"""Keys of config.data that data sets of images take."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageRule:
     """height, width: pixels; channels: 1, 3 or 4; crop: side of the centre crop before resizing, 0 for none.

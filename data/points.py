@@ -6,8 +6,8 @@ scales are constants computed from the densities, not from the sample, so the de
 
 import numpy as np
 
-from linnet.data.names import choose
 from linnet.data.source import ArraySource
+from linnet.registry import choose, takes
 
 NUM_POINTS = 20_000
 SEED = 2022
@@ -74,6 +74,7 @@ POINTS = {
 """Name -> (generator, number of components)."""
 
 
+@takes("points", "num_points")
 def points_source(data, split: str) -> ArraySource:
     """`data.points` of POINTS, `data.num_points` of them (default 20,000); the splits are independent draws."""
     name = data.get("points", "rings")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from linnet.data.image_rule import ImageRule, rule_for
-from linnet.data.names import suggestion
+from linnet import registry
+from linnet.data.image_rule import IMAGES, ImageRule, rule_for
 from linnet.data.source import Source, decode_threads
 from linnet.data.splits import pick
 
@@ -41,6 +41,7 @@ class TfdsSource(Source):
         yield f"{self._prepared} {self._rule}".encode()
 
 
+@registry.takes("path", *IMAGES)
 def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
     """The TFDS data set `data.dataset`. ImportError without the package; ValueError for an unknown name or split.
 
@@ -71,18 +72,19 @@ def find_builder(data, others: Iterable[str]):
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
-            f"data.dataset={data.dataset!r}{suggestion(base, others)} needs the package "
+            f"data.dataset={data.dataset!r}{registry.suggestion(base, others)} needs the package "
             "tensorflow-datasets: pip install tensorflow-datasets"
         ) from error
     known = tensorflow_datasets.list_builders(with_community_datasets=False)
     if base not in known:
         raise ValueError(
-            f"{unknown}{suggestion(base, [*others, *known])}; choose {', '.join(others)} or a name "
+            f"{unknown}{registry.suggestion(base, [*others, *known])}; choose {', '.join(others)} or a name "
             "that TensorFlow Datasets lists, such as cifar10"
         )
     configurations = tensorflow_datasets.builder_cls(base).builder_configs
     if configuration and configuration.partition(":")[0] not in configurations:
-        raise ValueError(f"{unknown}: {base} has no {configuration!r}{suggestion(configuration, configurations)}")
+        near = registry.suggestion(configuration, configurations)
+        raise ValueError(f"{unknown}: {base} has no {configuration!r}{near}")
     return tensorflow_datasets.builder(
         base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record"
     )

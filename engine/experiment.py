@@ -34,13 +34,7 @@ class Experiment:
         self.config, self.paths = config, Paths(workdir, ckpt, result_folder)
         self._datasets = {}
         names.check(config)
-        method = config.sampling.method
-        for key in overrides:
-            group, _, name = key.partition(".")
-            if group == "sampling" and name not in ("method", "labels", "guidance", *samplers.keys(method)):
-                raise ValueError(
-                    f"config.{key} means nothing to {method!r}; it takes {', '.join(samplers.keys(method))}"
-                )
+        names.settle(config, overrides)
         if self.respaced and "sampling.nfe" in overrides:
             raise ValueError(
                 f"config.sampling.nfe means nothing beside config.sampling.respacing={config.sampling.respacing!r}: "

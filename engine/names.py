@@ -1,7 +1,15 @@
-"""Keys of a config whose value is a name, and where that name is registered."""
+"""Keys of a config whose value is a name, where that name is registered, and which other keys go with it.
 
-from linnet.data.names import suggestion
+`settle` is for the groups in which one key chooses an entry and others are for some entries only: those of the others
+are refused, wherever they were set, and fall away where the command line changes the choice.
+"""
+
+from linnet import registry, samplers
+from linnet.configs import default
+from linnet.data import DATASETS
+from linnet.data.tfds import tfds_source
 from linnet.evaluation.features import EXTRACTORS
+from linnet.models import MODELS
 from linnet.models.layers import DTYPES
 from linnet.models.predictions import PREDICTIONS
 from linnet.samplers import SAMPLERS
@@ -9,13 +17,17 @@ from linnet.samplers.deis import RK
 from linnet.samplers.grids import GRIDS
 from linnet.samplers.likelihood import ESTIMATORS
 from linnet.samplers.predictor_corrector import CORRECTORS, PREDICTORS
+from linnet.sde_lib import SDES
 from linnet.sde_lib.chain import VARIANCES
 from linnet.sde_lib.vp import SCHEDULES
 from linnet.training import estimates
 from linnet.training.objectives import OBJECTIVES
+from linnet.training.optimizer import OPTIMIZERS
 from linnet.training.timestep_samplers import TIMESTEP_SAMPLERS
 
 NAMES = {
+    "sde.name": SDES,
+    "model.name": MODELS,
     "sde.schedule": SCHEDULES,
     "network_sde.schedule": SCHEDULES,
     "model.prediction": PREDICTIONS,
@@ -25,7 +37,7 @@ NAMES = {
     "training.timestep_sampler": TIMESTEP_SAMPLERS,
     "training.memory": estimates.PLACES,
     "training.memory_dtype": estimates.DTYPES,
-    "optim.optimizer": ("Adam", "AdamW"),
+    "optim.optimizer": OPTIMIZERS,
     "sampling.method": SAMPLERS,
     "sampling.grid": GRIDS,
     "sampling.variance": VARIANCES,
@@ -38,12 +50,66 @@ NAMES = {
     "ood.bits": ("", "flow", "bound"),
 }
 
+LISTED = NAMES | {"data.dataset": DATASETS}
+"""Keys whose names `=list` shows; other data sets have the names of TFDS."""
+
+EVERY_METHOD = ("labels", "guidance")
+
+
+def of_dataset(name):
+    """The keys of config.data that a data set takes."""
+    return registry.keys_of(DATASETS.get(name.lower(), tfds_source))
+
+
+def of_objective(name):
+    """The keys of config.training that an objective takes."""
+    return registry.keys_of(OBJECTIVES[name])
+
+
+CHOICES = {
+    "data.dataset": (of_dataset, DATASETS),
+    "training.objective": (of_objective, OBJECTIVES),
+    "sampling.method": (samplers.keys, SAMPLERS),
+}
+"""Keys that choose: (name -> keys that the entry takes, all names)."""
+
 
 def check(config):
     """ValueError for a name that is registered nowhere, whether or not this verb would use it; None is the default."""
     for key, registered in NAMES.items():
         group, _, key_in_group = key.partition(".")
         name = config[group].get(key_in_group)
-        if name is not None and name not in registered:
-            near = suggestion(name, registered)
-            raise ValueError(f"config.{key}={name!r} is unknown{near}; choose from {', '.join(registered)}")
+        if name is not None:
+            registry.check(registered, name, f"config.{key}")
+
+
+def settle(config, changed):
+    """Sets keys that mean nothing to the chosen entries back to their defaults, or refuses them.
+
+    changed: keys "group.name" of the command line. Keys of a file are refused unless the command line changed the
+    choice that they were set for. ValueError in one line.
+    """
+    for choosing, (keys_of, names) in CHOICES.items():
+        group, _, key = choosing.partition(".")
+        defaults = getattr(default, group)()
+        own = keys_of(config[group][key])
+        idle = {name for entry in names for name in keys_of(entry)} - {*own}
+        for name in sorted(idle):
+            here = f"{group}.{name}" in changed
+            if here or (config[group][name] != value_of(defaults[name]) and choosing not in changed):
+                taken = ", ".join((*own, *EVERY_METHOD * (group == "sampling"))) or "none of its own"
+                raise ValueError(
+                    f"config.{group}.{name}={config[group][name]!r} means nothing to {choosing}="
+                    f"{config[group][key]!r}; it takes {taken}"
+                )
+            config[group][name] = value_of(defaults[name])
+
+
+def value_of(default_value):
+    """What a key holds that nothing was set to: None for a placeholder."""
+    return default_value.get() if hasattr(default_value, "get") else default_value
+
+
+def table(key):
+    """The names that a key may have, a line each; of samplers with what they can do."""
+    return samplers.table() if key == "sampling.method" else registry.table(LISTED[key])

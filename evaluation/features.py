@@ -4,7 +4,6 @@ An extractor is identified by the hash of its weights and by its preprocessing, 
 are refused for another (`statistics.check_compatible`).
 """
 
-import difflib
 import functools
 import hashlib
 import os
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from linnet import registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +136,4 @@ EXTRACTORS: dict[str, Callable[[str | os.PathLike | None], Extractor]] = {
 
 def get_extractor(name: str, path: str | os.PathLike | None = None) -> Extractor:
     """Loads the weights of extractor `name` (from `path` if given). Raises ValueError on an unknown name."""
-    if name not in EXTRACTORS:
-        close = difflib.get_close_matches(name, EXTRACTORS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(EXTRACTORS)}"
-        raise ValueError(f"unknown feature extractor {name!r}: {hint}")
-    return EXTRACTORS[name](path)
+    return registry.choose(EXTRACTORS, name, "config.eval.extractor")(path)

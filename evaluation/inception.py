@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet import registry
 from linnet.evaluation.batches import map_batches
 from linnet.evaluation.inception_weights import FILE, find_weights, fold, read_state_dict
 
@@ -228,9 +229,8 @@ def activations(
     params, images: np.ndarray, taps: tuple[str, ...] = ("2048", "logits_unbiased"), batch_size: int = 64
 ) -> dict[str, np.ndarray]:
     """{tap: (N, D) float32} for uint8 images (N, H, W, 1|3), each tap one of TAPS."""
-    unknown = [tap for tap in taps if tap not in TAPS]
-    if unknown:
-        raise ValueError(f"unknown Inception tap {unknown[0]!r}; choose from {', '.join(TAPS)}")
+    for tap in taps:
+        registry.check(TAPS, tap, "Inception's tap")
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"Inception takes images (N, H, W, 1 or 3), got {images.shape}; drop alpha first")
     return map_batches(partial(_network, tuple(taps)), params, images, batch_size)

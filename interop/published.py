@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from linnet import registry
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -24,5 +26,4 @@ class Published:
 
 def check_kind(params: str) -> None:
     """ValueError unless `params` is "ema" or "raw"."""
-    if params not in ("ema", "raw"):
-        raise ValueError(f"params={params!r} is unknown; use ema or raw")
+    registry.check(("ema", "raw"), params, "params")

@@ -26,8 +26,8 @@ import traceback
 from absl import app, flags, logging
 
 import linnet
-from linnet import config_file, environment, overrides, signals
-from linnet.config_keys import known, meant
+from linnet import config_file, environment, overrides, registry, signals
+from linnet.config_keys import known
 from linnet.configs.kinds import Path, checked
 
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
@@ -65,11 +65,6 @@ def main(parsed):
     distributed.initialize()
     check_devices()
     processes.check_same("their config", FLAGS.mode, FLAGS.ckpt, config.to_dict(), linnet.__version__, versions())
-    if config.sampling.method == "list":
-        from linnet import samplers
-
-        print(samplers.table())
-        return
     from linnet.engine.experiment import Experiment
 
     experiment = Experiment(config, FLAGS.workdir, FLAGS.ckpt, FLAGS.result_folder, changed)
@@ -127,6 +122,7 @@ def parse_flags(argv):
         rest = FLAGS([argv[0], *arguments])
         if len(rest) > 1:
             raise flags.Error(f"unexpected argument {rest[1]!r}; flags start with --")
+        show_names(texts)
         check_mode()
         for name in PATHS:
             if FLAGS[name].value is not None:
@@ -138,13 +134,26 @@ def parse_flags(argv):
         fail(explain(error), status=2)
 
 
+def show_names(texts):
+    """Prints the names that keys set to "list" may have, and ends the program; nothing where there are no such keys."""
+    if "list" not in texts.values():
+        return
+    from linnet.engine import names
+
+    wanted = [key for key, text in texts.items() if text == "list" and key in names.LISTED]
+    for key in wanted:
+        print(names.table(key))
+    if wanted:
+        sys.exit(0)
+
+
 def check_mode():
     """flags.Error unless --mode is one of MODES; --dry_run needs none."""
     mode = FLAGS.mode
     if mode is None and not FLAGS.dry_run:
         raise flags.Error("--mode is missing; python main.py --help shows how to use it")
-    if mode is not None and mode not in MODES:
-        raise flags.Error(f"--mode={mode} is unknown{meant(mode, MODES) or '; use one of ' + ', '.join(MODES)}")
+    if mode is not None:
+        registry.check(MODES, mode, "--mode")
 
 
 def check_groups(keys):
@@ -174,7 +183,7 @@ def explain(error):
     """The error's text; for a flag that is a key of the config, with the name that was meant."""
     if isinstance(error, flags.UnrecognizedFlagError):
         keys = [f"config.{key}" for key in known({"sde": {"name": "cld"}, "model": {"name": "ncsnpp"}})[1]]
-        return f"there is no --{error.flagname}{meant(error.flagname, [*FLAGS, *keys])}"
+        return f"there is no --{error.flagname}{registry.suggestion(error.flagname, [*FLAGS, *keys])}"
     return str(error)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from linnet import configs
-from linnet.config_keys import meant, resolve
+from linnet.config_keys import resolve
 from linnet.configs import kinds
+from linnet.registry import suggestion
 
 SHIPPED = Path(next(iter(configs.__path__))).parent
 """The folder of Linnet's own `configs`."""
@@ -50,7 +51,7 @@ def find(path):
             return file
     if path.is_dir():
         raise ValueError(f"--config={path} is a folder without a config.json (training writes one into its --workdir)")
-    raise ValueError(f"--config={path} does not exist{meant(str(path), files_near(path))}")
+    raise ValueError(f"--config={path} does not exist{suggestion(str(path), files_near(path))}")
 
 
 def files_near(path):
@@ -117,6 +118,6 @@ def explain(error):
     """The error in one line, with its type where the text alone says too little."""
     if isinstance(error, ModuleNotFoundError) and "configs." in (error.name or ""):
         name = error.name.removeprefix("linnet.")
-        return f"there is no module {name}{meant(name, shipped())} (Linnet's configs start from configs.default)"
+        return f"there is no module {name}{suggestion(name, shipped())} (Linnet's configs start from configs.default)"
     text = " ".join(str(error).split())
     return text if type(error) is ValueError else f"{type(error).__name__}: {text}"

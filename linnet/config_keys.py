@@ -3,11 +3,11 @@
 A key that is not known there is an error, which names the nearest one.
 """
 
-import difflib
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
+from linnet import registry
 from linnet.configs import default, rules
 from linnet.configs.kinds import checked
 
@@ -21,9 +21,7 @@ def known(found):
     for group, registered in NAMED.items():
         keys = found.get(group, {"name": ""} if "" in registered else None)
         names[group] = keys.get("name") if isinstance(keys, Mapping) else None
-        if names[group] not in list(registered):
-            near = meant(str(names[group]), registered) or f"; use one of {', '.join(registered)}"
-            raise ValueError(f"config.{group}.name={names[group]!r} is unknown{near}")
+        registry.check(list(registered), names[group], f"config.{group}.name")
     config = default.get_config(*(names[group] for group in NAMED))
     groups = [("", config), *((f"{name}.", group) for name, group in config.items() if isinstance(group, ConfigDict))]
     return config, {
@@ -55,7 +53,7 @@ def flat(found, groups):
     values, wrong = {}, []
     for name, value in found.items():
         if (name in groups) != isinstance(value, Mapping):
-            there = meant(name, groups) or f" (the groups are {', '.join(groups)})"
+            there = registry.suggestion(name, groups) or f" (the groups are {', '.join(groups)})"
             wrong.append(f"config.{name} is " + (f"a group, not {value!r}" if name in groups else f"unknown{there}"))
         else:
             values |= {f"{name}.{key}": one for key, one in value.items()} if name in groups else {name: value}
@@ -85,13 +83,7 @@ def nearest(key, keys):
     """The key that `key` was meant to be: alike in its group, of the same name in another, or alike; or None."""
     group, _, name = key.rpartition(".")
     names = {other.rpartition(".")[2]: other for other in keys if other.rpartition(".")[0] == group}
-    near = [names[one] for one in difflib.get_close_matches(name, names, 1, 0.7)]
+    near = [names[one] for one in registry.near(name, names, 0.7)]
     near += [other for other in keys if other.rpartition(".")[2] == name]
-    near += difflib.get_close_matches(key, keys, 1, 0.8)
+    near += registry.near(key, keys, 0.8)
     return next(iter(near), None)
-
-
-def meant(name, names, cutoff=0.6):
-    """ " (did you mean X?)" for the nearest of `names`, or nothing."""
-    near = difflib.get_close_matches(name, list(names), 1, cutoff)
-    return f" (did you mean {near[0]}?)" if near else ""

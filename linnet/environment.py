@@ -2,8 +2,8 @@
 
 import os
 
-from linnet.config_keys import meant
 from linnet.configs.kinds import Number, Path, checked
+from linnet.registry import suggestion
 
 COORDINATOR = "LINNET_COORDINATOR"
 PATHS = ("LINNET_INCEPTION", "LINNET_LPIPS")
@@ -16,7 +16,7 @@ NAMES = (AUTO, COORDINATOR, *NUMBERS, *HEARTBEAT, *PATHS)
 def check():
     """ValueError for a value that cannot be meant, or a name that is nearly one of ours. Expands ~ in paths."""
     for name in sorted(name for name in os.environ if name.startswith("LINNET_") and name not in NAMES):
-        if near := meant(name, NAMES, cutoff=0.85):
+        if near := suggestion(name, NAMES, cutoff=0.85):
             raise ValueError(f"the environment variable {name} is unknown{near}")
     for name in PATHS:
         if name in os.environ:

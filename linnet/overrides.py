@@ -3,6 +3,7 @@
 import re
 
 from linnet.config_keys import NAMED, known, resolve
+from linnet.configs.default import BORDER
 
 FLAG = re.compile(r"--?(no)?config\.([^=]+)(?:=(.*))?$", re.DOTALL)
 
@@ -30,8 +31,10 @@ def split(arguments):
 def apply(config, texts):
     """The config with the values that the texts mean. ValueError as `resolve`."""
     found = own_process(config.to_dict(), texts)
-    for group in NAMED:
-        found[group]["name"] = texts.get(f"{group}.name", found[group]["name"])
+    for group, registered in NAMED.items():
+        name = texts.get(f"{group}.name", found[group]["name"])
+        if name != found[group]["name"]:
+            found[group] = {"name": name} | kept(found[group], registered.get(name, {}))
     _, kinds = known(found)
     for key, text in texts.items():
         group, _, name = key.rpartition(".")
@@ -49,6 +52,11 @@ def apply(config, texts):
             raise
         more = f"to make images under {after} by a network of {before}, add --config.network_sde.name={before}"
         raise ValueError(f"{error}; {more}") from error
+
+
+def kept(before, keys):
+    """Of the keys of another process or network those of `before` that are about the border of networks alone."""
+    return {key: value for key, value in before.items() if key in BORDER and key in keys}
 
 
 def own_process(found, texts):

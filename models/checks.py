@@ -3,13 +3,6 @@
 import jax
 
 
-def check_option(network: str, field: str, value: object, allowed: tuple) -> None:
-    """Raise ValueError unless `value` is one of `allowed`."""
-    if value not in allowed:
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"{network}: {field}={value!r} is unknown; choose one of {choices}")
-
-
 def check_images(network: str, x: jax.Array, labels: jax.Array, levels: int) -> None:
     """Raise ValueError unless x is (B, H, W, C), H and W are multiples of 2^(levels-1), and labels (B,)."""
     if x.ndim != 4:

@@ -11,8 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
 from linnet.models.blocks import ResnetBlockDDPM, rematerialised
-from linnet.models.checks import check_images, check_option
+from linnet.models.checks import check_images
 from linnet.models.embeddings import noise_levels, positional, time_mlp
 from linnet.models.layers import ACTIVATIONS, DTYPES, AttnBlock, Conv, Downsample, GroupNorm, Upsample, dropout_keys
 
@@ -46,7 +47,7 @@ class DDPM(nn.Module):
 
     def __post_init__(self):
         for field, allowed in OPTIONS.items():
-            check_option("DDPM", field, getattr(self, field), allowed)
+            registry.check(allowed, getattr(self, field), f"config.model.{field}")
         super().__post_init__()
 
     @nn.compact

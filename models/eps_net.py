@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from linnet import registry
 from linnet.models.guidance import BoundDirect, BoundEps
 from linnet.models.labels import labels_of
 from linnet.models.predictions import PREDICTIONS, check_direct, skip_and_out
@@ -38,8 +39,7 @@ class EpsNet:
     context_noise: float = 0.0
 
     def __post_init__(self):
-        if self.prediction not in PREDICTIONS:
-            raise ValueError(f"config.model.prediction {self.prediction!r} is unknown; use {', '.join(PREDICTIONS)}")
+        registry.check(PREDICTIONS, self.prediction, "config.model.prediction")
         if self.mixed_score and (self.sde.k != 2 or self.prediction not in ("eps", "velocity")):
             raise ValueError(
                 "config.model.mixed_score is for a process with a velocity and no more (config.sde.name=cld or pld), "

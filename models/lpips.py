@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
+
 SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and standard deviation per colour, for images in [-1, 1]
 SCALE = (0.458, 0.448, 0.450)
 EPSILON = 1e-10
@@ -45,9 +47,7 @@ NETS: dict[str, tuple[Stage, ...]] = {
 
 def stages(net: str) -> tuple[Stage, ...]:
     """The layers of `net`; their outputs are the taps. ValueError for an unknown name."""
-    if net not in NETS:
-        raise ValueError(f"LPIPS: net={net!r} is unknown; choose one of {', '.join(NETS)}")
-    return NETS[net]
+    return registry.choose(NETS, net, "LPIPS: net")
 
 
 def lpips(params: dict, a: jax.Array, b: jax.Array, net: str = "vgg") -> jax.Array:

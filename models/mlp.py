@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from linnet.models.checks import check_labels, check_option, present
+from linnet import registry
+from linnet.models.checks import check_labels, present
 from linnet.models.embeddings import EMBEDDINGS, embed_labels, time_mlp
 from linnet.models.layers import ACTIVATIONS, DTYPES, Dropout, default_init, dropout_keys
 
@@ -42,7 +43,7 @@ class MLP(nn.Module):
 
     def __post_init__(self):
         for field, allowed in OPTIONS.items():
-            check_option("MLP", field, getattr(self, field), allowed)
+            registry.check(allowed, getattr(self, field), f"config.model.{field}")
         super().__post_init__()
 
     @nn.compact

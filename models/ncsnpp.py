@@ -17,8 +17,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
 from linnet.models.blocks import ResnetBlockBigGANpp, ResnetBlockDDPMpp, rematerialised
-from linnet.models.checks import check_images, check_option
+from linnet.models.checks import check_images
 from linnet.models.embeddings import EMBEDDINGS, class_embedding, embed_labels, noise_label, noise_levels, time_mlp
 from linnet.models.layers import (
     ACTIVATIONS,
@@ -102,7 +103,7 @@ class NCSNpp(nn.Module):
 
     def __post_init__(self):
         for field, allowed in OPTIONS.items():
-            check_option("NCSNpp", field, getattr(self, field), allowed)
+            registry.check(allowed, getattr(self, field), f"config.model.{field}")
         if self.log_label and self.embedding_type == "fourier":
             raise ValueError("NCSNpp: log_label is for embedding_type='positional': 'fourier' embeds the logarithm")
         if self.num_classes and not self.conditional:

@@ -16,8 +16,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
 from linnet.models.blocks import rematerialised
-from linnet.models.checks import check_labels, check_option, present
+from linnet.models.checks import check_labels, present
 from linnet.models.embeddings import class_embedding, noise_label
 from linnet.models.layers import DTYPES, dropout_keys
 from linnet.models.spatial_transformer import SpatialTransformer
@@ -94,8 +95,8 @@ class UNet(nn.Module):
     remat: bool = False
 
     def __post_init__(self):
-        check_option("UNet", "dtype", self.dtype, DTYPES)
-        check_option("UNet", "downsample_padding", self.downsample_padding, (0, 1))
+        registry.check(DTYPES, self.dtype, "config.model.dtype")
+        registry.check((0, 1), self.downsample_padding, "config.model.downsample_padding")
         if self.cross_attention and (4 * self.num_channels) % self.num_heads:
             raise ValueError(
                 f"UNet: num_heads={self.num_heads} does not divide 4 num_channels = {4 * self.num_channels}"

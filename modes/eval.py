@@ -10,6 +10,7 @@ import os
 import jax
 import numpy as np
 
+from linnet import registry
 from linnet.devices import parallel, processes
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
@@ -67,8 +68,7 @@ def likelihood(config, is_carried=False):
     is_carried: the network is evaluated under another process than its own; "" is the flow then.
     """
     name = config.eval.likelihood or ("bound" if objective_class(config).on_chain and not is_carried else "flow")
-    if name not in LIKELIHOODS:
-        raise ValueError(f"config.eval.likelihood {name!r} is unknown; use one of {', '.join(LIKELIHOODS)}")
+    registry.check(LIKELIHOODS, name, "config.eval.likelihood")
     return name
 
 

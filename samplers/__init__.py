@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from linnet import registry
 from linnet.samplers.ancestral import DDIM, Ancestral
 from linnet.samplers.base import Sampler
 from linnet.samplers.base import Samples as Samples
@@ -46,9 +47,8 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 def keys(method: str) -> list[str]:
     """The keys of config.sampling that `method` takes. ValueError for an unknown method."""
-    if method not in SAMPLERS:
-        raise ValueError(f"config.sampling.method {method!r} is unknown; use one of {', '.join(SAMPLERS)}")
-    return [field.name for field in dataclasses.fields(SAMPLERS[method]) if field.init and field.name != "sde"]
+    chosen = registry.choose(SAMPLERS, method, "config.sampling.method")
+    return [field.name for field in dataclasses.fields(chosen) if field.init and field.name != "sde"]
 
 
 def get_sampler(config: Any, sde: LinearSDE, network: Any = None) -> Sampler:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from linnet import registry
 from linnet.arrays import Host
 from linnet.samplers import coefficients, grids
 from linnet.samplers.base import EVEN, SCALAR, Depends
@@ -81,8 +82,7 @@ class RhoRK(Recursion):
     reference = "arXiv:2204.13902"
 
     def __post_init__(self) -> None:
-        if self.rk_method not in RK:
-            raise ValueError(f"sampling.rk_method {self.rk_method!r} is unknown; use one of {', '.join(RK)}")
+        registry.check(RK, self.rk_method, "config.sampling.rk_method")
         super().__post_init__()
 
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:

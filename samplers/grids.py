@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from linnet import registry
 from linnet.arrays import Host, Times
 from linnet.sde_lib.base import LinearSDE
 
@@ -102,12 +103,11 @@ def make_grid(name: str | None, sde: LinearSDE, n: int, ts_order: float | None =
     ValueError for an unknown name, n < 1 or an exponent that is not positive.
     """
     name = sde.grid if name is None else name
-    if name not in GRIDS:
-        raise ValueError(f"config.sampling.grid {name!r} is unknown; use one of {', '.join(GRIDS)}")
+    grid = registry.choose(GRIDS, name, "config.sampling.grid")
     if n < 1:
         raise ValueError(f"{n} sampling steps: raise config.sampling.nfe (noise_removal takes one evaluation of it)")
     if ts_order is None:
-        return GRIDS[name](sde, n, **ratios)
+        return grid(sde, n, **ratios)
     if ts_order <= 0:
         raise ValueError(f"config.sampling.ts_order={ts_order} must be positive")
-    return GRIDS[name](sde, n, ts_order, **ratios)
+    return grid(sde, n, ts_order, **ratios)

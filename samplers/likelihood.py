@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import logsumexp
 
+from linnet import registry
 from linnet.arrays import Array, EpsFn, Host
 from linnet.samplers import flow
 from linnet.samplers.base import of_image
@@ -74,11 +75,9 @@ class Likelihood:
 
     def __init__(self, sde: LinearSDE, *, t_min: float, estimator: str = "rademacher", tolerance: float = 1e-5) -> None:
         flow.load_diffrax()
-        if estimator not in ESTIMATORS:
-            raise ValueError(f"config.eval.bpd_estimator {estimator!r} is unknown; use one of {', '.join(ESTIMATORS)}")
         self.sde = sde
         self.t_min = t_min
-        self.probes = ESTIMATORS[estimator]
+        self.probes = registry.choose(ESTIMATORS, estimator, "config.eval.bpd_estimator")
         self.tolerance = tolerance
 
     def _trace_F(self, t, size):

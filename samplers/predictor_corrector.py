@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from linnet import registry
 from linnet.arrays import Array, Host
 from linnet.samplers import grids, stochastic
 from linnet.samplers.base import EVEN_DIAGONAL, Depends, GridSampler, Samples
@@ -122,8 +123,7 @@ class PredictorCorrector(GridSampler):
     def _check_choices(self):
         choices = (("predictor", self.predictor, PREDICTORS), ("corrector", self.corrector, CORRECTORS))
         for key, name, known in choices:
-            if name not in known:
-                raise ValueError(f"sampling.{key} {name!r} is unknown; use one of {', '.join(known)}")
+            registry.check(known, name, f"config.sampling.{key}")
         if self.predictor == self.corrector == "none":
             raise ValueError("sampling.predictor and sampling.corrector are both 'none': choose at least one")
         if self.nfe_per_step < 1:

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from linnet import registry
 from linnet.sde_lib.base import LinearSDE as LinearSDE
 from linnet.sde_lib.blur import Blur
 from linnet.sde_lib.cld import CLD
@@ -36,11 +37,10 @@ def get_sde(config: Any) -> LinearSDE:
     """
     params = dict(config.sde)
     name = params.pop("name")
-    if name not in SDES:
-        raise ValueError(f"config.sde.name {name!r} is unknown; use one of {', '.join(SDES)}")
-    allowed = [p for p in inspect.signature(SDES[name]).parameters if p != "image_shape"]
+    process = registry.choose(SDES, name, "config.sde.name")
+    allowed = [p for p in inspect.signature(process).parameters if p != "image_shape"]
     for key in params:
         if key not in allowed:
             raise ValueError(f"config.sde.{key} means nothing to {name!r}; it takes {', '.join(allowed)}")
     size = config.data.image_size
-    return SDES[name](**params, image_shape=(size, size) if isinstance(size, int) else tuple(size))
+    return process(**params, image_shape=(size, size) if isinstance(size, int) else tuple(size))

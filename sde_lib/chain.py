@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from linnet import registry
 from linnet.arrays import Array, Host
 from linnet.sde_lib.base import LinearSDE
 from linnet.sde_lib.respacing import kept_steps
@@ -168,8 +169,7 @@ class Chain:
 
     def log_variance(self, variance: str, values: Array | None, x: Array, i: Array) -> Array:
         """Log variance of the reverse step, broadcasting to x. values: second half of the output, or None."""
-        if variance not in VARIANCES:
-            raise ValueError(f"variance {variance!r} is unknown; use one of {', '.join(VARIANCES)}")
+        registry.check(VARIANCES, variance, "variance")
         small = self.at(self.posterior_log_variance_clipped, i, x)
         if variance == "fixed_small":
             return small

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from linnet import registry
 from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks, chain
 from linnet.sde_lib.base import LinearSDE
@@ -120,8 +121,7 @@ def make_schedule(
     schedule: str, beta_min: float, beta_max: float, betas: Sequence[float] | Host | None, num_steps: int
 ) -> LinearBeta | CosineBeta | DiscreteBeta:
     """The schedule object named `schedule`; ValueError for unknown names or parameters it does not take."""
-    if schedule not in SCHEDULES:
-        raise ValueError(f"sde.schedule {schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
+    registry.check(SCHEDULES, schedule, "config.sde.schedule")
     if betas is not None and schedule != "discrete":
         raise ValueError(f"sde.betas belongs to sde.schedule 'discrete', not {schedule!r}")
     if schedule == "linear":

@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import default
+from engine import names
 from engine.experiment import Experiment
 from linnet.config_keys import resolve
 from models import MODELS
@@ -53,6 +54,10 @@ def test_the_loss_and_the_sampler_of_an_experiment_have_the_right_shapes(experim
 
     u = jax.eval_shape(sample, params, u_T)
     assert u.shape == u_T.shape
+
+
+def test_it_sets_no_key_without_effect(experiment):
+    names.settle(experiment.config, ())
 
 
 def test_its_values_are_those_that_the_rules_take(experiment):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
+from linnet import registry
 from linnet.randomness import Purpose, key_for
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}
@@ -26,9 +27,7 @@ BLOCK = 4096
 
 def dtype_of(name):
     """The NumPy dtype `name`. ValueError for an unknown one."""
-    if name not in DTYPES:
-        raise ValueError(f"config.training.memory_dtype {name!r} is unknown; use one of {', '.join(DTYPES)}")
-    return DTYPES[name]
+    return registry.choose(DTYPES, name, "config.training.memory_dtype")
 
 
 def initial(seed, n, shape, dtype="float16"):
@@ -42,8 +41,7 @@ def initial(seed, n, shape, dtype="float16"):
 
 def on_devices(place, nbytes, devices):
     """Whether `nbytes` of rows are sharded over devices, as config.training.memory says. ValueError for other words."""
-    if place not in PLACES:
-        raise ValueError(f"config.training.memory {place!r} is unknown; use one of {', '.join(PLACES)}")
+    registry.check(PLACES, place, "config.training.memory")
     return place == "device" or (place == "auto" and nbytes <= devices * DEVICE_BYTES)
 
 

@@ -5,12 +5,15 @@ A largest norm of 0 would train nothing; here, as with negative ones, gradients 
 
 import optax
 
+from linnet import registry
+
+OPTIMIZERS = ("Adam", "AdamW")
+
 
 def create_optimizer(config) -> optax.GradientTransformation:
     """The optimiser of config.optim. ValueError for an unknown name."""
     c = config.optim
-    if c.optimizer not in ("Adam", "AdamW"):
-        raise ValueError(f"config.optim.optimizer {c.optimizer!r} is unknown; use Adam or AdamW")
+    registry.check(OPTIMIZERS, c.optimizer, "config.optim.optimizer")
     if c.optimizer == "Adam" and c.weight_decay:
         raise ValueError("config.optim.weight_decay is for AdamW: set config.optim.optimizer=AdamW")
     rate = optax.linear_schedule(0.0, c.lr, c.warmup) if c.warmup > 0 else optax.constant_schedule(c.lr)

@@ -9,6 +9,8 @@ Each draw carries the weight 1 / (N p_i), so that the weighted mean loss has the
 
 import jax.numpy as jnp
 
+from linnet import registry
+
 HISTORY = 10
 UNIFORM_SHARE = 1e-3
 
@@ -78,7 +80,4 @@ TIMESTEP_SAMPLERS = {"uniform": Uniform, "loss_second_moment": LossSecondMoment}
 
 def get_timestep_sampler(name, n):
     """The sampler `name` for a chain of n steps. ValueError for an unknown name."""
-    if name not in TIMESTEP_SAMPLERS:
-        names = ", ".join(TIMESTEP_SAMPLERS)
-        raise ValueError(f"config.training.timestep_sampler {name!r} is unknown; use one of {names}")
-    return TIMESTEP_SAMPLERS[name](n)
+    return registry.choose(TIMESTEP_SAMPLERS, name, "config.training.timestep_sampler")(n)

@@ -66,7 +66,7 @@ def test_a_config_that_is_given_comes_first(run):
         (["--mode=train"], "--config is missing"),
         (["--mode=train", "--workdir=~/none"], "none has no config.json"),
         ([VP], "--mode is missing"),
-        ([VP, "--mode=trian"], "--mode=trian is unknown (did you mean train?)"),
+        ([VP, "--mode=trian"], "--mode='trian' is unknown (did you mean train?)"),
         ([VP, "--mode=train", "--workdri=x"], "there is no --workdri (did you mean workdir?)"),
         ([VP, "--mode=train", "--optim.lr=1"], "did you mean config.optim.lr?"),
         ([VP, "--mode=train", "stray"], "unexpected argument 'stray'"),

@@ -73,7 +73,6 @@ def test_texts_take_the_type_of_their_key(argument, group, key, value, monkeypat
         ("--config.lr=1", "did you mean config.optim.lr?"),
         ("--config.a.b.c=3", "the groups are"),
         ("--config.optim={'lr': 3}", "config.optim is a group"),
-        ("--config.sde.name=ve", "means nothing to 've'"),
         ("--config.optim.lr=fast", "config.optim.lr='fast' must be a number"),
         ("--config.optim.lr=-1", "must be above 0"),
         ("--config.optim.lr=nan", "must be finite"),
@@ -143,3 +142,13 @@ def test_typing_errors_in_the_process_of_the_network(argument, message):
     with pytest.raises(ValueError) as caught:
         changed(argument)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("group", "name", "gone"), [("sde", "ve", "beta_min"), ("model", "mlp", "channel_mult")])
+def test_another_process_or_network_begins_from_its_defaults(group, name, gone):
+    """What is about the border of networks (averaging, what the output means) stays; keys of the other are gone."""
+    found = changed(f"--config.{group}.name={name}", "--config.optim.lr=0.5")
+    assert found[group]["name"] == name and gone not in found[group]
+    assert found["optim"]["lr"] == 0.5
+    if group == "model":
+        assert found["model"]["ema_rate"] == changed()["model"]["ema_rate"]

@@ -65,7 +65,7 @@ def test_refusals(extractor):
         extractor(np.zeros((2, 32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="round samples to uint8 first"):
         extractor(np.zeros((2, 8, 8, 1), np.float32))
-    with pytest.raises(ValueError, match="unknown feature extractor 'incepton': did you mean 'inception'"):
+    with pytest.raises(ValueError, match=r"config.eval.extractor='incepton' is unknown \(did you mean inception\?\)"):
         get_extractor("incepton")
     with pytest.raises(ValueError, match="choose from " + ", ".join(EXTRACTORS)):
         get_extractor("clip")

@@ -31,7 +31,7 @@ def test_centered_comes_from_the_data(centered):
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"'ncsnp' is unknown \(did you mean ncsnpp\?\); valid names: ddpm,"):
+    with pytest.raises(ValueError, match=r"'ncsnp' is unknown \(did you mean ncsnpp\?\); choose from ncsnpp,"):
         create_model(config_of("ncsnp"))
 
 

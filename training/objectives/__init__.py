@@ -1,5 +1,6 @@
 """Objectives. OBJECTIVES names them; `get_objective(config, eps_net)` builds config.training.objective."""
 
+from linnet import registry
 from linnet.training.objectives.dddm import DirectDenoising
 from linnet.training.objectives.dsm import DenoisingScoreMatching
 from linnet.training.objectives.hybrid import Hybrid
@@ -17,10 +18,7 @@ OBJECTIVES = {
 
 def objective_class(config):
     """The class that config.training names. ValueError for an unknown name."""
-    name = config.training.objective
-    if name not in OBJECTIVES:
-        raise ValueError(f"config.training.objective {name!r} is unknown; use one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]
+    return registry.choose(OBJECTIVES, config.training.objective, "config.training.objective")
 
 
 def get_objective(config, eps_net):

@@ -12,8 +12,10 @@ class Objective(abc.ABC):
     on_chain: whether it is about the discrete chain alone, so that the variational bound is its measure.
     keeps_estimates: whether an array like x is kept for every training example (see training.estimates) and given to
     `examine`.
+    keys: those of config.training that it takes and others do not.
     """
 
+    keys = ()
     fixed: Any = ()
     """Arrays that the losses need and training leaves as they are: arguments of compiled steps, not their constants."""
 

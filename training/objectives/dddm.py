@@ -18,6 +18,7 @@ import copy
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
 from linnet.models import lpips
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, fold
@@ -34,12 +35,15 @@ def pseudo(square, c):
 
 
 class DirectDenoising(Objective):
-    """ValueError for a network whose prediction is not "direct", and for keys of config.training that make no sense.
+    """DDDM: a fixed point of estimates of the image.
+
+    ValueError for a network whose prediction is not "direct", and for keys of config.training that make no sense.
 
     fixed: the weights of LPIPS, where it is the distance.
     """
 
     keeps_estimates = True
+    keys = ("loss", "loss_c", "lpips_net", "lpips_path", "memory", "memory_dtype", "guide_floor")
 
     def __init__(self, config, eps_net):
         training = config.training
@@ -116,8 +120,7 @@ def check(training, eps_net):
     """ValueError for what DDDM cannot be trained with."""
     if eps_net.prediction != "direct":
         raise ValueError("config.training.objective='dddm' trains a network with config.model.prediction=direct")
-    if training.loss not in DISTANCES:
-        raise ValueError(f"config.training.loss {training.loss!r} is unknown; use one of {', '.join(DISTANCES)}")
+    registry.check(DISTANCES, training.loss, "config.training.loss")
     if training.loss_c <= 0:
         raise ValueError(f"config.training.loss_c={training.loss_c} must be above 0")
     if not 0 <= training.guide_floor <= 1:

@@ -22,10 +22,12 @@ from linnet.training.objectives.base import Objective
 
 
 class DenoisingScoreMatching(Objective):
-    """losses(params, x, keys, t) for config.training; `eps_net` is a models.eps_net.EpsNet.
+    """Denoising score matching at continuous times (CLD: hybrid); `eps_net` is a models.eps_net.EpsNet.
 
     ValueError for times or weights that the process or the network does not have.
     """
+
+    keys = ("reduce_mean", "likelihood_weighting", "output_weighting", "P_mean", "P_std")
 
     def __init__(self, config, eps_net):
         training = config.training

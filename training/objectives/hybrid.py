@@ -14,7 +14,12 @@ from linnet.training.objectives.on_chain import ChainObjective
 
 
 class Hybrid(ChainObjective):
-    """config.training.vlb_weight is the weight. ValueError for a fixed variance: there the two terms are one."""
+    """Improved DDPM: simple plus vlb_weight times the bound, which trains the variance.
+
+    ValueError for a fixed variance: there the two terms are one.
+    """
+
+    keys = (*ChainObjective.keys, "vlb_weight")
 
     def __init__(self, config, eps_net):
         super().__init__(config, eps_net)

@@ -5,6 +5,7 @@ import abc
 import jax
 import jax.numpy as jnp
 
+from linnet import registry
 from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import MEANINGS, VARIANCES
@@ -23,6 +24,7 @@ class ChainObjective(Objective):
 
     t_min, t_max = 0.0, 1.0
     on_chain = True
+    keys = ("timestep_sampler",)
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
@@ -39,8 +41,7 @@ class ChainObjective(Objective):
                 f"config.model.prediction={self.prediction!r} does not go with config.training.objective="
                 f"{config.training.objective!r}; use one of {', '.join(MEANINGS)}, or the objective dsm"
             )
-        if self.variance not in VARIANCES:
-            raise ValueError(f"config.model.variance {self.variance!r} is unknown; use one of {', '.join(VARIANCES)}")
+        registry.check(VARIANCES, self.variance, "config.model.variance")
 
     def init(self):
         return self.timesteps.init()

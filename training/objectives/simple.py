@@ -6,6 +6,7 @@ mse    (f - y)^2        l1    |f - y|        huber    (f - y)^2 / 2 below 1, |f 
 import jax.numpy as jnp
 import optax
 
+from linnet import registry
 from linnet.sde_lib.chain import split_output
 from linnet.sde_lib.variational import mean_over_image
 from linnet.training.objectives.on_chain import ChainObjective
@@ -18,19 +19,21 @@ DISTANCES = {
 
 
 class Simple(ChainObjective):
-    """config.training.loss names the distance. ValueError for an unknown one, or a learned variance."""
+    """DDPM: the distance config.training.loss on the discrete chain.
+
+    ValueError for an unknown one, or a learned variance.
+    """
+
+    keys = (*ChainObjective.keys, "loss")
 
     def __init__(self, config, eps_net):
         super().__init__(config, eps_net)
-        name = config.training.loss
-        if name not in DISTANCES:
-            raise ValueError(f"config.training.loss {name!r} is unknown; use one of {', '.join(DISTANCES)}")
+        self.distance = registry.choose(DISTANCES, config.training.loss, "config.training.loss")
         if self.variance.startswith("learned"):
             raise ValueError(
                 f"config.model.variance={self.variance!r} is not trained by config.training.objective='simple'; use "
                 "hybrid or vlb, or a fixed variance"
             )
-        self.distance = DISTANCES[name]
 
     def loss(self, output, x_0, x, i, noise):
         target = self.chain.target(self.prediction, x_0, x, i, noise)

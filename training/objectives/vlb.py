@@ -8,7 +8,7 @@ from linnet.training.objectives.on_chain import ChainObjective
 
 
 class VariationalBound(ChainObjective):
-    """Mean and variance are both trained by the bound."""
+    """The variational bound trains mean and variance on the discrete chain."""
 
     def loss(self, output, x_0, x, i, noise):
         return self.chain.n * self.bits(output, x_0, x, i)
