@@ -7,7 +7,6 @@ are refused, wherever they were set, and fall away where the command line change
 from linnet import registry, samplers
 from linnet.configs import default
 from linnet.data import DATASETS
-from linnet.data.tfds import tfds_source
 from linnet.evaluation.features import EXTRACTORS
 from linnet.models import MODELS
 from linnet.models.layers import DTYPES
@@ -56,22 +55,12 @@ LISTED = NAMES | {"data.dataset": DATASETS}
 EVERY_METHOD = ("labels", "guidance")
 
 
-def of_dataset(name):
-    """The keys of config.data that a data set takes."""
-    return registry.keys_of(DATASETS.get(name.lower(), tfds_source))
-
-
-def of_objective(name):
-    """The keys of config.training that an objective takes."""
-    return registry.keys_of(OBJECTIVES[name])
-
-
 CHOICES = {
-    "data.dataset": (of_dataset, DATASETS),
-    "training.objective": (of_objective, OBJECTIVES),
-    "sampling.method": (samplers.keys, SAMPLERS),
+    "data.dataset": {name: registry.keys_of(source) for name, source in DATASETS.items()},
+    "training.objective": {name: registry.keys_of(objective) for name, objective in OBJECTIVES.items()},
+    "sampling.method": {name: samplers.keys(name) for name in SAMPLERS},
 }
-"""Keys that choose: (name -> keys that the entry takes, all names)."""
+"""Keys that choose: the keys that each entry takes and others do not."""
 
 
 def check(config):
@@ -89,11 +78,13 @@ def settle(config, changed):
     changed: keys "group.name" of the command line. Keys of a file are refused unless the command line changed the
     choice that they were set for. ValueError in one line.
     """
-    for choosing, (keys_of, names) in CHOICES.items():
+    for choosing, keys in CHOICES.items():
         group, _, key = choosing.partition(".")
         defaults = getattr(default, group)()
-        own = keys_of(config[group][key])
-        idle = {name for entry in names for name in keys_of(entry)} - {*own}
+        own = keys.get(config[group][key])
+        if own is None:  # a name of TFDS, or none: the data set says so itself
+            continue
+        idle = set().union(*keys.values()) - {*own}
         for name in sorted(idle):
             here = f"{group}.{name}" in changed
             if here or (config[group][name] != value_of(defaults[name]) and choosing not in changed):

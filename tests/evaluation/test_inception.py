@@ -111,7 +111,7 @@ def test_bad_images_and_taps_are_refused(params):
         inception.features(params, np.zeros((1, 8, 8, 4), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
         inception.features(params, np.zeros((1, 8, 8, 3), np.float32))
-    with pytest.raises(ValueError, match="unknown Inception tap '2049'"):
+    with pytest.raises(ValueError, match="tap='2049' is unknown"):
         inception.features(params, np.zeros((1, 8, 8, 3), np.uint8), tap="2049")
 
 

@@ -129,7 +129,7 @@ def test_remat_keeps_the_parameter_names():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="DDPM: nonlinearity='gelu' is unknown"):
+    with pytest.raises(ValueError, match="config.model.nonlinearity='gelu' is unknown"):
         DDPM(nonlinearity="gelu")
     with pytest.raises(ValueError, match="image size 9x8 must be a multiple of 2"):
         jax.eval_shape(NET.init, jax.random.key(0), jnp.zeros((1, 9, 8, 3)), jnp.zeros(1))

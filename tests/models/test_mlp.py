@@ -56,7 +56,7 @@ def test_bfloat16_is_close_and_returns_float32(built):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="MLP: embedding_type='sine' is unknown"):
+    with pytest.raises(ValueError, match="config.model.embedding_type='sine' is unknown"):
         MLP(embedding_type="sine")
     with pytest.raises(ValueError, match="images use ncsnpp or ddpm"):
         NET.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), jnp.zeros(1))

@@ -272,7 +272,7 @@ def test_fresh_network_with_init_scale_zero_returns_almost_nothing():
     ],
 )
 def test_unknown_options_are_refused_at_construction(field):
-    with pytest.raises(ValueError, match=f"NCSNpp: {field}='unheard' is unknown; choose one of '"):
+    with pytest.raises(ValueError, match=f"config.model.{field}='unheard' is unknown; choose from "):
         NCSNpp(**{field: "unheard"})
 
 

@@ -246,5 +246,5 @@ def test_refusals(net, size, conditions, message):
 
 
 def test_unknown_dtype():
-    with pytest.raises(ValueError, match="UNet: dtype='float16' is unknown"):
+    with pytest.raises(ValueError, match="config.model.dtype='float16' is unknown"):
         UNet(dtype="float16")

@@ -186,12 +186,12 @@ def test_stochastic_samplers_keep_the_law_of_gaussian_data(method, name):
 @pytest.mark.parametrize(
     ("method", "process", "keys", "message"),
     [
-        ("gdim", "vp", {}, "'gdim' is unknown; use one of gddim"),
+        ("gdim", "vp", {}, "'gdim' is unknown.*choose from gddim"),
         ("rho_rk", "cld", {}, "one noise level for all pixels, which CLD does not have; use one of gddim"),
         ("pc", "cld", {}, "k = 1, which CLD does not have"),
         ("sscs", "ve", {}, "prior invariant under the forward process, which VE does not have"),
-        ("rho_rk", "vp", {"rk_method": "5rk"}, "'5rk' is unknown; use one of 1euler"),
-        ("pc", "vp", {"predictor": "euler"}, "sampling.predictor 'euler' is unknown; use one of euler_maruyama"),
+        ("rho_rk", "vp", {"rk_method": "5rk"}, "'5rk' is unknown.*choose from 1euler"),
+        ("pc", "vp", {"predictor": "euler"}, "sampling.predictor='euler' is unknown.*choose from euler_maruyama"),
         ("pc", "vp", {"predictor": "none", "corrector": "none"}, "choose at least one"),
         ("pc", "vp", {"predictor": "ancestral", "probability_flow": True}, "needs sampling.predictor euler_maruyama"),
         ("hybdeis", "cld", {"img_t_ratio": 1.5}, "must lie between 0 and 1"),

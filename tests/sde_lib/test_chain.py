@@ -207,7 +207,7 @@ def test_learned_range_has_the_fixed_variances_at_its_ends():
         (lambda: kept_steps(10, "quad11"), "cannot keep 11 of 10"),
         (lambda: kept_steps(10, "0,0"), "cannot keep 0 of 10"),
         (lambda: kept_steps(10, "0,6"), "cannot keep 6 of the 5 steps of section 2"),
-        (lambda: VP(schedule="quadratic"), "use one of linear, cosine, discrete, discrete_cosine, quad"),
+        (lambda: VP(schedule="quadratic"), "choose from linear, cosine, discrete, discrete_cosine, quad"),
         (lambda: Chain(cosine_betas(5)).predicted_x_0("score", 0, 0, 0), "'score' is not for a discrete chain"),
         (lambda: Chain(cosine_betas(5)).log_variance("learned", None, jnp.zeros((1, 1)), 0), "needs a network with"),
         (lambda: Chain(cosine_betas(5)).log_variance("large", None, jnp.zeros((1, 1)), 0), "'large' is unknown"),

@@ -176,10 +176,10 @@ def test_prior_logp_is_the_gaussian_density(sde):
 @pytest.mark.parametrize(
     ("sde", "message"),
     [
-        ({"name": "vpp"}, "'vpp' is unknown; use one of vp"),
+        ({"name": "vpp"}, "'vpp' is unknown.*choose from vp"),
         ({"name": "cld", "beta_min": 0.1}, "config.sde.beta_min means nothing to 'cld'; it takes m_inv"),
         ({"name": "cld", "m_inv": -1.0}, "must be positive"),
-        ({"name": "vp", "schedule": "sine"}, "'sine' is unknown; use one of linear"),
+        ({"name": "vp", "schedule": "sine"}, "'sine' is unknown.*choose from linear"),
         ({"name": "vp", "betas": (0.1, 0.2)}, "belongs to sde.schedule 'discrete'"),
         ({"name": "blur", "min_scale": 0.0}, "sde.min_scale=0.0 must lie in"),
         ({"name": "ve", "sigma_min": 2.0, "sigma_max": 1.0}, "must lie between 0 and"),

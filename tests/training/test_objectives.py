@@ -196,11 +196,11 @@ def test_mixed_score_adds_the_velocity_term():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EpsNet(Linear(), VP(), prediction="noise"), "'noise' is unknown; use eps"),
+        (lambda: EpsNet(Linear(), VP(), prediction="noise"), "'noise' is unknown.*choose from eps"),
         (lambda: EpsNet(Linear(), VP(), mixed_score=True), "is for a process with a velocity"),
         (lambda: EpsNet(Linear(), SDES["hold"](), mixed_score=True), "is for a process with a velocity"),
         (lambda: EpsNet(Linear(), SDES["hold"](), prediction="velocity"), "is for a process with one"),
-        (lambda: get_objective(config(objective="dsn"), EpsNet(Linear(), VP())), "'dsn' is unknown; use one of dsm"),
+        (lambda: get_objective(config(objective="dsn"), EpsNet(Linear(), VP())), "'dsn' is unknown.*choose from dsm"),
     ],
 )
 def test_bad_settings_say_what_is_wrong(make, message):

@@ -286,7 +286,7 @@ def test_a_non_finite_loss_stops_the_run(tmp_path):
         ("--config.sampling.sigma=3", "sigma"),
         ("--config.training.grad_accum=5", "config.training.batch_size=32 is not divisible by 1 devices times 5 parts"),
         ("--config.data.dataset=digitz", "did you mean digits"),
-        ("--config.sde.m_inv=3", "means nothing to 'vp'"),
+        ("--config.sde.beta_min=3", "means nothing to 'cld'"),
         ("--mode=trian", "trian"),
         ("stray", "unexpected argument 'stray'"),
     ],
