@@ -142,7 +142,7 @@ class Experiment:
     @functools.cached_property
     def stored_classes(self):
         """(number, names) of the classes of the checkpoint to use or to go on from; (None, ()) where nothing says."""
-        path = self.paths.ckpt or (self.paths.workdir and self.paths.newest())
+        path = self.paths.source()
         return interop.classes(path) if path else (None, ())
 
     @property

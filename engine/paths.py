@@ -32,15 +32,16 @@ class Paths:
             raise ValueError("--workdir is missing: the folder of the run")
         return os.path.join(self.workdir, *names)
 
-    def newest(self):
-        """Path of the newest checkpoint of the workdir, or None."""
+    def source(self):
+        """--ckpt, or the folder of the workdir's checkpoints; None where there are none."""
+        if self.ckpt is not None or self.workdir is None:
+            return self.ckpt
         folder = self.run("checkpoints")
-        step = newest(folder)
-        return None if step is None else os.path.join(folder, str(step))
+        return None if newest(folder) is None else folder
 
     def checkpoint(self):
-        """Path of the checkpoint to use. ValueError where there is none."""
-        path = self.ckpt if self.ckpt is not None else self.newest()
+        """The `source` of the checkpoint to use. ValueError where there is none."""
+        path = self.source()
         if path is None:
             raise ValueError(f"no checkpoint in {self.run('checkpoints')}: train first, or give --ckpt")
         return path

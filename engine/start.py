@@ -49,7 +49,8 @@ def first_start(experiment):
         print(f"starting from the parameters of {ckpt}", flush=True)
     state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
     if experiment.objective.keeps_estimates:
-        estimates = first_estimates(experiment.config, experiment.dataset(), experiment.shape, ckpt)
+        remembered = None if ckpt is None else experiment.trained.step
+        estimates = first_estimates(experiment.config, experiment.dataset(), experiment.shape, remembered)
     return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from pathlib import Path
 
 from flax import traverse_util
 
@@ -12,11 +13,15 @@ from linnet.evaluation.features import parameter_hash
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """params: the tree for module.apply, of the file `path`. kind: "ema", "raw", or "unknown" where it is not said."""
+    """params: the tree for module.apply, of the file `path`. kind: "ema", "raw", or "unknown" where it is not said.
+
+    step: the path itself, or where it is a run's, the step that was read.
+    """
 
     params: dict
     kind: str
     path: str
+    step: Path | None = None
 
     @property
     def name(self):
@@ -33,19 +38,17 @@ def load(paths, config, trained_config, shape):
     """The parameters that config.eval.params asks for, of any format that interop reads.
 
     trained_config: the config with the network's own process in `sde`.
-    ValueError and OSError as interop; where training went on meanwhile and deleted its newest checkpoint, the next one.
+    Of the checkpoints of a run the newest that is whole, which interop finds. ValueError and OSError as there.
     """
-    path = paths.checkpoint()
     try:
-        params, kind = interop.load_with_kind(path, trained_config, config.eval.params, shape=shape)
-    except (ValueError, OSError) as error:
-        if paths.ckpt is not None or os.path.exists(path):
-            text = about_process(str(error), config)
-            if text == str(error):
-                raise
-            raise ValueError(text) from error
-        return load(paths, config, trained_config, shape)
-    return Trained(params, kind, path)
+        found = interop.load_newest(paths.checkpoint(), trained_config, config.eval.params, shape=shape)
+    except ValueError as error:
+        text = about_process(str(error), config)
+        if text == str(error):
+            raise
+        raise ValueError(text) from error
+    params, kind, step = found
+    return Trained(params, kind, paths.ckpt or str(step), step)
 
 
 def about_process(text, config):

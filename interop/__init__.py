@@ -3,6 +3,7 @@
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
     load_with_kind(path, config, params="ema") -> params, and whether they are averages
     estimates(path) -> what DDDM remembers of its training images
+    load_newest(path, config, params="ema") -> the same, and the step of a run that it was read from
     classes(path) -> number and names of the classes that a network of our own was trained on
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
@@ -33,7 +34,7 @@ FORMATS = {
 }
 """Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads.
 
-A module may have estimates(path) and stored(path) as well.
+A module may have estimates(path), stored(path) and steps(path) as well.
 """
 
 export = exported.write
@@ -48,29 +49,62 @@ def load(path, config, params="ema", *, shape=None, k=None) -> dict:
     its first line says which keys differ most likely, the others list every name with both shapes; and for parameters
     that are not finite in float32, naming the first.
     """
-    return load_with_kind(path, config, params, shape=shape, k=k)[0]
+    return load_newest(path, config, params, shape=shape, k=k)[0]
 
 
 def load_with_kind(path, config, params="ema", *, shape=None, k=None) -> tuple[dict, str]:
     """What `load` gives, and what it is: "ema", "raw", or "unknown" where the file holds one set and does not say."""
-    name, published, mismatch = _examine(path, config, params, shape, k)
-    if mismatch:
-        first = f"{path} ({name}) does not fit the config: {mismatch.summary()}"
-        raise ValueError("\n".join([first, *mismatch.lines()]))
-    leaves = {key: np.array(leaf, np.float32, order="C") for key, leaf in published.leaves.items()}
-    if bad := _not_finite(leaves):
-        raise ValueError(
-            f"{path} ({name}): {bad}; the file is damaged, or its training had diverged: load an earlier one"
-        )
-    return traverse_util.unflatten_dict(leaves, sep="/"), published.kind
+    return load_newest(path, config, params, shape=shape, k=k)[:2]
+
+
+def load_newest(path, config, params="ema", *, shape=None, k=None) -> tuple[dict, str, Path]:
+    """What `load_with_kind` gives, and the path of the step that it was read from (see `_newest_whole`)."""
+
+    def read(step):
+        name, published, mismatch = _examine(step, config, params, shape, k)
+        if mismatch:
+            first = f"{step} ({name}) does not fit the config: {mismatch.summary()}"
+            raise ValueError("\n".join([first, *mismatch.lines()]))
+        leaves = {key: np.array(leaf, np.float32, order="C") for key, leaf in published.leaves.items()}
+        if bad := _not_finite(leaves):
+            raise Refused(
+                f"{step} ({name}): {bad}; the file is damaged, or its training had diverged: load an earlier one"
+            )
+        return traverse_util.unflatten_dict(leaves, sep="/"), published.kind
+
+    step, found = _newest_whole(path, read)
+    return *found, step
+
+
+def _newest_whole(path, read):
+    """(step, read(step)) of the newest step of the run at `path` that is whole; any other file is one step.
+
+    read: raises Refused for a damaged step, which is passed over with a line; the last one is not. A step that training
+    deletes meanwhile does not count.
+    """
+    reader, damaged = FORMATS[detect(path)], []
+    for step in reader.steps(Path(path)) if hasattr(reader, "steps") else [Path(path)]:
+        try:
+            found = read(step)
+        except (ValueError, OSError) as error:
+            if not step.exists():
+                return _newest_whole(path, read)
+            if not isinstance(error, Refused):
+                raise
+            damaged.append(str(error))
+        else:
+            for text in damaged:
+                print(f"passed over: {text}; reading {step}", flush=True)
+            return step, found
+    raise Refused(damaged[0] if len(damaged) == 1 else f"{path} has no whole checkpoint ({'; '.join(damaged)})")
 
 
 def report(path, config, params="ema", *, shape=None, k=None) -> str:
     """What `load` finds, as text: format, number of parameters, and every name that differs with both shapes."""
-    name, published, mismatch = _examine(path, config, params, shape, k)
+    step, (name, published, mismatch) = _newest_whole(path, lambda step: _examine(step, config, params, shape, k))
     total = sum(int(np.prod(leaf.shape)) for leaf in published.leaves.values())
     kind = "parameters of unknown kind (ema or raw)" if published.kind == "unknown" else f"{published.kind} parameters"
-    first = f"{path}: {name}, {kind}, {len(published.leaves)} arrays, {total:,} numbers"
+    first = f"{step}: {name}, {kind}, {len(published.leaves)} arrays, {total:,} numbers"
     first += f"; left out: {printable(', '.join(published.left_out))}" if published.left_out else ""
     if not mismatch:
         return f"{first}; {_not_finite(published.leaves) or 'all names and shapes fit the config'}"

@@ -1,8 +1,9 @@
 """Our own checkpoints: folders of Orbax steps that training writes (see training/checkpoint.py).
 
-A path may be a workdir, its folder `checkpoints`, or one step in it; without a step the newest complete one is read.
+A path may be a workdir, its folder `checkpoints`, or one step in it; of several steps the newest is read.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -19,42 +20,54 @@ META = "meta/metadata"  # JSON, as Orbax writes it
 
 def recognises(path: Path) -> bool:
     """Whether the path is a step, or holds steps."""
-    return _step(path) is not None
+    return any((step / STATE).is_dir() for step in steps(path))
 
 
-def _step(path):
-    """The folder of the step that `path` means, or None."""
+def steps(path: Path) -> list[Path]:
+    """The folders of the steps that `path` may mean, newest first."""
     if (path / STATE).is_dir():
-        return path
+        return [path]
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    steps = [p for p in folder.iterdir() if p.name.isdigit() and (p / STATE).is_dir()] if folder.is_dir() else []
-    return max(steps, key=lambda p: int(p.name), default=None)
+    found = [p for p in folder.iterdir() if p.name.isdigit() and p.is_dir()] if folder.is_dir() else []
+    return sorted(found, key=lambda p: int(p.name), reverse=True)
 
 
 def read(path: Path, config, params: str) -> Published:
-    """The averages of the first EMA rate, or the raw parameters."""
-    step = _step(path)
+    """The averages of the first EMA rate, or the raw parameters. Refused where they or their config are damaged."""
+    step = steps(path)[0]
     tree = _restore(step / STATE)
     for key in WHERE[params]:
         if not isinstance(tree, dict) or key not in tree:
             raise Refused(f"{step}: an Orbax checkpoint without {'/'.join(WHERE[params])}, so none of a training run")
         tree = tree[key]
-    config = stored(step)
+    config = _config(step)
     fields = stored_config.fields(step / META, config) if config else {}
     return Published(traverse_util.flatten_dict(tree, sep="/"), fields, kind=params)
 
 
 def stored(path: Path) -> dict:
-    """The config of the run; {} where it was not kept."""
+    """The config of the run, from the newest step that has a whole one; {} where it was not kept."""
+    for step in steps(path):
+        with contextlib.suppress(Refused):
+            if config := _config(step):
+                return config
+    return {}
+
+
+def _config(step):
+    """The config in a step; {} where it was not kept."""
     try:
-        return json.loads((_step(path) / META).read_text())["config"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads((step / META).read_text())["config"]
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        advice = f"delete {step / META} to read the parameters without it"
+        raise Refused(f"{step / META}: damaged, so that nothing says what network it is of; {advice}") from error
 
 
 def estimates(path: Path):
     """What training kept of its examples, (N, ...), or None."""
-    folder = _step(path) / MEMORY
+    folder = steps(path)[0] / MEMORY
     return _restore(folder)["rows"] if folder.is_dir() else None
 
 

@@ -1,6 +1,7 @@
 """What a run begins with and leaves, by the code of the command in this process."""
 
 import json
+import os
 import shutil
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from configs.toy.rings_cld import get_config
 from engine.experiment import Experiment
+from interop import own
 from modes import train
 from training.checkpoint import Checkpoints
 
@@ -77,18 +79,50 @@ def test_a_run_that_cannot_go_on_changes_no_file(workdir):
 
 
 def test_a_reader_takes_the_newest_where_training_deleted_the_one_before(workdir, monkeypatch):
-    reader = experiment(workdir)
-    found = [reader.paths.checkpoint()]
-    assert found[0].endswith("/2")
-    (workdir / "checkpoints" / "2").rename(workdir / "checkpoints" / "3")
-    found.append(reader.paths.checkpoint())
-    monkeypatch.setattr(reader.paths, "newest", lambda: found.pop(0))
-    assert jax.tree.leaves(reader.trained.params) and reader.trained.path.endswith("/3") and not found
+    reader, read = experiment(workdir), own.read
+
+    def read_late(path, *arguments):
+        if path.name == "2":
+            path.rename(path.with_name("3"))
+        return read(path, *arguments)
+
+    monkeypatch.setattr(own, "read", read_late)
+    assert jax.tree.leaves(reader.trained.params) and reader.trained.path.endswith("/3")
     (workdir / "checkpoints" / "3" / "state" / "_METADATA").unlink()
     shutil.rmtree(workdir / "checkpoints" / "3" / "state" / "ocdbt.process_0", ignore_errors=True)
     (workdir / "checkpoints" / "3" / "state" / "manifest.ocdbt").unlink()
     with pytest.raises(ValueError, match="unreadable Orbax checkpoint"):
         jax.tree.leaves(experiment(workdir).trained.params)
+
+
+def halve(part):
+    """Cuts every file of a part of a step."""
+
+    def damage(step):
+        for path in filter(os.path.isfile, (step / part).rglob("*")):
+            os.truncate(path, path.stat().st_size // 2)
+
+    return damage
+
+
+def empty(step):
+    shutil.rmtree(step)
+    step.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage, by",
+    [(halve("state"), "workdir"), (halve("meta"), "workdir"), (empty, "workdir"), (halve("state"), "ckpt")],
+)
+def test_a_reader_passes_over_a_damaged_newest_one_as_training_does(damage, by, workdir, tmp_path, capsys):
+    before = workdir / "checkpoints" / "2"
+    newest = shutil.copytree(before, before.with_name("3"))
+    damage(newest)
+    reader = experiment(workdir) if by == "workdir" else experiment(tmp_path / "other", ckpt=workdir)
+    assert jax.tree.leaves(reader.trained.params) and reader.trained.step == before
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1 and said[0].startswith(f"passed over: {newest}") and said[0].endswith(f"reading {before}")
+    assert newest.exists()  # training, which writes, puts it aside
 
 
 def test_what_a_crash_left_of_the_record_is_dropped(workdir):
