@@ -2,7 +2,7 @@
 
 Grey of more than 8 bits (16-bit or floating-point levels) has one white in all pictures: the smallest of WHITES that
 none exceeds, for which all are looked at. So 12 bits in 16 are read as 12 bits, and floats in 0..1 as such. Colour of
-16 bits is read by its upper 8 bits, all that Pillow gives; where these are empty the data set is refused.
+16 bits is read by its upper 8 bits, all that Pillow gives; where the first of them are empty the data set is refused.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,8 +18,8 @@ from linnet.data.image_rule import DEEP_MODES, DEEPEST, GREY_MODES
 LOOKED_AT = 256
 WHITES = (255, 1023, 4095, 16383, DEEPEST)
 FLOAT_WHITES = (1, *WHITES)
-DARK = 15
-"""Upper 8 bits of 12."""
+DARK = 63
+"""Upper 8 bits of 14."""
 
 
 class Look(NamedTuple):
@@ -56,7 +56,7 @@ class Survey(NamedTuple):
 
 
 def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], names: list[str]) -> Survey:
-    """Looks at the pictures of these names. ValueError naming one that cannot be opened, or for empty 16-bit colour."""
+    """Looks at the pictures of these names. ValueError naming one that cannot be opened, or for dark 16-bit colour."""
 
     def look_at(name: str) -> Look:
         with open_image(name) as image:
@@ -71,7 +71,7 @@ def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], nam
     colours = {name: found.colour for name, found in zip(chosen, looks, strict=True) if found.colour is not None}
     if colours and max(colours.values()) <= DARK:
         raise ValueError(
-            f"{next(iter(colours))!r} and others hold colours of 12 bits or fewer in 16, of which nothing is in the "
+            f"{next(iter(colours))!r} and others hold colours of 14 bits or fewer in 16, of which little is in the "
             "upper 8 bits that Pillow reads: scale them to all 16 bits, or to 8"
         )
     return Survey(

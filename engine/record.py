@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linnet.data.transforms import ROUNDING_RULE
 from linnet.devices import processes
+from linnet.engine.generate import Generator
 from linnet.files.json_files import read_json, write_json
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
@@ -29,8 +30,10 @@ KEPT = ("nfe", "batch_size")
 def prepare(experiment):
     """(result folder, what decides the samples and the nfe if it is known), noted there. batch_size: images in a file.
 
-    ValueError as `claim`, and where it differs between processes; OSError where nothing can be written.
+    ValueError as `claim`, before anything is written as Generator, and where it differs between processes; OSError where
+    nothing can be written.
     """
+    Generator(experiment, experiment.config.eval.batch_size)
     fields = describe(experiment)
     processes.check_same("what decides the samples", decisive(fields))
     folder = result_folder(experiment, fields)

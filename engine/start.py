@@ -36,10 +36,14 @@ def start(experiment, checkpoints):
     else:
         state = jax.eval_shape(experiment.create_state)
         begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
-    os.makedirs(paths.run("samples"), exist_ok=True)
-    if processes.is_first():
-        write_json(paths.run("config.json"), config.to_dict())
     return begin
+
+
+def note(experiment):
+    """Writes the config into the workdir, once nothing of it is refused any more."""
+    os.makedirs(experiment.paths.run("samples"), exist_ok=True)
+    if processes.is_first():
+        write_json(experiment.paths.run("config.json"), experiment.config.to_dict())
 
 
 def first_start(experiment):

@@ -32,9 +32,8 @@ def steps(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name), reverse=True)
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(step: Path, config, params: str) -> Published:
     """The averages of the first EMA rate, or the raw parameters. Refused where they or their config are damaged."""
-    step = steps(path)[0]
     tree = _restore(step / STATE)
     for key in WHERE[params]:
         if not isinstance(tree, dict) or key not in tree:

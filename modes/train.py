@@ -8,7 +8,7 @@ from linnet.devices import parallel
 from linnet.engine import classes
 from linnet.engine.feed import Feed
 from linnet.engine.snapshot import Snapshot
-from linnet.engine.start import start
+from linnet.engine.start import note, start
 from linnet.engine.steps import make_evaluate, train_step
 from linnet.training import metrics
 from linnet.training.checkpoint import check_finite
@@ -40,13 +40,15 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
         console = metrics.Console(training.n_iters, training.batch_size, int(begin.state.step))
         introduce(experiment, begin.state, console.say)
         keeper = make_keeper(training, begin.estimates, (len(experiment.dataset()), *experiment.shape), console.say)
-        writers = open_writers(experiment.paths, config, console, int(begin.state.step), use_wandb, use_tensorboard)
-        for writer in writers:
-            closing.callback(writer.close)
+        writers = []  # opened, as they write, once nothing is refused any more
         schedule = make_schedule(training, keeper.stride)
         feed = closing.enter_context(open_feed(config, experiment.examples(), begin, schedule, keeper.put))
         snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else nothing
         evaluate = held_out(experiment, console.say)
+        note(experiment)
+        writers += open_writers(experiment.paths, config, console, int(begin.state.step), use_wandb, use_tensorboard)
+        for writer in writers:
+            closing.callback(writer.close)
         with Interruption() as interruption, closing.pop_all():
             train(
                 keeper.place(begin.state.replace(fixed=experiment.objective.fixed)),

@@ -3,10 +3,18 @@
     em     Euler-Maruyama on it
     sscs   symmetric splitting (CLD, arXiv:2112.07068, section 3.3) of the reverse SDE, lambda = 1, of a process whose
            prior N(0, S) is invariant: the part A = -F - G G^T S^-1 with all the noise is solved exactly, and what is
-           left, G G^T (score + S^-1 u), takes one Euler step in the middle of it
+           left, G G^T (score + S^-1 u), takes one Euler step in the middle of it, with the score of the time at
+           which the whole step starts
 
 In backward time A has the transition S Psi(s, t)^T S^-1 over [t, s]. The two half steps of A between evaluations are
-one step from middle to middle; the very first maps the prior onto itself and is left out.
+one step from middle to middle; the very first maps the prior onto itself and is left out. The score could also be that
+of the middle. Deviation of samples of N(0, 0.2^2) with an exact network and the denoising step, in percent of 0.2:
+
+    evaluations      10      20      50     100     200
+    CLD, start    -31.0   -18.4    -7.7    -3.9    -1.9
+         middle   -39.6   -24.5    -9.7    -4.8    -2.4
+    VP,  start     12.6     3.8     0.9     0.3     0.1
+         middle   -21.3   -12.1    -5.0    -2.6    -1.4
 """
 
 from collections.abc import Sequence
@@ -62,13 +70,14 @@ class SSCS(Recursion):
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         sde = self.sde
         times = np.asarray(times, np.float64)
-        t = (times[1:] + times[:-1]) / 2
+        t = times[:-1]
+        middle = (times[1:] + t) / 2
         h = -np.diff(times)[:, None, None, None, None]
         S = np.diag(sde.prior_std() ** 2)[None, None]
-        ends = np.append(t[1:], times[-1])
-        A = blocks.matmul(blocks.matmul(S, blocks.transpose(sde.Psi(t, ends))), blocks.inverse(S))
+        ends = np.append(middle[1:], times[-1])
+        A = blocks.matmul(blocks.matmul(S, blocks.transpose(sde.Psi(middle, ends))), blocks.inverse(S))
         covariance = S - blocks.matmul(blocks.matmul(A, S), blocks.transpose(A))
-        GGt = h * sde.GGt(t)
+        GGt = h * sde.GGt(middle)
         psi = blocks.matmul(A, blocks.identity(sde.k) + blocks.matmul(GGt, blocks.inverse(S)))
         eps = blocks.matmul(A, blocks.matmul(GGt, score_weight(sde, t)))
         return Coefficients(t, psi, eps[:, None], noise=blocks.root(covariance))

@@ -73,18 +73,18 @@ def test_deep_grey_is_looked_at_in_every_picture(tmp_path, monkeypatch):
     assert read(tmp_path).tolist() == [[0, 0], [0, 255], [0, 1]]
 
 
-@pytest.mark.parametrize("channels", [3, 4])
-def test_fewer_bits_of_sixteen_bit_colour_are_refused(channels, tmp_path):
+@pytest.mark.parametrize("channels, bits", [(3, 10), (3, 12), (3, 14), (4, 12)])
+def test_fewer_bits_of_sixteen_bit_colour_are_refused(channels, bits, tmp_path):
     """Pillow drops the lower 8 bits."""
-    write_colour(tmp_path / "a.png", np.full((2, 2, channels), 4095))
-    with pytest.raises(ValueError, match="'a.png' and others hold colours of 12 bits or fewer in 16"):
+    write_colour(tmp_path / "a.png", np.full((2, 2, channels), 2**bits - 1))
+    with pytest.raises(ValueError, match="'a.png' and others hold colours of 14 bits or fewer in 16"):
         load(tmp_path)
     write(tmp_path, {"0.png": 7})
     with pytest.raises(ValueError, match="'a.png' and others hold"):  # not the first, which has 8 bits
         load(tmp_path)
     (tmp_path / "0.png").unlink()
     write_colour(tmp_path / "b.png", np.full((2, 2, channels), 0x4321))
-    assert load(tmp_path).arrays()[0][:, 0, 0, 0].tolist() == [0x0F, 0x43]
+    assert load(tmp_path).arrays()[0][:, 0, 0, 0].tolist() == [2 ** (bits - 8) - 1, 0x43]
 
 
 def test_transparency_and_frames_are_said(tmp_path):

@@ -146,6 +146,16 @@ def test_damaged_samples_are_made_again(sampled, tmp_path):
     assert (tmp_path / "samples_00002.npz").stat().st_mtime_ns == kept and contents(tmp_path).keys() == whole.keys()
 
 
+def test_what_is_refused_is_noted_nowhere(tmp_path):
+    endless, guided = config(), config()
+    endless.seed = 2**64
+    guided.sampling.guidance = np.nan
+    for c, message in ((endless, "config.seed=18446744073709551616 must lie in"), (guided, "guidance=nan must be")):
+        with pytest.raises(ValueError, match=message):
+            record.prepare(experiment(c, tmp_path))
+        assert not [*tmp_path.iterdir()]
+
+
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):

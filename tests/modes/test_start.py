@@ -75,6 +75,10 @@ def test_a_run_that_cannot_go_on_changes_no_file(workdir):
         train.run(other)
     with pytest.raises(ValueError, match="keep_checkpoints=0 must be at least 1"):
         train.run(experiment(workdir, keep_checkpoints=0))
+    guided = experiment(workdir, snapshot_sampling=True)
+    guided.config.sampling.guidance = np.nan
+    with pytest.raises(ValueError, match="guidance=nan must be a finite number"):
+        train.run(guided)
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.name != "lock"} == before
 
 
