@@ -30,8 +30,8 @@ KEPT = ("nfe", "batch_size")
 def prepare(experiment):
     """(result folder, what decides the samples and the nfe if it is known), noted there. batch_size: images in a file.
 
-    ValueError as `claim`, before anything is written as Generator, and where it differs between processes; OSError where
-    nothing can be written.
+    ValueError as `claim`, as Generator before anything is written, and where it differs between processes; OSError
+    where nothing can be written.
     """
     Generator(experiment, experiment.config.eval.batch_size)
     fields = describe(experiment)

@@ -32,11 +32,9 @@ def start(experiment, checkpoints):
         content = experiment.examples().fingerprint()
         processes.check_same("their config, data or checkpoints", text, content, checkpoints.latest, paths.ckpt)
     if checkpoints.latest is None:
-        begin = first_start(experiment)
-    else:
-        state = jax.eval_shape(experiment.create_state)
-        begin = resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
-    return begin
+        return first_start(experiment)
+    state = jax.eval_shape(experiment.create_state)
+    return resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
 
 
 def note(experiment):
