@@ -24,7 +24,7 @@ def initialize():
     """Joins the processes of the cluster that JAX recognises where LINNET_DISTRIBUTED=auto, or those that
     LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID name; none without these variables.
 
-    ValueError where JAX recognises no cluster.
+    ValueError where JAX recognises no cluster, RuntimeError where the processes do not find each other.
     """
     auto = "LINNET_DISTRIBUTED" in os.environ
     if not auto and "LINNET_COORDINATOR" not in os.environ:
@@ -42,7 +42,19 @@ def initialize():
             f"LINNET_DISTRIBUTED=auto: JAX recognises no cluster here ({error}): start the command by srun, mpirun, on "
             "Kubernetes or a TPU slice, or set LINNET_COORDINATOR, LINNET_PROCESSES and LINNET_PROCESS_ID instead"
         ) from error
+    except jax.errors.JaxRuntimeError as error:
+        raise RuntimeError(
+            f"the processes did not find each other ({str(error).splitlines()[0]}): start all of them within five "
+            "minutes, each with a number of its own, and a coordinator that all hosts can reach"
+        ) from error
     leave_last_words()
+
+
+def introduce():
+    """Says which process of how many this is, where there are several."""
+    if _shell is None:
+        return
+    patience = int(os.environ.get("LINNET_HEARTBEAT", HEARTBEAT))
     print(
         f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of {jax.device_count()} "
         f"devices: all end within {patience} s (LINNET_HEARTBEAT) of one that dies; the same command on all goes on",

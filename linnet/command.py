@@ -64,6 +64,7 @@ def main(parsed):
 
     distributed.initialize()
     check_devices()
+    distributed.introduce()
     processes.check_same("their config", FLAGS.mode, FLAGS.ckpt, config.to_dict(), linnet.__version__, versions())
     from linnet.engine.experiment import Experiment
 
