@@ -10,8 +10,8 @@ HEARTBEAT = 100
 """Seconds without a sign of life after which the others give a process up, where LINNET_HEARTBEAT says no other."""
 
 CURE = (
-    "a process of this run has ended: the last lines of all say why. Start all of them again with the same command, "
-    "which goes on after what is saved"
+    "a process of this run has ended, or was not found within five minutes: the last lines of all say why. Start all of "
+    "them again with the same command, which goes on after what is saved"
 )
 
 _shell = None
@@ -24,7 +24,7 @@ def initialize():
     """Joins the processes of the cluster that JAX recognises where LINNET_DISTRIBUTED=auto, or those that
     LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID name; none without these variables.
 
-    ValueError where JAX recognises no cluster, RuntimeError where the processes do not find each other.
+    ValueError where JAX recognises no cluster.
     """
     auto = "LINNET_DISTRIBUTED" in os.environ
     if not auto and "LINNET_COORDINATOR" not in os.environ:
@@ -33,6 +33,7 @@ def initialize():
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM; see training.interruption
     patience = int(os.environ.get("LINNET_HEARTBEAT", HEARTBEAT))
+    leave_last_words()
     try:
         jax.distributed.initialize(
             **({} if auto else named()), heartbeat_timeout_seconds=patience, shutdown_timeout_seconds=patience
@@ -42,12 +43,6 @@ def initialize():
             f"LINNET_DISTRIBUTED=auto: JAX recognises no cluster here ({error}): start the command by srun, mpirun, on "
             "Kubernetes or a TPU slice, or set LINNET_COORDINATOR, LINNET_PROCESSES and LINNET_PROCESS_ID instead"
         ) from error
-    except jax.errors.JaxRuntimeError as error:
-        raise RuntimeError(
-            f"the processes did not find each other ({str(error).splitlines()[0]}): start all of them within five "
-            "minutes, each with a number of its own, and a coordinator that all hosts can reach"
-        ) from error
-    leave_last_words()
 
 
 def introduce():
@@ -65,7 +60,8 @@ def introduce():
 def leave_last_words():
     """Has a shell wait for this process, and say what to do where it ends without `part`.
 
-    Where the coordinator is gone or calls a process dead JAX aborts from within, where nothing of ours runs.
+    Where a process is not found, is called dead, or was the coordinator, JAX aborts from within, where nothing of ours
+    runs.
     """
     global _shell
     command = ["sh", "-c", 'read -r end || echo "error: $1" >&2', "sh", CURE]
