@@ -10,8 +10,8 @@ HEARTBEAT = 100
 """Seconds without a sign of life after which the others give a process up, where LINNET_HEARTBEAT says no other."""
 
 CURE = (
-    "a process of this run has ended, or was not found within five minutes: the last lines of all say why. Start all of "
-    "them again with the same command, which goes on after what is saved"
+    "a process of this run has ended, or was not found within five minutes: the last lines of all say why. Start all "
+    "of them again with the same command, which goes on after what is saved"
 )
 
 _shell = None
