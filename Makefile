@@ -41,7 +41,7 @@ test: lint types docs
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 docs: env
-	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -q -b html docs build/docs
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 bench: env
 	$(BIN)/python -m benchmarks.train_step

@@ -5,6 +5,7 @@
 2. Otherwise all images below the path are "train"; "val" and "test" are the sibling of that path whose name says so
    where this one says "train" (mnist-train.zip and mnist-test.zip, data/train and data/val).
 3. Validation images stand in for a test split that is not there.
+
 Nothing is held out silently: asking for another split is an error, NoSplit.
 """
 

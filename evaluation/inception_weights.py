@@ -1,8 +1,8 @@
 """Where the weights of the FID Inception come from, and how they become Flax parameters.
 
 The weights are the PyTorch port of TensorFlow's inception-2015-12-05 graph that pytorch-fid publishes (and
-torch-fidelity, with the same tensors): `Conv2d_1a_3x3.conv.weight`, `.bn.weight/.bias/.running_mean/
-.running_var`, ..., `fc.weight`. The file name ends in the first digits of its SHA-256.
+torch-fidelity, with the same tensors): `Conv2d_1a_3x3.conv.weight`,
+`.bn.weight/.bias/.running_mean/.running_var`, ..., `fc.weight`. The file name ends in the first digits of its SHA-256.
 
 A convolution followed by batch normalisation (epsilon 1e-3) is one convolution: with
 s = weight / sqrt(running_var + 1e-3), kernel = conv.weight * s and bias = bn.bias - running_mean * s,

@@ -4,6 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
+from pathlib import Path
 
 import pytest
 
@@ -51,15 +54,23 @@ print(models.mine, linnet.models is models)
     assert python(code, tmp_path, tmp_path, ROOT) == ["True", "False"]
 
 
+def copied(folder):
+    """A copy of the clone below `folder`, without tests and what was built."""
+    ignored = shutil.ignore_patterns(".*", "runs", "build", "docs", "tests", "*.egg-info")
+    return shutil.copytree(ROOT, folder / "clone", ignore=ignored)
+
+
+def pip(*arguments):
+    """Runs pip."""
+    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A folder that holds what the wheel installs, and nothing of the clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, folder / "clone", ignore=shutil.ignore_patterns(".*", "runs", "build", "docs", "tests"))
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "site"]
-    install.append(folder / "clone")
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    pip("install", "--quiet", "--no-deps", "--target", folder / "site", copied(folder))
     return folder / "site"
 
 
@@ -77,3 +88,25 @@ print(linnet.__file__, classifier.DIGITS.asset.exists(), get_sampler(config, get
     file, asset, nfe = python(code, tmp_path, wheel)
     assert file.startswith(str(wheel))
     assert (asset, nfe) == ("True", "50")
+
+
+@pytest.mark.parametrize("mode", ["lenient", "strict"])
+def test_an_editable_install_leads_to_the_clone(tmp_path, mode):
+    """In an environment of its own and from another folder: the library and the command `linnet` are the clone's."""
+    clone, environment = copied(tmp_path), tmp_path / "environment"
+    venv.create(environment)
+    base = {"base": str(environment)}
+    purelib, scripts = (Path(sysconfig.get_path(name, vars=base)) for name in ("purelib", "scripts"))
+    (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    editable = ("--config-settings", f"editable_mode={mode}", "--editable", clone)
+    pip("--python", environment, "install", "--quiet", "--no-deps", *editable)
+    for file, edit in (("sde_lib/vp.py", "EDITED = True"), ("linnet/command.py", "print('edited')")):
+        (clone / file).write_text(f"{(clone / file).read_text()}\n{edit}\n")
+    code = """
+import linnet.evaluation.classifier, linnet.modes.train, linnet.sde_lib.vp
+print(linnet.sde_lib.vp.EDITED, linnet.evaluation.classifier.DIGITS.asset.exists())
+"""
+    run = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}, "capture_output": True, "text": True}
+    done = subprocess.run([scripts / "python", "-c", code], **run)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert subprocess.run([scripts / "linnet", "--help"], **run).stdout.startswith("edited")
