@@ -143,12 +143,19 @@ class PredictorCorrector(GridSampler):
         t, ends = times[:visited], np.append(times[1:], 0.0)[:visited]
         correction = {
             "t": t,
+            "end": ends,
             "a": sde.Psi(t, ends)[grids.FIRST] ** 2,
             "std": sde.R(t)[grids.FIRST],
             "score": score_weight(sde, t),
         }
         nfe = visited * self.nfe_per_step + alone
         self._set(rows=rows, last=last if alone else None, correction=correction, nfe=nfe)
+
+    def settle(
+        self, network: Any, u: Array, last: tuple[Array, Array, Array], t: Array, keys: Array, i: Array
+    ) -> Array:
+        """What becomes of the state u at time t after draw i. last: (state, eps, time) of the evaluation before it."""
+        return u
 
     def _correct(self, eps_fn, u, at, keys, i):
         """Langevin steps at the time of `at`: (u, (states before, eps) stacked over them)."""
@@ -158,7 +165,8 @@ class PredictorCorrector(GridSampler):
             e = eps_fn(u, jnp.full(u.shape[:1], at["t"]))
             score, z = blocks.apply(at["score"], e), draw(keys, i + j, u)
             h = step_size(self.snr, at["a"], at["std"], score, z)
-            return u + h * score + jnp.sqrt(2 * h) * z, (u, e)
+            moved = u + h * score + jnp.sqrt(2 * h) * z
+            return self.settle(eps_fn, moved, (u, e, at["t"]), at["t"], keys, i + j), (u, e)
 
         return jax.lax.scan(step, u, jnp.arange(self.corrections))
 
@@ -176,6 +184,7 @@ class PredictorCorrector(GridSampler):
             if row is not None:
                 before = u
                 u, _, e = advance(network, u, (), row, keys, first + self.corrections)
+                u = self.settle(network, u, (before, e, at["t"]), at["end"], keys, first + self.corrections)
                 visited = before, e
             return u, visited
 
