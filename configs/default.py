@@ -10,6 +10,7 @@ import copy
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from linnet.configs import inverse
 from linnet.configs.processes import NETWORK_SDE, SDE
 
 BORDER = {
@@ -133,6 +134,10 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
             "sampling": sampling(),
             "eval": evaluation(),
             "ood": ood(),
+            "inpaint": inverse.inpaint(),
+            "colorize": inverse.completions(),
+            "super_resolution": inverse.super_resolution(),
+            "edit": inverse.edit(),
         },
         type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )

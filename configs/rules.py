@@ -16,6 +16,15 @@ BELOW_ONE = Number(at_least=0, below=1)
 INSIDE = Number(above=0, below=1)
 LEVELS = Several(COUNT, least=1)
 
+COMPLETIONS = {
+    "iterations": COUNT,
+    "resamples": COUNT,
+    "completions": COUNT,
+    "images": Path(),
+    "lpips_path": Path(),
+}
+"""Of the modes that complete images."""
+
 RULES = {
     "seed": Number(int, at_least=0, below=2**64),
     "sde.beta_min": NOT_NEGATIVE,
@@ -90,6 +99,16 @@ RULES = {
     "ood.path": Path(),
     "ood.recon_factor": Several(Number(above=0, at_most=1), least=1),
     "ood.lpips_path": Path(),
+    **{
+        f"{mode}.{key}": rule
+        for mode in ("inpaint", "colorize", "super_resolution")
+        for key, rule in COMPLETIONS.items()
+    },
+    "inpaint.share": INSIDE,
+    "inpaint.masks": Path(),
+    "super_resolution.factor": Number(int, at_least=2),
+    "edit.strength": Several(Number(above=0, at_most=1)),
+    "edit.images": Path(),
     "eval.num_samples": COUNT,
     "eval.batch_size": COUNT,
     "eval.extractor_path": Path(),

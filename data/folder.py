@@ -42,6 +42,11 @@ class FolderSource(Source):
         self._names = names
         self._rule = rule
 
+    @property
+    def names(self) -> list[str]:
+        """The name of each file, without its folder and ending."""
+        return [Path(name).stem for name in self._names]
+
     def read(self, index: int) -> tuple[np.ndarray, int]:
         with open_image(self._files, self._names[index]) as image:
             return self._rule(image), self._labels[index]

@@ -5,6 +5,7 @@ import numpy as np
 
 from linnet.data import pipeline
 from linnet.devices import parallel
+from linnet.engine.progress import progress
 
 
 def first_images(source, n, num_workers):
@@ -34,3 +35,19 @@ def fixed_batches(source, size, total, numbers, num_workers):
         kept = min(size, total - k * size)
         rows = np.arange(size) % kept
         yield k, {key: values[rows] for key, values in batch.items()}, kept
+
+
+def in_batches(function, params, rows, size, text):
+    """The tree (n, ...) that function(params, rows) finds of rows {name: (n, ...)}, batch by batch over the devices.
+
+    params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
+    """
+    n = len(rows["index"])
+    size = batch_size(size, n)
+    mapped, replicated = parallel.parallel(function), parallel.replicate(params)
+    found = []
+    for first in progress(range(0, n, size), text, -(-n // size)):
+        chosen = (first + np.arange(size)) % n
+        batch = parallel.shard({name: values[chosen] for name, values in rows.items()})
+        found.append(jax.tree.map(parallel.unshard, mapped(replicated, batch)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *found)

@@ -7,6 +7,9 @@ are refused, wherever they were set, and fall away where the command line change
 from linnet import registry, samplers
 from linnet.configs import default
 from linnet.data import DATASETS
+from linnet.engine.completions import METHODS as COMPLETIONS
+from linnet.engine.editing import METHODS as EDITS
+from linnet.engine.masks import MASKS
 from linnet.evaluation.features import EXTRACTORS
 from linnet.models import MODELS
 from linnet.models.layers import DTYPES
@@ -47,6 +50,11 @@ NAMES = {
     "eval.extractor": EXTRACTORS,
     "eval.bpd_estimator": ESTIMATORS,
     "ood.bits": ("", "flow", "bound"),
+    "inpaint.method": COMPLETIONS,
+    "inpaint.mask": MASKS,
+    "colorize.method": COMPLETIONS,
+    "super_resolution.method": COMPLETIONS,
+    "edit.method": EDITS,
 }
 
 LISTED = NAMES | {"data.dataset": DATASETS}

@@ -13,6 +13,10 @@ Modes
     encode     images -> latents -> images along the probability flow, with the error of the reconstruction
     interpolate  a grid of images between pairs of images
     ood        tell outliers (ood.dataset, ood.path) from the images of the data
+    inpaint    fill hidden pixels of images, several times; masks drawn or from files
+    colorize   colours for grey images
+    super_resolution  enlarge images by a network that knows nothing of low resolution
+    edit       noise images part of the way and denoise them, or encode them and decode them as another class
     data_report  what the training images hold, and the flags that suit them
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
@@ -33,9 +37,10 @@ from linnet.configs.kinds import Path, checked
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
-MODES = ("train", *DEALT, "interpolate", "data_report", "export")
-GROUPS = ("ood",)
+GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit")
 """Groups of the config that belong to the mode of their name."""
+
+MODES = ("train", *DEALT, "interpolate", "inpaint", "colorize", "super_resolution", "edit", "data_report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 

@@ -43,6 +43,9 @@ class Purpose(enum.IntEnum):
     BOUND = 11  # (image): its states on the chain
     LATENTS = 12  # (image): Part.VELOCITY of encoded images
     RECONSTRUCTION = 13  # (level, image): Part.PRIOR, the noise that it is lost in, and NOISE
+    COMPLETIONS = 14  # (image, completion): Part.PRIOR and NOISE
+    MASKS = 15  # (image): pixels that are hidden
+    EDITING = 16  # (image): Part.PRIOR, the noise that it is lost in, and NOISE
 
 
 class Part(enum.IntEnum):

@@ -99,7 +99,7 @@ def covariance(known: Posterior, u: Array, t: Array) -> tuple[Array, Array, Call
 
 
 def gaussian_covariance(sde: LinearSDE, sigma_data: float, w: Array, t: Array) -> Array:
-    """Cov[x_0 | u] w of Gaussian data: (1 / sigma_data^2 + psi^T Sigma^-1 psi)^-1 w, psi the column of x of Psi(t, 0)."""
+    """Cov[x_0 | u] w of Gaussian data: (1 / sigma_data^2 + psi^T Sigma^-1 psi)^-1 w, psi the column of x in Psi."""
     psi = sde.Psi(t, t * 0)[..., :, :1]
     precision = blocks.matmul(blocks.matmul(blocks.transpose(psi), blocks.inverse(sde.Sigma(t))), psi)
     lifted = sde.lift(w)[..., : w.shape[-1]]

@@ -151,9 +151,7 @@ class PredictorCorrector(GridSampler):
         nfe = visited * self.nfe_per_step + alone
         self._set(rows=rows, last=last if alone else None, correction=correction, nfe=nfe)
 
-    def settle(
-        self, network: Any, u: Array, last: tuple[Array, Array, Array], t: Array, keys: Array, i: Array
-    ) -> Array:
+    def settle(self, network: Any, u: Array, last: tuple[Array, ...], t: Array, keys: Array, i: Array) -> Array:
         """What becomes of the state u at time t after draw i. last: (state, eps, time) of the evaluation before it."""
         return u
 

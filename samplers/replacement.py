@@ -27,10 +27,10 @@ from linnet.samplers.predictor_corrector import PredictorCorrector
 from linnet.sde_lib import LinearSDE, blocks
 from linnet.sde_lib.base import example_keys
 
-ANEW = 2**31
+ANEW = 2**30
 """Added to the number of a draw: that of the measured part."""
 
-AGAIN = 2**30
+AGAIN = 2**29
 """The same: noise of a step back."""
 
 
@@ -46,8 +46,8 @@ class Known:
     def __call__(self, u: Array, t: Array) -> Array:
         return self.network(u, t)
 
-    def replace(self, u: Array, last: tuple[Array, Array, Array], t: Array, z: Array) -> Array:
-        """u at time t () with its measured part drawn anew by z. last: (state, eps, time ()) of the evaluation before."""
+    def replace(self, u: Array, last: tuple[Array, ...], t: Array, z: Array) -> Array:
+        """u at time t () with its measured part drawn anew by z. last: (state, eps, time ()) of the last evaluation."""
         sde, times = self.sde, jnp.full(len(u), t)
         before, eps, s = last
         x = impose(self.A, self.y, predicted(sde, before, eps, jnp.full(len(u), s)))
@@ -58,6 +58,16 @@ class Known:
         """P u, of every component."""
         parts = jnp.split(self.sde.to_image(u), self.sde.k, axis=-1)
         return self.sde.from_image(jnp.concatenate([project(self.A, part) for part in parts], axis=-1))
+
+
+def replacing(sampler: Any, resamples: int | None = None) -> Any:
+    """`sampler` as one of Known networks. ValueError for one that cannot be, and for resamples of pc."""
+    if not isinstance(sampler, PredictorCorrector):
+        return Replacing(sampler, 1 if resamples is None else resamples)
+    if resamples is not None:
+        raise ValueError("resamples means nothing to config.sampling.method=pc: it has config.sampling.n_steps_each")
+    fields = [field.name for field in dataclasses.fields(sampler) if field.init]
+    return ReplacingPC(**{name: getattr(sampler, name) for name in fields})
 
 
 class ReplacingPC(PredictorCorrector):

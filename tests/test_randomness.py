@@ -25,6 +25,9 @@ NUMBERS = {
     Purpose.BOUND: 1,
     Purpose.LATENTS: 1,
     Purpose.RECONSTRUCTION: 2,
+    Purpose.COMPLETIONS: 2,
+    Purpose.MASKS: 1,
+    Purpose.EDITING: 1,
 }
 """How many numbers lead to an item of a purpose, as its comment says."""
 

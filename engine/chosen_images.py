@@ -1,0 +1,56 @@
+"""The images that --mode=inpaint, colorize, super_resolution and edit are about, and their classes."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from linnet.data.folder import folder_source
+
+
+def chosen_images(experiment, settings, size=None):
+    """The source of `settings.images`, read as the data are, or without it the images of config.eval.image_split.
+
+    size: (H, W) of pictures of `settings.images`; None: that of the network. ValueError for points.
+    """
+    shape, data = experiment.shape, experiment.config.data
+    if len(shape) != 3:
+        raise ValueError("this mode is for images, and config.data.dataset=points has none")
+    if experiment.config.model.get("super_resolution", False):
+        raise ValueError(
+            "a network with config.model.super_resolution=True is told a low-resolution image: use --mode=sample, or a "
+            "network without"
+        )
+    if not settings.images:
+        return experiment.evaluated()
+    read = {"path": settings.images, "image_size": size or shape[:2], "num_channels": shape[-1]}
+    return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")
+
+
+def class_numbers(experiment, source, rows):
+    """The classes (n,) int32 that the network is told of these rows; zeros for one without classes.
+
+    Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
+    """
+    index, config = rows["index"], experiment.config
+    if not config.model.get("num_classes", 0):
+        return np.zeros(len(index), np.int32)
+    if config.sampling.labels:
+        return experiment.conditions.labels(index)
+    if source is not experiment.evaluated():
+        raise ValueError("this network needs the classes of the images: name them by config.sampling.labels")
+    return rows["label"].astype(np.int32)
+
+
+def describe(experiment, mode, source, total):
+    """What was done to `total` images of a source by a mode, for its report."""
+    config, trained = experiment.config, experiment.trained
+    return {
+        "n": total,
+        "images": [source.name, source.split, source.fingerprint()],
+        mode: config[mode].to_dict(),
+        "sampling": config.sampling.to_dict(),
+        "seed": config.seed,
+        **experiment.processes,
+        "checkpoint": trained.name,
+        "parameters": trained.hash,
+        "params": trained.kind,
+    }

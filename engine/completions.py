@@ -1,0 +1,190 @@
+"""Images of which y = A x is known, completed by a trained network, for --mode=inpaint, colorize, super_resolution.
+
+A Problem says what is known of which images. Completions are drawn by the sampler of config.sampling from the posterior
+(samplers.posterior) or with replacement (samplers.replacement), and end with y put in exactly.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from linnet.data import transforms
+from linnet.engine.batches import first_images, in_batches, number_of_images
+from linnet.engine.chosen_images import class_numbers, describe
+from linnet.engine.pictures import save_picture
+from linnet.evaluation.psnr import psnr
+from linnet.files.atomic import atomic_write, check_writable
+from linnet.files.json_files import write_json
+from linnet.models import lpips, lpips_weights
+from linnet.randomness import Part, Purpose, fold, key_for
+from linnet.samplers import posterior
+from linnet.samplers.base import EpsFunction, require
+from linnet.samplers.measurements import impose
+from linnet.samplers.replacement import Known, replacing
+
+N = 8
+STEPS = 3
+PROJECTIONS = 100
+METHODS = (*posterior.METHODS, "replacement")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """source: the images. operator: rows of a batch -> A. extra: further arrays of images, first axis the image.
+
+    measured: the images are y themselves; else y = A x. hidden: (n, H, W, 1) bool, the pixels that are not seen, where
+    y is of single pixels.
+    """
+
+    source: Any
+    operator: Callable[[dict], Any]
+    extra: dict = dataclasses.field(default_factory=dict)
+    measured: bool = False
+    hidden: Any = None
+
+
+def run(experiment, mode, make_problem):
+    """Writes MODE.json, MODE.png and completions.npz to the folder of the mode.
+
+    make_problem: experiment -> Problem. Errors come before the work.
+    """
+    config, settings = experiment.config, experiment.config[mode]
+    sample = sampling(experiment, settings, mode)
+    distance = perceptual(settings, experiment.shape)
+    problem = make_problem(experiment)
+    total = number_of_images(problem.source, config.eval.num_images, N)
+    rows = first_images(problem.source, total, config.data.num_workers)
+    rows["label"] = class_numbers(experiment, problem.source, rows)
+    rows |= {name: values[:total] for name, values in problem.extra.items()}
+    folder = experiment.results(mode)
+    check_writable(os.path.join(folder, f"{mode}.json"))
+    found = completed(experiment, problem, sample, rows, settings.completions)
+    images = {name: transforms.to_uint8(found[name], config.data.centered) for name in ("x", "seen")}
+    truth = not (problem.measured or np.array_equal(images["seen"], rows["image"]))  # there is more than what is seen
+    report = describe(experiment, mode, problem.source, total) | {
+        "nfe": int(found["nfe"].max()),
+        "deviation": float(found["deviation"].max()),
+        **(scores(images["x"], rows["image"], problem.hidden, distance) if truth else {}),
+    }
+    with atomic_write(os.path.join(folder, "completions.npz")) as file:
+        np.savez_compressed(file, images=rows["image"], seen=images["seen"], completions=images["x"])
+    save(images, rows["image"] if truth else None, os.path.join(folder, f"{mode}.png"))
+    write_json(os.path.join(folder, f"{mode}.json"), report)
+    print(f"{total} images, {settings.completions} completions each, {summary(report)} | everything in {folder}")
+
+
+def summary(report):
+    """The figures of a report in one line."""
+    names = ("nfe", "psnr", "psnr_hidden", "lpips", "deviation")
+    return " ".join(f"{name}={report[name]:.4g}" for name in names if name in report)
+
+
+def sampling(experiment, settings, mode):
+    """sample(network, A, y, keys, u_T) -> Samples by config.MODE.method. ValueError for what does not go together."""
+    sde, sampler = experiment.sde, experiment.sampler
+    require(experiment.carried.bind(None), EpsFunction)
+    for key, method in (("iterations", "mmps"), ("resamples", "replacement")):
+        if settings[key] is not None and settings.method != method:
+            raise ValueError(f"config.{mode}.{key} means nothing to method={settings.method}: it is for {method}")
+    if settings.lpips_path and not settings.lpips:
+        raise ValueError(f"config.{mode}.lpips_path means nothing without config.{mode}.lpips=True")
+    if settings.method == "replacement":
+        replacing_sampler = replacing(sampler, settings.resamples)
+        return lambda network, A, y, keys, u_T: replacing_sampler(Known(network, sde, A, y), keys, u_T)
+    chosen = {"method": settings.method, "sigma_data": experiment.config.model.sigma_data}
+    chosen["iterations"] = settings.iterations or STEPS
+
+    def sample(network, A, y, keys, u_T):
+        return sampler(posterior.Posterior(network, sde, A, y, **chosen), keys, u_T)
+
+    return sample
+
+
+def completed(experiment, problem, sample, rows, completions):
+    """{"x": (n, completions, H, W, C), "seen": what A^+ y shows (n, H, W, C), in the range of the model, "nfe",
+    "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
+    """
+    config, sde, shape = experiment.config, experiment.sde, experiment.shape
+    centered, guidance = config.data.centered, config.sampling.guidance
+    classes = config.model.get("num_classes", 0)
+
+    def complete(params, rows):
+        A = problem.operator(rows)
+        given = transforms.to_model_range(rows["image"], centered=centered)
+        y = given if problem.measured else A(given)
+        keys = key_for(config.seed, Purpose.COMPLETIONS, rows["index"], rows["completion"])
+        u_T = sde.prior(fold(keys, Part.PRIOR), (len(keys), *shape))
+        condition = {"label": rows["label"]} if classes else {}
+        network = experiment.carried.bind(params, condition, guidance)
+        samples = sample(network, A, y, fold(keys, Part.NOISE), u_T)
+        x = feasible(A, y, sde.project(samples.u), centered)
+        stored = transforms.to_model_range(transforms.to_uint8(x, centered), centered=centered)
+        deviation = jnp.abs(A(stored) - y).reshape(len(x), -1).max(1) * (127.5 if centered else 255)
+        return {"x": x, "seen": A.pinv(y), "nfe": jnp.full(len(x), samples.nfe), "deviation": deviation}
+
+    n = len(rows["index"])
+    every = {name: np.repeat(values, completions, axis=0) for name, values in rows.items()}
+    every["completion"] = np.tile(np.arange(completions), n)
+    params = experiment.trained.params
+    found = in_batches(complete, params, every, config.eval.batch_size, f"{n * completions} completions")
+    check_finite(found["x"])
+    x = found["x"].reshape(n, completions, *shape)
+    return found | {"x": x, "seen": found["seen"][::completions]}
+
+
+def feasible(A, y, x, centered):
+    """An image near x that gives y and stays in the range of the model, by projections onto both in turn (POCS)."""
+    low = -1.0 if centered else 0.0
+    return jax.lax.fori_loop(0, PROJECTIONS, lambda _, x: impose(A, y, jnp.clip(x, low, 1.0)), impose(A, y, x))
+
+
+def check_finite(x):
+    """RuntimeError where an image of x (n, H, W, C) holds infinities or NaN."""
+    lost = ~np.isfinite(x.reshape(len(x), -1)).all(1)
+    if lost.any():
+        raise RuntimeError(
+            f"{lost.sum()} of {len(lost)} images are not finite: look for NaN in the checkpoint, or take more "
+            "config.sampling.nfe or another method"
+        )
+
+
+def perceptual(settings, shape):
+    """LPIPS of uint8 images (n, H, W, C) of two sets, (n,); None without config.MODE.lpips. Errors as load_params."""
+    if not settings.lpips:
+        return None
+    if shape[-1] not in (1, 3):
+        raise ValueError(f"LPIPS is for grey and colour images, and these have {shape[-1]} channels")
+    params = lpips_weights.load_params("alex", settings.lpips_path or None)
+
+    @jax.jit
+    def distance(params, a, b):
+        a, b = (lpips.upscaled(transforms.to_model_range(images)) for images in (a, b))
+        return lpips.lpips(params, a, b, net="alex")
+
+    return lambda a, b: np.asarray(distance(params, a, b))
+
+
+def scores(x, truth, hidden, distance):
+    """Fields of the report about uint8 completions x (n, completions, ...) of `truth` (n, ...): means, and of each."""
+    every = np.broadcast_to(truth[:, None], x.shape)
+    found = {"psnr": psnr(x, every)}
+    if hidden is not None:
+        found["psnr_hidden"] = psnr(x, every, hidden[: len(x), None])
+    if distance is not None:
+        found["lpips"] = np.stack([distance(x[:, j], truth) for j in range(x.shape[1])], axis=1)
+    means = {name: float(values.mean()) for name, values in found.items()}
+    return means | {"of_each": {name: values.round(4).tolist() for name, values in found.items()}}
+
+
+def save(images, truth, path):
+    """A row for each image: the truth (where it is known), what is seen of it, its completions."""
+    columns = {"seen": images["seen"]} | {str(j + 1): images["x"][:, j] for j in range(images["x"].shape[1])}
+    if truth is not None:
+        columns = {"truth": truth} | columns
+    sheet = np.stack(list(columns.values()), axis=1)
+    save_picture(sheet.reshape(-1, *sheet.shape[2:]), path, columns=len(columns), captions=list(columns) * len(sheet))

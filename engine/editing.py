@@ -1,0 +1,75 @@
+"""Images changed by a trained network, for --mode=edit.
+
+noise   SDEdit (arXiv:2108.01073): u_t ~ N(Psi(t, 0) u_0, Sigma(t)), and the sampler from there to an image. The
+        further, the more is lost. The noise of an image is the same at all strengths.
+flow    along the probability flow to u_T as the image's own class and back as another, both exact (DDIM's encoding
+        where config.sampling.method=ddim)
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from linnet.data import transforms
+from linnet.engine.batches import in_batches
+from linnet.engine.latents import Latents
+from linnet.randomness import Part, Purpose, fold, key_for
+from linnet.samplers import get_sampler
+
+STRENGTHS = (0.2, 0.4, 0.6, 0.8)
+
+
+def noised(experiment, rows):
+    """{column: (images (n, H, W, C) in the range of the model, evaluations)} for each of config.edit.strength."""
+    shares = experiment.config.edit.strength or STRENGTHS
+    return {f"{share:g}": noised_to(experiment, rows, share * experiment.sde.T) for share in shares}
+
+
+def noised_to(experiment, rows, t):
+    """(images, evaluations) by way of time t. ValueError for a time that the sampler does not start from."""
+    config, sde = experiment.config, experiment.sde.until(t)
+    sampler = get_sampler(config, sde, experiment.carried.bind(None))
+    classes = config.model.get("num_classes", 0)
+
+    def edited(params, rows):
+        x = transforms.to_model_range(rows["image"], centered=config.data.centered)
+        keys = key_for(config.seed, Purpose.EDITING, rows["index"])
+        u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), t))
+        condition = {"label": rows["label"]} if classes else {}
+        samples = sampler(
+            experiment.carried.bind(params, condition, config.sampling.guidance), fold(keys, Part.NOISE), u
+        )
+        return sde.project(samples.u), jnp.full(len(x), samples.nfe)
+
+    x, nfe = in_batches(edited, experiment.trained.params, rows, config.eval.batch_size, f"editing by t={t:.4g}")
+    return x, int(nfe.max())
+
+
+def transferred(experiment, rows):
+    """{column: (images, evaluations of the slowest both ways)}: as their own class, and as each of the others."""
+    config = experiment.config
+    latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
+    u_T, there = latents.encode(rows)
+    x, back = latents.decode(u_T, rows)
+    columns = {"own": (x, there + back)}
+    for number in experiment.conditions.chosen:
+        told = rows | {"label": np.full_like(rows["label"], number)}
+        x, back = latents.decode(u_T, told)
+        columns[experiment.conditions.names[number]] = x, there + back
+    return columns
+
+
+METHODS = {"noise": noised, "flow": transferred}
+
+
+def check(config):
+    """ValueError for keys that mean nothing to config.edit.method, and for a network without classes to change."""
+    method, strength = config.edit.method, config.edit.strength
+    if method == "flow":
+        if not config.model.get("num_classes", 0):
+            raise ValueError(
+                "config.edit.method=flow changes the class: it needs a network with config.model.num_classes"
+            )
+        if config.sampling.guidance != 1:
+            raise ValueError("config.sampling.guidance means nothing to config.edit.method=flow: leave it out")
+        if strength:
+            raise ValueError("config.edit.strength means nothing to config.edit.method=flow: leave it out")

@@ -1,0 +1,21 @@
+"""--mode=colorize: colours for grey images, by a trained network of colour images; the mean of the channels is kept."""
+
+from linnet.engine import completions
+from linnet.engine.chosen_images import chosen_images
+from linnet.samplers.measurements import Grey
+
+
+def run(experiment):
+    """Writes colorize.json, colorize.png and completions.npz to the folder of the mode."""
+    completions.run(experiment, "colorize", problem)
+
+
+def problem(experiment):
+    """The mean of the channels of each image. ValueError for a network that has no colours."""
+    channels = experiment.shape[-1]
+    if channels != 3:
+        raise ValueError(
+            f"--mode=colorize needs a network of colour images (config.data.num_channels=3), this one has {channels}"
+        )
+    source = chosen_images(experiment, experiment.config.colorize)
+    return completions.Problem(source, lambda rows: Grey(channels))

@@ -1,0 +1,46 @@
+"""--mode=edit: images noised part of the way and denoised, or encoded as their class and decoded as another.
+
+See engine.editing for the methods. config.sampling.labels names the classes: with method=noise those that images
+become, in turn ("": their own); with method=flow a column each ("": all).
+"""
+
+import os
+
+import numpy as np
+
+from linnet.data import transforms
+from linnet.engine.batches import first_images, number_of_images
+from linnet.engine.chosen_images import chosen_images, class_numbers, describe
+from linnet.engine.completions import N, check_finite
+from linnet.engine.editing import METHODS, check
+from linnet.engine.pictures import save_picture
+from linnet.evaluation.psnr import psnr
+from linnet.files.atomic import atomic_write, check_writable
+from linnet.files.json_files import write_json
+
+
+def run(experiment):
+    """Writes edit.json, edit.png (a row for each image) and edited.npz to the folder of the mode."""
+    config, settings = experiment.config, experiment.config.edit
+    check(config)
+    source = chosen_images(experiment, settings)
+    rows = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
+    rows["label"] = own = class_numbers(experiment, source, rows)
+    folder = experiment.results("edit")
+    check_writable(os.path.join(folder, "edit.json"))
+    found = METHODS[settings.method](experiment, rows)
+    check_finite(np.concatenate([x for x, _ in found.values()]))
+    images = {name: transforms.to_uint8(x, config.data.centered) for name, (x, _) in found.items()}
+    report = describe(experiment, "edit", source, len(own)) | {
+        "nfe": {name: nfe for name, (_, nfe) in found.items()},
+        "psnr_to_original": {name: float(psnr(x, rows["image"]).mean()) for name, x in images.items()},
+    }
+    with atomic_write(os.path.join(folder, "edited.npz")) as file:
+        np.savez_compressed(file, images=rows["image"], **images)
+    sheet = np.stack([rows["image"], *images.values()], axis=1)
+    names = ["image", *images] * len(sheet)
+    path = os.path.join(folder, "edit.png")
+    save_picture(sheet.reshape(-1, *sheet.shape[2:]), path, columns=sheet.shape[1], captions=names)
+    write_json(os.path.join(folder, "edit.json"), report)
+    shown = " ".join(f"{name}: {value:.3g}" for name, value in report["psnr_to_original"].items())
+    print(f"{len(own)} images, psnr to the original by {settings.method}: {shown} | everything in {folder}")
