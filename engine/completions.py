@@ -17,10 +17,11 @@ from linnet.data import transforms
 from linnet.engine.batches import first_images, in_batches, number_of_images
 from linnet.engine.chosen_images import class_numbers, describe
 from linnet.engine.pictures import save_picture
+from linnet.engine.reconstruct import NET, perceptual
 from linnet.evaluation.psnr import psnr
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.files.json_files import write_json
-from linnet.models import lpips, lpips_weights
+from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import posterior
 from linnet.samplers.base import EpsFunction, require
@@ -55,7 +56,7 @@ def run(experiment, mode, make_problem):
     """
     config, settings = experiment.config, experiment.config[mode]
     sample = sampling(experiment, settings, mode)
-    distance = perceptual(settings, experiment.shape)
+    distance = perceptual_distance(settings, config)
     problem = make_problem(experiment)
     total = number_of_images(problem.source, config.eval.num_images, N)
     rows = first_images(problem.source, total, config.data.num_workers)
@@ -153,20 +154,15 @@ def check_finite(x):
         )
 
 
-def perceptual(settings, shape):
+def perceptual_distance(settings, config):
     """LPIPS of uint8 images (n, H, W, C) of two sets, (n,); None without config.MODE.lpips. Errors as load_params."""
     if not settings.lpips:
         return None
-    if shape[-1] not in (1, 3):
-        raise ValueError(f"LPIPS is for grey and colour images, and these have {shape[-1]} channels")
-    params = lpips_weights.load_params("alex", settings.lpips_path or None)
-
-    @jax.jit
-    def distance(params, a, b):
-        a, b = (lpips.upscaled(transforms.to_model_range(images)) for images in (a, b))
-        return lpips.lpips(params, a, b, net="alex")
-
-    return lambda a, b: np.asarray(distance(params, a, b))
+    if config.data.num_channels == 4:
+        raise ValueError("LPIPS is for grey and colour images, and these have 4 channels: leave lpips out")
+    weights = load_params(NET, settings.lpips_path or None)
+    compiled = jax.jit(lambda weights, *pair: perceptual(weights, *map(transforms.to_model_range, pair), centered=True))
+    return lambda a, b: np.asarray(compiled(weights, a, b))
 
 
 def scores(x, truth, hidden, distance):

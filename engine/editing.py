@@ -12,6 +12,7 @@ import numpy as np
 from linnet.data import transforms
 from linnet.engine.batches import in_batches
 from linnet.engine.latents import Latents
+from linnet.engine.reconstruct import ended, last_time
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import get_sampler
 
@@ -21,26 +22,26 @@ STRENGTHS = (0.2, 0.4, 0.6, 0.8)
 def noised(experiment, rows):
     """{column: (images (n, H, W, C) in the range of the model, evaluations)} for each of config.edit.strength."""
     shares = experiment.config.edit.strength or STRENGTHS
-    return {f"{share:g}": noised_to(experiment, rows, share * experiment.sde.T) for share in shares}
+    return {f"{share:g}": noised_to(experiment, rows, share) for share in shares}
 
 
-def noised_to(experiment, rows, t):
-    """(images, evaluations) by way of time t. ValueError for a time that the sampler does not start from."""
-    config, sde = experiment.config, experiment.sde.until(t)
+def noised_to(experiment, rows, share):
+    """(images, evaluations) by way of this share of the time. ValueError for one that leaves no step."""
+    config, sde = experiment.config, ended(experiment.sde, share, "config.edit.strength")
     sampler = get_sampler(config, sde, experiment.carried.bind(None))
     classes = config.model.get("num_classes", 0)
 
     def edited(params, rows):
         x = transforms.to_model_range(rows["image"], centered=config.data.centered)
         keys = key_for(config.seed, Purpose.EDITING, rows["index"])
-        u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), t))
+        u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), last_time(sde), x.dtype))
         condition = {"label": rows["label"]} if classes else {}
         samples = sampler(
             experiment.carried.bind(params, condition, config.sampling.guidance), fold(keys, Part.NOISE), u
         )
         return sde.project(samples.u), jnp.full(len(x), samples.nfe)
 
-    x, nfe = in_batches(edited, experiment.trained.params, rows, config.eval.batch_size, f"editing by t={t:.4g}")
+    x, nfe = in_batches(edited, experiment.trained.params, rows, config.eval.batch_size, f"strength {share:g}")
     return x, int(nfe.max())
 
 

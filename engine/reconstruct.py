@@ -87,13 +87,13 @@ def perceptual(weights, a, b, centered):
     return lpips(weights, a, b, NET)
 
 
-def ended(sde, factor):
+def ended(sde, factor, key="config.ood.recon_factor"):
     """The process until `factor` of its time, on a chain until step int(factor N) - 1. ValueError for too little."""
     if sde.chain is None:
         return sde.until(factor * sde.T)
     step = int(factor * sde.chain.n + 1e-9) - 1
     if step < 1:
-        raise ValueError(f"config.ood.recon_factor={factor} leaves {step + 1} steps of the chain of {sde.chain.n}")
+        raise ValueError(f"{key}={factor} leaves {step + 1} steps of the chain of {sde.chain.n}")
     return sde.until(float(sde.chain.times[step]))
 
 
