@@ -30,13 +30,20 @@ def class_numbers(experiment, source, rows):
 
     Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
     """
-    index, config = rows["index"], experiment.config
-    if not config.model.get("num_classes", 0):
-        return np.zeros(len(index), np.int32)
-    if config.sampling.labels:
-        return experiment.conditions.labels(index)
+    if experiment.config.model.get("num_classes", 0) and experiment.config.sampling.labels:
+        return experiment.conditions.labels(rows["index"])
+    return own_classes(experiment, source, rows, "name them by config.sampling.labels")
+
+
+def own_classes(experiment, source, rows, advice):
+    """The classes (n,) int32 of images of the data; zeros for a network without classes.
+
+    ValueError, which ends in `advice`, for other images.
+    """
+    if not experiment.config.model.get("num_classes", 0):
+        return np.zeros(len(rows["index"]), np.int32)
     if source is not experiment.evaluated():
-        raise ValueError("this network needs the classes of the images: name them by config.sampling.labels")
+        raise ValueError(f"this network needs the classes of the images: {advice}")
     return rows["label"].astype(np.int32)
 
 

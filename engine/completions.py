@@ -110,7 +110,7 @@ def completed(experiment, problem, sample, rows, completions):
     """{"x": (n, completions, H, W, C), "seen": what A^+ y shows (n, H, W, C), in the range of the model, "nfe",
     "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
     """
-    config, sde, shape = experiment.config, experiment.sde, experiment.shape
+    config, sde = experiment.config, experiment.sde
     centered, guidance = config.data.centered, config.sampling.guidance
     classes = config.model.get("num_classes", 0)
 
@@ -119,7 +119,7 @@ def completed(experiment, problem, sample, rows, completions):
         given = transforms.to_model_range(rows["image"], centered=centered)
         y = given if problem.measured else A(given)
         keys = key_for(config.seed, Purpose.COMPLETIONS, rows["index"], rows["completion"])
-        u_T = sde.prior(fold(keys, Part.PRIOR), (len(keys), *shape))
+        u_T = sde.prior(fold(keys, Part.PRIOR), (len(keys), *experiment.shape))
         condition = {"label": rows["label"]} if classes else {}
         network = experiment.carried.bind(params, condition, guidance)
         samples = sample(network, A, y, fold(keys, Part.NOISE), u_T)
@@ -134,7 +134,7 @@ def completed(experiment, problem, sample, rows, completions):
     params = experiment.trained.params
     found = in_batches(complete, params, every, config.eval.batch_size, f"{n * completions} completions")
     check_finite(found["x"])
-    x = found["x"].reshape(n, completions, *shape)
+    x = found["x"].reshape(n, completions, *experiment.shape)
     return found | {"x": x, "seen": found["seen"][::completions]}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.engine.batches import in_batches
+from linnet.engine.chosen_images import class_numbers, own_classes
 from linnet.engine.latents import Latents
 from linnet.engine.reconstruct import ended, last_time
 from linnet.randomness import Part, Purpose, fold, key_for
@@ -19,8 +20,9 @@ from linnet.samplers import get_sampler
 STRENGTHS = (0.2, 0.4, 0.6, 0.8)
 
 
-def noised(experiment, rows):
+def noised(experiment, source, rows):
     """{column: (images (n, H, W, C) in the range of the model, evaluations)} for each of config.edit.strength."""
+    rows = rows | {"label": class_numbers(experiment, source, rows)}
     shares = experiment.config.edit.strength or STRENGTHS
     return {f"{share:g}": noised_to(experiment, rows, share) for share in shares}
 
@@ -45,15 +47,17 @@ def noised_to(experiment, rows, share):
     return x, int(nfe.max())
 
 
-def transferred(experiment, rows):
+def transferred(experiment, source, rows):
     """{column: (images, evaluations of the slowest both ways)}: as their own class, and as each of the others."""
+    own = own_classes(experiment, source, rows, "config.edit.method=flow is for those of the data")
+    rows = rows | {"label": own}
     config = experiment.config
     latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
     u_T, there = latents.encode(rows)
     x, back = latents.decode(u_T, rows)
     columns = {"own": (x, there + back)}
     for number in experiment.conditions.chosen:
-        told = rows | {"label": np.full_like(rows["label"], number)}
+        told = rows | {"label": np.full_like(own, number)}
         x, back = latents.decode(u_T, told)
         columns[experiment.conditions.names[number]] = x, there + back
     return columns
@@ -68,7 +72,7 @@ def check(config):
     if method == "flow":
         if not config.model.get("num_classes", 0):
             raise ValueError(
-                "config.edit.method=flow changes the class: it needs a network with config.model.num_classes"
+                "config.edit.method=flow changes the class: it needs a network of classes (config.model.num_classes)"
             )
         if config.sampling.guidance != 1:
             raise ValueError("config.sampling.guidance means nothing to config.edit.method=flow: leave it out")

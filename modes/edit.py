@@ -10,7 +10,7 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.engine.batches import first_images, number_of_images
-from linnet.engine.chosen_images import chosen_images, class_numbers, describe
+from linnet.engine.chosen_images import chosen_images, describe
 from linnet.engine.completions import N, check_finite
 from linnet.engine.editing import METHODS, check
 from linnet.engine.pictures import save_picture
@@ -25,13 +25,12 @@ def run(experiment):
     check(config)
     source = chosen_images(experiment, settings)
     rows = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
-    rows["label"] = own = class_numbers(experiment, source, rows)
     folder = experiment.results("edit")
     check_writable(os.path.join(folder, "edit.json"))
-    found = METHODS[settings.method](experiment, rows)
+    found = METHODS[settings.method](experiment, source, rows)
     check_finite(np.concatenate([x for x, _ in found.values()]))
     images = {name: transforms.to_uint8(x, config.data.centered) for name, (x, _) in found.items()}
-    report = describe(experiment, "edit", source, len(own)) | {
+    report = describe(experiment, "edit", source, len(rows["index"])) | {
         "nfe": {name: nfe for name, (_, nfe) in found.items()},
         "psnr_to_original": {name: float(psnr(x, rows["image"]).mean()) for name, x in images.items()},
     }
@@ -43,4 +42,4 @@ def run(experiment):
     save_picture(sheet.reshape(-1, *sheet.shape[2:]), path, columns=sheet.shape[1], captions=names)
     write_json(os.path.join(folder, "edit.json"), report)
     shown = " ".join(f"{name}: {value:.3g}" for name, value in report["psnr_to_original"].items())
-    print(f"{len(own)} images, psnr to the original by {settings.method}: {shown} | everything in {folder}")
+    print(f"{len(rows['index'])} images, psnr to the original by {settings.method}: {shown} | everything in {folder}")

@@ -88,8 +88,8 @@ class Replacing:
     resamples: int = 1
 
     def __post_init__(self):
-        rows = getattr(self.sampler, "rows", None)
-        if not isinstance(self.sampler, Recursion) or rows.recall is not None or rows.eps.shape[1] > 1:
+        sampler = self.sampler
+        if not isinstance(sampler, Recursion) or sampler.nfe_per_step > 1 or sampler.rows.eps.shape[1] > 1:
             raise ValueError(
                 "method=replacement needs a sampler whose steps see one evaluation: config.sampling.method=pc, em, "
                 "order0, or sdeis with config.sampling.deis_order=0"

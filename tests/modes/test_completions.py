@@ -21,7 +21,7 @@ def grey(condition):
 
 def config(mode, sampling=(), num_classes=0, **settings):
     c = digits_config(model={"num_classes": num_classes, "sigma_data": SPREAD**0.5})
-    c.sampling.update(method="gddim", nfe=12, **dict(sampling))
+    c.sampling.update({"method": "gddim", "nfe": 12} | dict(sampling))
     c.eval.batch_size = 16
     c[mode].update(settings)
     return c

@@ -86,7 +86,7 @@ def test_evaluations_are_counted():
     assert len(calls) == samples.nfe == sampler.nfe == 13
 
 
-@pytest.mark.parametrize(("method", "keys"), [("gddim", {}), ("heun", {}), ("ode", {}), ("ddim", {"nfe": 10})])
+@pytest.mark.parametrize(("method", "keys"), [("gddim", {}), ("rho_rk", {}), ("ode", {}), ("ddim", {"nfe": 10})])
 def test_samplers_that_look_back_or_take_their_own_steps_are_refused(method, keys):
     with pytest.raises(ValueError, match="needs a sampler whose steps see one evaluation"):
         Replacing(SAMPLERS[method](SDES["vp"](), **keys))
