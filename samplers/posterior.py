@@ -1,7 +1,10 @@
 """eps(u, t) of images of which y = A x_0 is known (see `measurements`), for every sampler and process.
 
-With D = Psi^-1 (u - R eps) = E[u_0 | u] and x = project(D) = E[x_0 | u], the eps given y is that of another prediction
-of x_0, x + d:      eps_y = eps - R^-1 Psi lift(d).
+With psi the column of x in Psi(t, 0) and s^2 = (psi^T Sigma^-1 psi)^-1, the variance of the noise in units of x_0,
+
+    x = E[x_0 | u] = s^2 psi^T Sigma^-1 (u - R eps)         (of all components, each as far as it can be trusted)
+
+and the eps given y is that of another prediction of x_0, x + d:      eps_y = eps - R^-1 psi d.
 
     null_space  d = A^+ (y - A x): the prediction with its measured part put right (DDNM, arXiv:2212.00490). Where all
                 pixels are noised alike, what is measured then follows the process exactly, given y.
@@ -9,13 +12,13 @@ of x_0, x + d:      eps_y = eps - R^-1 Psi lift(d).
                 pseudo-inverse guidance (Song et al. 2023), the gradient of log N(y; A x, A V' A^T)
     mmps        V' = V: moment matching (arXiv:2405.13712), exact for all Gaussian data
 
-V acts by the derivative of x along a direction, for the second moment of Tweedie's formula reads
-Cov[Psi u_0 | u] = Sigma + Sigma (d score / du) Sigma = (dD~ / du) Sigma with D~ = u - R eps, and is symmetric:
+V acts by the derivative of x along a direction, for Tweedie's formula of second order, Cov[psi x_0 | u] = Sigma + Sigma
+(d score / du) Sigma, reads
 
-    V w = project(Psi^-1 (dD~ / du) Sigma Psi^-T lift(w))
+    V w = s^2 (dx / du) psi w
 
-So the gradient of log p(y | u), which is (d x / du)^T A^T w, needs no backward pass. Equations with A V' A^T are solved
-by conjugate gradients, each image by itself.
+and V is symmetric. So the gradient of log p(y | u), which is (dx / du)^T A^T w, needs no backward pass. Equations with
+A V' A^T are solved by conjugate gradients, each image by itself.
 """
 
 import dataclasses
@@ -25,7 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from linnet.arrays import Array
+from linnet.arrays import Array, Block
 from linnet.samplers.measurements import Measurement, adjoint
 from linnet.sde_lib import LinearSDE, blocks
 
@@ -51,8 +54,7 @@ class Posterior:
 
     def __call__(self, u: Array, t: Array) -> Array:
         eps, d = METHODS[self.method](self, u, t)
-        Psi, R = self.sde.Psi(t, t * 0), self.sde.R(t)
-        return eps - blocks.apply(blocks.matmul(blocks.inverse(R), Psi), self.sde.lift(d))
+        return eps - blocks.apply(blocks.inverse(self.sde.R(t)), moved(self.sde, d, t))
 
     def predict(self, u: Array, t: Array) -> tuple[Array, Array]:
         """(E[x_0 | u], eps) without y."""
@@ -60,9 +62,27 @@ class Posterior:
         return predicted(self.sde, u, eps, t), eps
 
 
+def column(sde: LinearSDE, t: Array) -> Block:
+    """psi, a block (k, 1), at t (B,)."""
+    return sde.Psi(t, t * 0)[..., :, :1]
+
+
+def noise_variance(sde: LinearSDE, t: Array) -> Block:
+    """s^2, a block (1, 1), at t (B,)."""
+    psi = column(sde, t)
+    return 1 / blocks.matmul(blocks.matmul(blocks.transpose(psi), blocks.inverse(sde.Sigma(t))), psi)
+
+
+def moved(sde: LinearSDE, d: Array, t: Array) -> Array:
+    """psi d: how far the mean of u_t moves where x_0 moves by the image d."""
+    return blocks.apply(column(sde, t), sde.from_image(d))
+
+
 def predicted(sde: LinearSDE, u: Array, eps: Array, t: Array) -> Array:
-    """E[x_0 | u] = project(Psi(0, t) (u - R eps)), t (B,)."""
-    return sde.project(blocks.apply(sde.Psi(t * 0, t), u - blocks.apply(sde.R(t), eps)))
+    """x = E[x_0 | u] of the module's docstring, t (B,)."""
+    psi = blocks.transpose(column(sde, t))
+    row = blocks.matmul(blocks.matmul(noise_variance(sde, t), psi), blocks.inverse(sde.Sigma(t)))
+    return sde.to_image(blocks.apply(row, u - blocks.apply(sde.R(t), eps)))
 
 
 def null_space(known: Posterior, u: Array, t: Array) -> tuple[Array, Array]:
@@ -94,17 +114,18 @@ def covariance(known: Posterior, u: Array, t: Array) -> tuple[Array, Array, Call
     """(x, eps, w -> Cov[x_0 | u] w) by the derivative of the network at u."""
     sde = known.sde
     (x, eps), derivative = jax.linearize(lambda u: known.predict(u, t), u)
-    turn = blocks.matmul(sde.Sigma(t), blocks.transpose(sde.Psi(t * 0, t)))
-    return x, eps, lambda w: derivative(blocks.apply(turn, sde.lift(w)))[0]
+    variance = noise_variance(sde, t)
+
+    def V(w):
+        return derivative(blocks.apply(column(sde, t), blocks.apply(variance, sde.from_image(w))))[0]
+
+    return x, eps, V
 
 
 def gaussian_covariance(sde: LinearSDE, sigma_data: float, w: Array, t: Array) -> Array:
-    """Cov[x_0 | u] w of Gaussian data: (1 / sigma_data^2 + psi^T Sigma^-1 psi)^-1 w, psi the column of x in Psi."""
-    psi = sde.Psi(t, t * 0)[..., :, :1]
-    precision = blocks.matmul(blocks.matmul(blocks.transpose(psi), blocks.inverse(sde.Sigma(t))), psi)
-    lifted = sde.lift(w)[..., : w.shape[-1]]
-    found = blocks.apply(1 / (1 / sigma_data**2 + precision), lifted)
-    return sde.project(jnp.concatenate([found] + [jnp.zeros_like(found)] * (sde.k - 1), axis=-1))
+    """Cov[x_0 | u] w of Gaussian data: (1 / sigma_data^2 + 1 / s^2)^-1 w."""
+    variance = 1 / (1 / sigma_data**2 + 1 / noise_variance(sde, t))
+    return sde.to_image(blocks.apply(variance, sde.from_image(w)))
 
 
 def solve(A: Measurement, V: Callable[[Array], Array], b: Array, iterations: int) -> Array:

@@ -46,9 +46,9 @@ def test_the_measured_part_is_drawn_from_its_law_given_y(name, process, x64):
 
 
 def samplers_of(sde):
-    yield Replacing(SAMPLERS["sdeis"](sde, nfe=40, deis_order=0, lambda_coef=1.0), resamples=2)
+    yield Replacing(SAMPLERS["sdeis"](sde, nfe=240, deis_order=0, lambda_coef=1.0), resamples=2)
     if SAMPLERS["pc"].processes.accept(sde):
-        yield ReplacingPC(sde, nfe=300)
+        yield ReplacingPC(sde, nfe=1600, corrector="ald", snr=0.05, grid="power", ts_order=3)
 
 
 @pytest.mark.parametrize("process", ["vp", "cld", "hold"])
