@@ -47,7 +47,7 @@ METHODS = [
     ({"method": "mmps", "iterations": 2}, {}),
     ({"method": "null_space"}, {}),
     ({"method": "replacement", "resamples": 2}, {"method": "sdeis", "deis_order": 0, "nfe": 30}),
-    ({"method": "replacement"}, {"method": "pc", "nfe": 120}),
+    ({"method": "replacement"}, {"method": "pc", "nfe": 1600, "corrector": "ald", "snr": 0.05, "grid": "power"}),
     ({"method": "pigdm"}, {"method": "ddpm", "nfe": 60, "clip_denoised": False}),
 ]
 
