@@ -18,6 +18,7 @@ Modes
     super_resolution  enlarge images by a network that knows nothing of low resolution
     edit       noise images part of the way and denoise them, or encode them and decode them as another class
     data_report  what the training images hold, and the flags that suit them
+    report     one HTML page of all that is in --workdir
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
 
@@ -40,7 +41,7 @@ DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit")
 """Groups of the config that belong to the mode of their name."""
 
-MODES = ("train", *DEALT, "interpolate", "inpaint", "colorize", "super_resolution", "edit", "data_report", "export")
+MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "data_report", "report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 
