@@ -3,8 +3,8 @@
 python main.py --config=configs/toy/rings_dddm.py --mode=train --workdir=runs/toy_rings_dddm
 python main.py --config=configs/toy/rings_dddm.py --mode=sample --workdir=runs/toy_rings_dddm
 
-Samples fill the disc: 0.21 of them lie within three standard deviations of a ring
-(0.92 for rings_vp), and the sliced Wasserstein distance to the data at five evaluations is 0.080 (test points: 0.030).
+Samples fill the disc: 0.21 of them lie within three standard deviations of a ring (0.92 for rings_vp), and the sliced
+Wasserstein distance to the data at five evaluations is 0.080 (test points: 0.030).
 """
 
 from linnet.configs.data_sets import rings
