@@ -30,7 +30,7 @@ def class_numbers(experiment, source, rows):
 
     Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
     """
-    if experiment.config.model.get("num_classes", 0) and experiment.config.sampling.labels:
+    if experiment.config.sampling.labels:
         return experiment.conditions.labels(rows["index"])
     return own_classes(experiment, source, rows, "name them by config.sampling.labels")
 

@@ -56,6 +56,10 @@ class Mask:
     def pinv(self, y: Array) -> Array:
         return self.seen * y
 
+    def of_image(self, i: Array) -> "Mask":
+        """That of image i alone."""
+        return Mask(self.seen[i][None])
+
 
 @dataclasses.dataclass(frozen=True)
 class Grey:

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.arrays import Array, Block
+from linnet.samplers.base import of_image
 from linnet.samplers.measurements import Measurement, adjoint
 from linnet.sde_lib import LinearSDE, blocks
 
@@ -55,6 +56,10 @@ class Posterior:
     def __call__(self, u: Array, t: Array) -> Array:
         eps, d = METHODS[self.method](self, u, t)
         return eps - blocks.apply(blocks.inverse(self.sde.R(t)), moved(self.sde, d, t))
+
+    def of_image(self, i: Array) -> "Posterior":
+        """The same for image i alone, a batch of one."""
+        return dataclasses.replace(self, network=of_image(self.network, i), A=of_image(self.A, i), y=self.y[i][None])
 
     def predict(self, u: Array, t: Array) -> tuple[Array, Array]:
         """(E[x_0 | u], eps) without y."""

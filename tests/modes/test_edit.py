@@ -73,6 +73,7 @@ def test_another_class_moves_each_number_to_its_quantile_there(tmp_path):
         ({"method": "flow"}, {}, 0, "needs a network of classes"),
         ({"method": "flow", "strength": (0.5,)}, {}, 10, "strength means nothing"),
         ({"method": "flow"}, {"guidance": 2.0}, 10, "guidance means nothing"),
+        ({}, {"labels": "3"}, 0, "labels needs a class-conditional network"),
         ({"strength": (1e-5,)}, {}, 10, "can end between"),
     ],
 )

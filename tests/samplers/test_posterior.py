@@ -9,6 +9,7 @@ from samplers import SAMPLERS
 from samplers.measurements import Grey, Mask, Pooling, adjoint, impose, project
 from samplers.posterior import Posterior
 from sde_lib import SDES
+from sde_lib.exact import gaussian_eps
 from tests.samplers.gaussian_images import GaussianImages, dense, law_of_flow
 
 SEEN = jnp.array([[1.0, 0, 1, 0], [0, 1, 1, 0]])[None, :, :, None]
@@ -92,6 +93,22 @@ def test_pseudo_inverse_guidance_is_exact_for_white_images(case, x64):
 def test_the_null_space_is_exact_for_white_images_whose_pixels_are_noised_alike(name, process, x64):
     A, shape = MEASUREMENTS[name]
     check_eps(process, GaussianImages.white(shape, VARIANCE), A, "null_space")
+
+
+def test_images_that_take_their_own_steps_have_their_own_y():
+    """Of the adaptive flow, which asks for one image at a time; each alone is the same to the tolerance."""
+    sde = SDES["vp"]()
+    A = Mask(jnp.concatenate([SEEN, 1 - SEEN]))
+    x = jax.random.normal(jax.random.key(0), (2, 2, 4, 1))
+    network = gaussian_eps(sde, np.full((2, 4, 1), 0.2, np.float32), VARIANCE)
+    known = Posterior(network, sde, A, A(x), sigma_data=VARIANCE**0.5)
+    u_T = sde.prior(jax.random.key(1), x.shape)
+    sampler = SAMPLERS["ode"](sde)
+    both = sampler(known, jax.random.key(2), u_T).u
+    for i in range(2):
+        alone = sampler(known.of_image(i), jax.random.key(2), u_T[i][None]).u
+        np.testing.assert_allclose(both[i], alone[0], atol=1e-3)
+        np.testing.assert_allclose(A(both)[i], A(x)[i], atol=1e-2)  # sigma at t_min is 0.01
 
 
 @pytest.mark.parametrize("process", ["vp", "cld", "blur"])
