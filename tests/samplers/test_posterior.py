@@ -27,7 +27,7 @@ def measured(request):
 
 
 # Masks under every process, the others under one of each kind.
-PAIRS = [("mask", name) for name in SDES] + [(m, p) for m in ("grey", "pooling") for p in ("vp", "cld", "blur")]
+PAIRS = [("mask", name) for name in SDES] + [(m, p) for m in ("grey", "pooling") for p in ("cld", "blur")]
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
@@ -105,10 +105,9 @@ def test_images_that_take_their_own_steps_have_their_own_y():
     u_T = sde.prior(jax.random.key(1), x.shape)
     sampler = SAMPLERS["ode"](sde)
     both = sampler(known, jax.random.key(2), u_T).u
-    for i in range(2):
-        alone = sampler(known.of_image(i), jax.random.key(2), u_T[i][None]).u
-        np.testing.assert_allclose(both[i], alone[0], atol=1e-3)
-        np.testing.assert_allclose(A(both)[i], A(x)[i], atol=1e-2)  # sigma at t_min is 0.01
+    alone = sampler(known.of_image(1), jax.random.key(2), u_T[1:]).u
+    np.testing.assert_allclose(both[1], alone[0], atol=1e-3)
+    np.testing.assert_allclose(A(both), A(x), atol=1e-2)  # sigma at t_min is 0.01
 
 
 @pytest.mark.parametrize("process", ["vp", "cld", "blur"])
