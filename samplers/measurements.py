@@ -17,9 +17,11 @@ from linnet.arrays import Array
 
 
 class Measurement(Protocol):
-    """y = A x. gram: the number A A^T."""
+    """y = A x."""
 
-    gram: float
+    @property
+    def gram(self) -> float:
+        """The number A A^T."""
 
     def __call__(self, x: Array) -> Array:
         """A x."""
