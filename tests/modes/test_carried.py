@@ -6,10 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs.cld.cifar10_accelerated import get_config as cifar10_accelerated
 from engine import record
 from engine.experiment import Experiment
-from linnet import interop, overrides
+from linnet import interop
 from modes import encode, export, interpolate, sample, train
 from modes import eval as eval_mode
 from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment
@@ -124,20 +123,6 @@ def test_a_network_of_other_components_is_told_how_to_be_used(own, process, tmp_
     carried.network_sde = config("ve", "").sde
     with pytest.raises(ValueError, match="config.network_sde.name is 've', the file needs"):
         Experiment(carried, ckpt=str(tmp_path)).trained  # noqa: B018
-
-
-def test_a_published_file_makes_images_under_another_process(golden, tmp_path):
-    """gDDIM's CLD network, read as its authors wrote it, under VP; and the file is told by its content."""
-    c = cifar10_accelerated()
-    c.model.update(nf=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(8,))
-    c.data.image_size = 16
-    c.sampling.nfe = 3
-    c.eval.update(num_samples=2, batch_size=2)
-    own = overrides.apply(c, {"network_sde.name": "cld", "sde.name": "vp"})
-    path = str(golden.path("jax/net_cld_accr_ckpt/checkpoint_7"))
-    fields = sample.run(Experiment(own, ckpt=path, result_folder=str(tmp_path)))
-    assert fields["parameters"] == Experiment(c, ckpt=path).trained.hash
-    assert (fields["sde"]["name"], fields["network_sde"]) == ("vp", c.sde.to_dict())
 
 
 def test_refusals(tmp_path):
