@@ -113,10 +113,10 @@ def test_the_process_of_the_network_takes_the_keys_of_the_config_and_leaves_the_
     assert found.sde.to_dict() == default.SDE["cld"]
 
 
-def test_another_process_over_the_keys_of_a_config_is_answered_with_both_meanings():
+def test_a_key_of_the_process_that_another_one_replaces_is_answered_with_both_meanings():
     meant = "means nothing to 'cld'.*; to make images under cld by a network of vp, add --config.network_sde.name=vp"
     with pytest.raises(ValueError, match=meant):
-        changed("--config.sde.name=cld")
+        changed("--config.sde.name=cld", "--config.sde.beta_max=10")
 
 
 def test_the_process_of_another_network_begins_from_its_defaults():

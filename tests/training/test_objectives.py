@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from models.eps_net import EpsNet
+from configs import default
+from models import create_model
+from models.eps_net import EpsNet, create_eps_net
 from models.labels import Proportional, labels_of
 from models.predictions import alignment, preconditioning
-from sde_lib import CLD, SDES, VE, VP, SubVP, blocks
+from sde_lib import CLD, SDES, VE, VP, SubVP, blocks, get_sde
 from sde_lib.exact import gaussian_eps
-from training.objectives import get_objective
+from training.objectives import OBJECTIVES, get_objective
 
 
 def config(**training):
@@ -206,3 +208,49 @@ def test_mixed_score_adds_the_velocity_term():
 def test_bad_settings_say_what_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+NETWORKS = ({}, {"variance": "learned_range"}, {"prediction": "direct", "concat": True})
+
+
+class Doubled(nn.Module):
+    """A network of points that gives the variance as well."""
+
+    @nn.compact
+    def __call__(self, x, label, train=False):
+        return nn.Dense(2 * x.shape[-1])(jnp.concatenate([x, label[:, None]], 1))
+
+
+def with_a_network(name):
+    """(the objective with the first of NETWORKS that it takes, parameters for points), with defaults elsewhere."""
+    refused = []
+    for changes in NETWORKS:
+        settings = default.get_config("vp", "mlp")
+        settings.sde.update(schedule="discrete", num_steps=100)
+        settings.model.update(nf=8, num_res_blocks=1, **changes)
+        settings.training.objective = name
+        try:
+            module = Doubled() if "variance" in changes else create_model(settings)
+            eps_net = create_eps_net(settings, module, get_sde(settings))
+            return get_objective(settings, eps_net), eps_net.init(jax.random.key(0), (2,))
+        except ValueError as error:
+            refused.append(str(error))
+    raise AssertionError(refused)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_treats_an_example_by_itself(name):
+    """Neither its time nor its loss depends on the others that are on its device; times are those of the objective."""
+    objective, params = with_a_network(name)
+    assert {*objective.keys} <= default.training().keys()
+    position, part = jnp.arange(6), slice(2, 4)
+    x, keys = jax.random.normal(jax.random.key(1), (6, 2)), jax.random.split(jax.random.key(2), 6)
+    t, weights = objective.draw(objective.init(), jax.random.key(3), position, 6)
+    own = objective.draw(objective.init(), jax.random.key(3), position[part], 6)
+    np.testing.assert_array_equal(own, (t[part], weights[part]))
+    assert ((objective.t_min <= t) & (t <= objective.t_max)).all()
+    losses = objective.losses(params, x, keys, t, train=False)
+    assert losses.std() > 0
+    # float32 sums of two rows and of six differ in their order
+    own = objective.losses(params, x[part], keys[part], t[part], train=False)
+    np.testing.assert_allclose(own, losses[part], rtol=1e-4)
