@@ -33,7 +33,8 @@ def save_histograms(
     for axis in axes.ravel()[len(panels) :]:
         axis.axis("off")
     for axis, (title, sets) in zip(axes.ravel(), panels.items(), strict=False):
-        edges = np.linspace(*np.percentile(np.concatenate(sets), (0, 99.5)), BINS + 1)
+        low, high = np.percentile(np.concatenate(sets), (0, 99.5))
+        edges = np.linspace(low, high, BINS + 1)
         for name, scores in zip(names, sets, strict=True):
             axis.hist(np.clip(scores, edges[0], edges[-1]), edges, density=True, alpha=0.6, label=name)
         axis.set_title(title, fontsize=8)

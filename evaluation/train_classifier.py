@@ -60,7 +60,7 @@ def digits() -> tuple[Labelled, Labelled, dict[str, object]]:
     images, labels = load_digits()
     order = np.random.default_rng(SEED).permutation(len(images))
     held_out, training = np.split(order, [int(HELD_OUT_FRACTION * len(images))])
-    notes = {
+    notes: dict[str, object] = {
         "data": "scikit-learn digits, 8x8 grey, round(v * 255 / 16)",
         "held_out": np.sort(held_out).astype(np.int16),
     }

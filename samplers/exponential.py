@@ -27,7 +27,7 @@ from linnet.sde_lib.base import LinearSDE, example_keys, normal_per_example
 NONE = np.zeros(0, int)
 
 
-def advance(eps_fn: EpsFn, u: Array, past: Array, row: Coefficients, keys: Any, i: Array) -> tuple[Array, Array, Array]:
+def advance(eps_fn: EpsFn, u: Array, past: Any, row: Coefficients, keys: Any, i: Any) -> tuple[Array, Any, Array]:
     """One row from u (B, ...) and the history `past` (order, B, ...): (u_next, past_next, eps). keys: (B,) or None."""
     e = eps_fn(u, jnp.full(u.shape[:1], row.times))
     y = e if row.recall is None else blocks.apply(row.recall[0], u) + blocks.apply(row.recall[1], e)

@@ -15,7 +15,7 @@ class Objective(abc.ABC):
     keys: those of config.training that it takes and others do not.
     """
 
-    keys = ()
+    keys: tuple[str, ...] = ()
     fixed: Any = ()
     """Arrays that the losses need and training leaves as they are: arguments of compiled steps, not their constants."""
 

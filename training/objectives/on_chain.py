@@ -24,7 +24,7 @@ class ChainObjective(Objective):
 
     t_min, t_max = 0.0, 1.0
     on_chain = True
-    keys = ("timestep_sampler",)
+    keys: tuple[str, ...] = ("timestep_sampler",)
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
