@@ -138,6 +138,7 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
             "colorize": inverse.completions(),
             "super_resolution": inverse.super_resolution(),
             "edit": inverse.edit(),
+            "tune": tune(),
         },
         type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )
@@ -223,11 +224,15 @@ def sampling():
         "nfe": 50,  # network evaluations per image
         "labels": "",  # class-conditional networks: names or numbers like dog,cat or 3,5; "": all in turn
         "guidance": 1.0,  # scale of classifier-free guidance; 1: none
+        "table": "",  # a file of --mode=tune, in place of the method and its keys
+        "times": (),  # decreasing times of the steps from T to t_min, in place of grid and nfe
+        "times_in": placeholder(str),  # what times are: t | rho (noise levels sigma / alpha)
+        "analytic_first": placeholder(bool),  # the first evaluation is that of the prior, which is free
         "grid": placeholder(str),  # times: power | uniform | log_snr | rho | hybrid
         "ts_order": placeholder(float),  # exponent of the grids power (by default 2) and rho (7)
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
         "trajectory": False,  # keep the states and predicted images of every step
-        "deis_order": placeholder(int),  # gddim and relatives: 0 to 3
+        "deis_order": placeholder(int),  # gddim and relatives, ipndm: 0 to 3
         "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
         "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
         "respacing": placeholder(str),  # ddpm, ddim, in place of nfe: steps kept (sde_lib.respacing), 250 | quad50 ...
@@ -282,4 +287,18 @@ def ood():
         "lpips": False,  # also the perceptual distance to the reconstruction, by AlexNet
         "lpips_path": "",  # folder of its weights; "": environment variable, cache or download
         "bits": "",  # also scores from bits per dimension: flow | bound; "": without
+    }
+
+
+def tune():
+    """Keys of --mode=tune, which tunes the table of config.sampling."""
+    return {
+        "depth": "gradient",  # network_free (times) | forward (times) | gradient (times and coefficients)
+        "starts": 512,  # trajectories to tune on
+        "held_out": 256,  # others, which the error is measured on and which end the descent
+        "fine_nfe": 200,  # evaluations of the fine trajectories
+        "history": 3,  # gradient: evaluations that a step may look at; at least those of the method
+        "iterations": 400,  # gradient: at most so many steps of Adam
+        "rate": 0.03,  # gradient: of Adam, falling to 0
+        "batch_size": 128,  # starts of a step, and those that are followed at a time
     }

@@ -82,6 +82,8 @@ RULES = {
     "optim.weight_decay": NOT_NEGATIVE,
     "optim.warmup": NATURAL,
     "sampling.nfe": COUNT,
+    "sampling.table": Path(),
+    "sampling.times": Several(POSITIVE),
     "sampling.ts_order": POSITIVE,
     "sampling.deis_order": NATURAL,
     "sampling.img_t_ratio": SHARE,
@@ -116,6 +118,13 @@ RULES = {
     "eval.num_images": NATURAL,
     "eval.bpd_repeats": COUNT,
     "eval.flow_tolerance": INSIDE,
+    "tune.starts": COUNT,
+    "tune.held_out": COUNT,
+    "tune.fine_nfe": COUNT,
+    "tune.history": COUNT,
+    "tune.iterations": COUNT,
+    "tune.rate": POSITIVE,
+    "tune.batch_size": COUNT,
 }
 
 OF_TYPE = {int: Number(int), float: Number(), bool: Switch(), str: Text()}

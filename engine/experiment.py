@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_dataset, missing_files
-from linnet.engine import classes, names, trained
+from linnet.engine import classes, names, tables, trained
 from linnet.engine.generate import make_sample
 from linnet.engine.latents import flow_begin
 from linnet.engine.paths import Paths
@@ -34,11 +34,12 @@ class Experiment:
         self.config, self.paths = config, Paths(workdir, ckpt, result_folder)
         self._datasets = {}
         names.check(config)
+        if config.sampling.table:
+            tables.check_overrides(overrides)
         names.settle(config, overrides)
-        if self.respaced and "sampling.nfe" in overrides:
+        if self.nfe_follows and "sampling.nfe" in overrides:
             raise ValueError(
-                f"config.sampling.nfe means nothing beside config.sampling.respacing={config.sampling.respacing!r}: "
-                "leave one of them out"
+                f"config.sampling.nfe means nothing beside config.sampling.{self.nfe_follows}: leave one of them out"
             )
         if config.model.get("num_classes", 0) == classes.FOLLOW:
             config.model.num_classes = self.stored_classes[0] or classes.follow(self.dataset())
@@ -101,9 +102,11 @@ class Experiment:
 
         ValueError where it cannot be built, or is for another kind of network.
         """
+        if "nfe" in changes and self.nfe_follows in ("table", "times"):
+            raise ValueError(f"other numbers of evaluations mean nothing beside config.sampling.{self.nfe_follows}")
         config = copy.deepcopy(self.config)
-        with config.sampling.ignore_type():
-            config.sampling.update(changes)
+        with config.unlocked(), config.sampling.ignore_type():
+            config.sampling.update(self.sampling | changes)
         return samplers.get_sampler(config, self.sde, self.carried.bind(None))
 
     def sample_with(self, **changes):
@@ -190,8 +193,15 @@ class Experiment:
         """The Trained parameters of the checkpoint to use."""
         return trained.load(self.paths, self.config, self.trained_config, self.shape)
 
+    @functools.cached_property
+    def sampling(self):
+        """The keys of config.sampling, of which a table replaces its own."""
+        given = self.config.sampling.to_dict()
+        return given | tables.read(given["table"], self.processes) if given["table"] else given
+
     @property
-    def respaced(self):
-        """Whether sampling.respacing says how many steps are taken, in place of sampling.nfe."""
-        sampling = self.config.sampling
-        return sampling.get("respacing") is not None and "respacing" in samplers.keys(sampling.method)
+    def nfe_follows(self):
+        """The key of config.sampling that says how many evaluations are made, in place of nfe; "" where none does."""
+        taken = [key for key in ("table", "times", "respacing") if self.config.sampling.get(key)]
+        known = ("table", *samplers.keys(self.sampling["method"]))
+        return next((key for key in taken if key in known), "")

@@ -60,7 +60,7 @@ NAMES = {
 LISTED = NAMES | {"data.dataset": DATASETS}
 """Keys whose names `=list` shows; other data sets have the names of TFDS."""
 
-EVERY_METHOD = ("labels", "guidance")
+EVERY_METHOD = ("labels", "guidance", "table")
 
 
 CHOICES = {

@@ -23,6 +23,9 @@ ASIDE = ("checkpoint", "batch_size", "versions")
 OPTIONAL = {"network_sde"}
 """Fields of samples that other samples do not have."""
 
+LATER = ("times", "times_in", "analytic_first")
+"""Keys of config.sampling that earlier samples do not have; noted where they are set."""
+
 KEPT = ("nfe", "batch_size")
 """Fields that go with the samples that are there: evaluations of an image, and images in a file."""
 
@@ -45,8 +48,9 @@ def describe(experiment):
     """What decides the samples, and where it came from."""
     config, source = experiment.config, experiment.conditions.source
     trained = experiment.trained
-    idle = ("trajectory", "nfe") if experiment.respaced else ("trajectory",)
-    sampling = {key: value for key, value in config.sampling.to_dict().items() if key not in idle}
+    idle = ("trajectory", "table", "nfe") if experiment.nfe_follows else ("trajectory", "table")
+    chosen = {key: value for key, value in experiment.sampling.items() if value or key not in LATER}
+    sampling = {key: value for key, value in chosen.items() if key not in idle}
     fields = {
         "checkpoint": trained.name,
         "parameters": trained.hash,
@@ -73,10 +77,10 @@ def result_folder(experiment, fields=None):
         return experiment.paths.result_folder
     fields = fields or describe(experiment)
     digest = hashlib.sha256(json.dumps(decisive(fields)).encode()).hexdigest()[:8]
-    sampling, params = experiment.config.sampling, experiment.config.eval.params
-    nfe = experiment.sampler.nfe if experiment.respaced else sampling.nfe
+    sampling, params = experiment.sampling, experiment.config.eval.params
+    nfe = experiment.sampler.nfe if experiment.nfe_follows else sampling["nfe"]
     under = f"{experiment.config.sde.name}_" if experiment.is_carried else ""
-    name = f"{under}{sampling.method}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
+    name = f"{under}{sampling['method']}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
     return experiment.paths.results("check", experiment.trained, name)
 
 

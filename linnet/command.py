@@ -17,6 +17,7 @@ Modes
     colorize   colours for grey images
     super_resolution  enlarge images by a network that knows nothing of low resolution
     edit       noise images part of the way and denoise them, or encode them and decode them as another class
+    tune       the best times and coefficients for the network, process and budget, as a table (JSON)
     data_report  what the training images hold, and the flags that suit them
     report     one HTML page of all that is in --workdir
     export     write the parameters of a checkpoint as safetensors, into --result_folder
@@ -38,7 +39,7 @@ from linnet.configs.kinds import Path, checked
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
-GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit")
+GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune")
 """Groups of the config that belong to the mode of their name."""
 
 MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "data_report", "report", "export")

@@ -42,6 +42,7 @@ class Purpose(enum.IntEnum):
     LIKELIHOOD = 10  # (repeat, image): Part.DEQUANTISATION, VELOCITY and PROBE
     BOUND = 11  # (image): its states on the chain
     LATENTS = 12  # (image): Part.VELOCITY of encoded images
+    TUNING = 20  # (start): Part.PRIOR of the starts of --mode=tune
     RECONSTRUCTION = 13  # (level, image): Part.PRIOR, the noise that it is lost in, and NOISE
     COMPLETIONS = 14  # (image, completion): Part.PRIOR and NOISE
     MASKS = 15  # (image): pixels that are hidden

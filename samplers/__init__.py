@@ -45,10 +45,14 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 
 
+INSIDE = ("sde", "corrections")
+"""What a sampler takes that no key of a config says; corrections come with a tuned table."""
+
+
 def keys(method: str) -> list[str]:
     """The keys of config.sampling that `method` takes. ValueError for an unknown method."""
     chosen = registry.choose(SAMPLERS, method, "config.sampling.method")
-    return [field.name for field in dataclasses.fields(chosen) if field.init and field.name != "sde"]
+    return [field.name for field in dataclasses.fields(chosen) if field.init and field.name not in INSIDE]
 
 
 def get_sampler(config: Any, sde: LinearSDE, network: Any = None) -> Sampler:
@@ -60,6 +64,8 @@ def get_sampler(config: Any, sde: LinearSDE, network: Any = None) -> Sampler:
     """
     method = config.sampling.method
     chosen = {key: config.sampling[key] for key in keys(method) if config.sampling.get(key) is not None}
+    if config.sampling.get("corrections") is not None:
+        chosen["corrections"] = config.sampling.corrections
     suitable = SAMPLERS[method].processes
     if not suitable.accept(sde):
         others = [name for name, sampler in SAMPLERS.items() if sampler.processes.accept(sde)]

@@ -191,6 +191,6 @@ class GridSampler(Sampler):
     ts_order: float | None = None
     noise_removal: bool = True
 
-    def times(self, steps: int) -> Host:
+    def grid_times(self, steps: int) -> Host:
         """The steps + 1 times of the grid."""
         return grids.make_grid(self.grid, self.sde, steps, self.ts_order)

@@ -225,6 +225,28 @@ def append(rows: Coefficients, last: Coefficients) -> Coefficients:
     return join([rows, last])
 
 
+def corrected(rows: Coefficients, corrections: Any) -> Coefficients:
+    """`rows` with corrections[i, j] W_i added to eps_ij, W_i = sum_j eps_ij: what row i adds for a constant y.
+
+    corrections: (N, history, k, k), in the units of W_i on every element; a history beyond that of the rows widens
+    them. None leaves rows as they are. ValueError for another shape.
+    """
+    if corrections is None:
+        return rows
+    corrections = np.asarray(corrections, np.float64)
+    N, k = len(rows.times), rows.psi.shape[-1]
+    if corrections.ndim != 4 or corrections.shape[::2] != (N, k) or corrections.shape[3] != k:
+        raise ValueError(f"corrections of shape {corrections.shape} do not fit a table of {N} rows with k = {k}")
+    history = max(rows.eps.shape[1], corrections.shape[1])
+    eps = np.zeros((N, history) + rows.eps.shape[2:])
+    eps[:, : rows.eps.shape[1]] = rows.eps
+    added = blocks.matmul(corrections[:, :, None, None], rows.eps.sum(1)[:, None])
+    eps[:, : corrections.shape[1]] += added
+    for i in range(min(history - 1, N)):
+        eps[i, i + 1 :] = 0  # nothing is known before the first row
+    return rows._replace(eps=eps)
+
+
 def join(parts: Sequence[Coefficients]) -> Coefficients:
     """The rows of all parts, one after the other."""
     first = parts[0]

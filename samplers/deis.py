@@ -7,7 +7,6 @@ With v = Psi(0, t) u the flow is dv = dP eps, P(t) = Psi(0, t) R(t); P is rho wh
     ipndm    the step of order 0 with the Adams-Bashforth weights of equal steps for eps (PNDM, arXiv:2202.09778)
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,20 +89,28 @@ class RhoRK(Recursion):
 
 
 class IPNDM(Recursion):
-    """Improved PNDM on equal steps: second order, since its weights are exact for a constant flow only."""
+    """Improved PNDM: second order at most, since its weights are exact for a constant flow only.
 
-    grid: str = dataclasses.field(default="uniform", init=False)
-    ts_order: float | None = dataclasses.field(default=None, init=False)
+    deis_order: 0..3, the weights of so many earlier evaluations. They are those of equal steps on every grid.
+    """
 
-    order = 2
+    grid: str | None = "uniform"
+    deis_order: int = 3
+
+    order = Depends("2; 1 at deis_order 0", lambda sampler: min(sampler.deis_order + 1, 2))
     processes = EVEN
     reference = "arXiv:2204.13902"
 
+    def __post_init__(self) -> None:
+        if self.deis_order not in range(4):
+            raise ValueError(f"order {self.deis_order} (config.sampling.deis_order) is not available; use 0, 1, 2 or 3")
+        super().__post_init__()
+
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
         rows = coefficients.multistep(self.sde, times, 0)
-        eps = np.zeros((len(rows.times), 4) + rows.psi.shape[1:])
+        eps = np.zeros((len(rows.times), self.deis_order + 1) + rows.psi.shape[1:])
         for i in range(len(eps)):
-            weights = ADAMS_BASHFORTH[min(i + len(past), 3)]
+            weights = ADAMS_BASHFORTH[min(i + len(past), self.deis_order)]
             for j, weight in enumerate(weights):
                 eps[i, j] = weight * rows.eps[i, 0]
         return rows._replace(eps=eps)

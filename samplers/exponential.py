@@ -17,7 +17,7 @@ import numpy as np
 
 from linnet.arrays import Array, EpsFn, Host
 from linnet.randomness import fold
-from linnet.samplers import coefficients
+from linnet.samplers import coefficients, grids
 from linnet.samplers.base import Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.frames import chosen, scan
@@ -50,12 +50,13 @@ def integrate(
     history: Array | None = None,
     key: Any = None,
     frames: Host = NONE,
+    first: int = 0,
 ) -> tuple[Array, tuple[Array, Array] | None]:
     """Runs all rows of `rows` (Coefficients) from u (B, ...): returns (u, (states before, eps) stacked over rows).
 
     history: evaluations y (order, B, ...) at the times before the first row, newest first; zeros when absent (their
     coefficients are zero then). key: one key or one per image, for rows with noise. frames: the rows whose states and
-    eps are kept; None is returned for none of them.
+    eps are kept; None is returned for none of them. first: the number of the first row, which its noise is drawn for.
     """
     order = rows.eps.shape[1] - 1
     rows = jax.tree.map(lambda a: jnp.asarray(a, u.dtype), rows)
@@ -68,7 +69,7 @@ def integrate(
         u_next, past, e = advance(eps_fn, u, past, row, keys, i)
         return (u_next, past), (u, e)
 
-    (u, _), visited = scan(step, (u, history), (jnp.arange(len(rows.times)), rows), frames)
+    (u, _), visited = scan(step, (u, history), (first + jnp.arange(len(rows.times)), rows), frames)
     return u, visited
 
 
@@ -79,8 +80,24 @@ def predictions(sde: LinearSDE, t: Host, states: Array, eps: Array) -> dict[str,
     return {"t": t, "u": states, "x_0": x_0}
 
 
+def analytic_eps(sde: LinearSDE) -> EpsFn:
+    """eps(u, T) = R^T Sigma^-1 u = R^-1 u of the prior, without a network."""
+    inverse = blocks.inverse(sde.R(sde.T))
+    return lambda u, t: blocks.apply(jnp.asarray(inverse, u.dtype), u)
+
+
 class Recursion(GridSampler):
-    """A sampler that is a table: subclasses say in `table` how its rows follow from the times of the steps."""
+    """A sampler that is a table: subclasses say in `table` how its rows follow from the times of the steps.
+
+    times: the times of the steps, in place of grid and nfe; times_in: whether they are t or noise levels rho.
+    analytic_first: the first evaluation is eps = R^T Sigma^-1 u, which is free, and exact where the prior has forgotten
+    the data (diff-sampler's afs); the step that it saves is added. corrections: of a tuned table, see `corrected`.
+    """
+
+    times: Sequence[float] = ()
+    times_in: str = "t"
+    analytic_first: bool = False
+    corrections: Any = None
 
     rows: coefficients.Coefficients = dataclasses.field(init=False, repr=False)
 
@@ -90,16 +107,33 @@ class Recursion(GridSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        times = self.times((self.nfe - self.noise_removal) // self.nfe_per_step)
+        if len(self.times):
+            times = grids.explicit(self.sde, self.times, self.times_in)
+        else:
+            evaluations = self.nfe - self.noise_removal + self.analytic_first
+            times = self.grid_times(evaluations // self.nfe_per_step)
         rows = self.table(times)
         if self.noise_removal:
             rows = coefficients.append(rows, coefficients.denoising(self.sde, times[-1]))
-        self._set(rows=rows, nfe=len(rows.times))
+        rows = coefficients.corrected(rows, self.corrections)
+        self._set(rows=rows, nfe=len(rows.times) - self.analytic_first)
 
     def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         frames = chosen(self.trajectory, len(self.rows.times))
-        u, visited = integrate(network, u_T, self.rows, key=key, frames=frames)
+        follow = self._after_first if self.analytic_first else integrate
+        u, visited = follow(network, u_T, self.rows, key=key, frames=frames)
         return Samples(u, self.nfe, predictions(self.sde, self.rows.times[frames], *visited) if visited else None)
+
+    def _after_first(self, network, u_T, rows, key, frames):
+        """`integrate` whose first evaluation is that of the prior."""
+        rows = jax.tree.map(lambda a: jnp.asarray(a, u_T.dtype), rows)
+        first, rest = jax.tree.map(lambda a: a[0], rows), jax.tree.map(lambda a: a[1:], rows)
+        past = jnp.zeros((first.eps.shape[0] - 1, *u_T.shape), u_T.dtype)
+        keys = None if first.noise is None else example_keys(key, len(u_T))
+        u, past, e = advance(analytic_eps(self.sde), u_T, past, first, keys, jnp.asarray(0))
+        u, visited = integrate(network, u, rest, past, key, frames[frames > 0] - 1, first=1)
+        parts = [(u_T[None], e[None])] * (0 in frames) + [visited] * (visited is not None)
+        return u, tuple(map(jnp.concatenate, zip(*parts, strict=True))) or None
 
 
 class LambdaRecursion(Recursion):

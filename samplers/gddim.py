@@ -65,7 +65,7 @@ class HybridGDDIM(GDDIM):
     img_t_ratio: float = 0.3
     noise_nfe_ratio: float = 0.3
 
-    def times(self, steps: int) -> Host:
+    def grid_times(self, steps: int) -> Host:
         ratios = {"img_t_ratio": self.img_t_ratio, "noise_nfe_ratio": self.noise_nfe_ratio}
         return grids.make_grid(self.grid, self.sde, steps, self.ts_order, **ratios)
 

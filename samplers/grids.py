@@ -9,7 +9,7 @@ hybrid    uniform from T to img_t_ratio T, then power down to t_min           (g
 Where rho differs between components or frequencies, it is that of the position at the lowest frequency.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,29 @@ def time_of_log_rho(sde: LinearSDE, target: Host) -> Host:
         above = log_rho(sde, middle) > target
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return (low + high) / 2
+
+
+def explicit(sde: LinearSDE, values: Sequence[float], unit: str = "t") -> Host:
+    """The times that a user names: decreasing t, or noise levels rho, of which the first is that of the prior.
+
+    ValueError for an unknown unit, or values that do not decrease from T (1 % is allowed for rho) to t_min or above.
+    """
+    if unit not in ("t", "rho"):
+        raise ValueError(f"config.sampling.times_in={unit!r} is unknown; use t or rho")
+    given = np.asarray(values, np.float64)
+    ends = np.array([sde.T, sde.t_min])
+    first, last = ends if unit == "t" else np.exp(log_rho(sde, ends))
+    if len(given) < 2 or not (np.diff(given) < 0).all():
+        raise ValueError("config.sampling.times must decrease and hold at least two numbers")
+    slack = 1e-6 if unit == "t" else 1e-2
+    if abs(given[0] / first - 1) > slack or given[-1] < last * (1 - slack):
+        raise ValueError(
+            f"config.sampling.times={tuple(values)} must begin at {first:.6g}, where the prior is, and end at "
+            f"{last:.6g} or above (in {unit}; config.sde.t_min)"
+        )
+    if unit == "t":
+        return given
+    return np.concatenate([ends[:1], time_of_log_rho(sde, np.log(given[1:]))])
 
 
 def log_snr(sde: LinearSDE, n: int, ts_order: float | None = None) -> Host:

@@ -135,7 +135,7 @@ class PredictorCorrector(GridSampler):
         arrives = predicts and not self.noise_removal  # at t_min, with the last prediction
         alone = self.noise_removal and not predicts  # the last step, which is that of the predictor otherwise
         visited = (self.nfe - alone) // self.nfe_per_step
-        times = self.times(visited - 1 + arrives)
+        times = self.grid_times(visited - 1 + arrives)
         rows = PREDICTORS[self.predictor](sde, times, self.probability_flow) if predicts else None
         last = denoising(sde, times[-1]) if self.noise_removal else None
         if rows is not None and last is not None:

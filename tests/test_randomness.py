@@ -28,6 +28,7 @@ NUMBERS = {
     Purpose.COMPLETIONS: 2,
     Purpose.MASKS: 1,
     Purpose.EDITING: 1,
+    Purpose.TUNING: 1,
 }
 """How many numbers lead to an item of a purpose, as its comment says."""
 

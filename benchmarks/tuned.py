@@ -1,0 +1,103 @@
+"""Tuned tables on the exact mixtures of benchmarks.work_precision: adds the sampler "tuned" to its JSON and picture.
+
+    python -m benchmarks.tuned --out docs/results                       what --mode=tune finds with depth gradient
+
+For each process and budget the tables of gddim (orders 1, 2 and 3 of its polynomial) and unipc, with and without the
+analytic first step, begin on the grid that is best on the starts to tune on; the best of them there is tuned on these
+starts. Errors are those of the starts of work_precision, which were not tuned on, to the same 2,000-step trajectories.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.shown import print_table, save_picture
+from benchmarks.work_precision import Bench, mixture, processes, run
+from linnet.engine.tuning import EVERY, hand_made, root_mean_square
+from linnet.samplers import SAMPLERS
+from linnet.samplers.tuning import Descent, Starts, Tuner, adam
+
+METHODS = [("gddim", {"deis_order": order}) for order in (1, 2, 3)] + [("unipc", {})]
+RATE = 0.03
+
+
+def starts_of(bench, key, n, steps):
+    """n other starts of the process and their ends after `steps` of gddim of order 3."""
+    u = bench.sde.prior(jax.random.key(key), (n, 8, 8, 1)).astype(jnp.float64)
+    fine = bench.sampler("gddim", steps, {"deis_order": 3})
+    return Starts(u, bench.sde.project(run(fine, bench.eps_fn, bench.step, None, u)), None)
+
+
+def begin(bench, nfe, seen, history):
+    """(error on `seen`, label, Tuner, Parameters) of the best untuned table."""
+    found = []
+    for method, keys in METHODS:
+        for first in (False, True):
+            sampler = SAMPLERS[method](bench.sde, nfe=nfe, noise_removal=False, analytic_first=first, **keys)
+            tuner = Tuner(sampler, lambda params, context: bench.eps_fn, None, history)
+            for grid, times in hand_made(sampler).items():
+                error = root_mean_square(tuner.errors(tuner.tuned(tuner.begin(times)).rows, seen))
+                label = f"{method} {keys.get('deis_order', '')} {grid}{' analytic_first' if first else ''}"
+                found.append((error, label, tuner, tuner.begin(times)))
+    return min(found, key=lambda each: each[0])
+
+
+def tuned_ends(bench, nfe, seen, settings):
+    """(ends from the starts of `bench`, how) of the tuned table."""
+    error, label, tuner, parameters = begin(bench, nfe, seen, settings.history)
+    optimizer = adam(RATE, settings.iterations)
+    descent = Descent(0, parameters, optimizer.init(parameters))
+    stop = jax.tree.map(lambda a: a[: len(a) // 4], seen)  # a quarter of the starts is for stopping
+    learn = jax.tree.map(lambda a: a[len(a) // 4 :], seen)
+    best = (root_mean_square(tuner.errors(tuner.tuned(parameters).rows, stop)), parameters)
+    while descent.iteration < settings.iterations:
+        descent = tuner.descend(descent, learn, min(256, len(learn.u)), optimizer, EVERY)
+        error = root_mean_square(tuner.errors(tuner.tuned(descent.parameters).rows, stop))
+        best = min(best, (error, descent.parameters), key=lambda pair: pair[0])
+    ends = [
+        tuner.ends(tuner.tuned(best[1]).rows, Starts(bench.u_T[k : k + 512], None, None))
+        for k in range(0, len(bench.u_T), 512)
+    ]
+    return np.concatenate([np.asarray(end).reshape(len(end), -1) for end in ends]), label
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="docs/results", help="folder of work_precision.json and .png")
+    parser.add_argument("--processes", nargs="+", default=list(processes()))
+    parser.add_argument("--nfe", type=int, nargs="+", default=[5, 10, 20, 50])
+    parser.add_argument("--starts", type=int, default=2048, help="starts to tune on")
+    parser.add_argument("--fine", type=int, default=400, help="steps of the trajectories that are tuned to")
+    parser.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--history", type=int, default=4)
+    settings = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    path = Path(settings.out, "work_precision.json")
+    for name in settings.processes:
+        bench = Bench(name, processes()[name], mixture(), 2048)
+        seen = starts_of(bench, 11, settings.starts, settings.fine)
+        for nfe in settings.nfe:
+            began = time.time()
+            x, label = tuned_ends(bench, nfe, seen, settings)
+            row = {"process": name, "sampler": "tuned", "nfe": nfe} | bench.errors(x, False)
+            print(row | {"from": label, "seconds": round(time.time() - began)}, flush=True)
+            rows = [old for old in json.loads(path.read_text()) if key_of(old) != key_of(row)]
+            path.write_text(json.dumps([*rows, row], indent=1))
+    rows = json.loads(path.read_text())
+    for quantity in ("rms", "median"):
+        print_table(rows, quantity)
+    save_picture(rows, Path(settings.out, "work_precision.png"))
+
+
+def key_of(row):
+    """What tells a row from others."""
+    return row["process"], row["sampler"], row["nfe"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What --mode=tune tunes: starts, the ends of fine trajectories from them, and the table by config.tune.depth.
+
+network_free   times, from the table alone
+forward        times, from the errors of single jumps along fine trajectories
+gradient       times and corrections, from the better of these and of the library's grids, by descent on the
+               of the ends, until held-out starts say stop
+"""
+
+import dataclasses
+import os
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from linnet.engine.progress import progress
+from linnet.files.atomic import atomic_write
+from linnet.files.npz import open_npz
+from linnet.randomness import Part, Purpose, fold, key_for
+from linnet.samplers import get_sampler, grids, optimal_times, tuning
+from linnet.samplers.exponential import Recursion, integrate
+from linnet.samplers.frames import chosen
+from linnet.samplers.tuning import Descent, Parameters
+
+DEPTHS = ("network_free", "forward", "gradient")
+FINE = {"method": "gddim", "deis_order": 2}
+"""How fine trajectories are followed, on the grid of the process."""
+
+EVERY = 20
+"""Iterations between two measurements on held-out starts."""
+
+KNOTS = 64
+"""At most so many times of the fine trajectories are what depth forward chooses from."""
+
+PATIENCE = 10
+"""Measurements on held-out starts without a better one that end the descent."""
+
+
+def bare(sampler, times):
+    """`sampler` along other times (steps + 1,)."""
+    return dataclasses.replace(sampler, times=tuple(np.asarray(times).tolist()), times_in="t")
+
+
+def root_mean_square(errors):
+    """Of the errors of starts (n,)."""
+    return float(np.sqrt((errors**2).mean()))
+
+
+class Teacher:
+    """Starts of the images from number `first` on and the ends of their fine trajectories.
+
+    They have a purpose of their own among the random numbers, so that no tuned start is one that is drawn for samples.
+    """
+
+    def __init__(self, experiment):
+        config = experiment.config
+        self.experiment, self.sde = experiment, experiment.sde
+        sampling = FINE | {"nfe": config.tune.fine_nfe, "noise_removal": experiment.sampler.noise_removal}
+        self.fine = get_sampler(ConfigDict({"sampling": sampling}), self.sde)
+        self._follow = jax.jit(lambda params, u, condition: self.sde.project(self._end(params, u, condition)[0]))
+        self._visit = jax.jit(lambda params, u, condition: self._end(params, u, condition, trajectory=True))
+
+    def eps_of(self, params, condition):
+        """eps(u, t) of the network with its condition."""
+        return self.experiment.carried.bind(params, condition, self.experiment.config.sampling.guidance)
+
+    def _end(self, params, u, condition, trajectory=False):
+        frames = chosen(trajectory, len(self.fine.rows.times))
+        return integrate(self.eps_of(params, condition), u, self.fine.rows, frames=frames)
+
+    def states(self, first, n):
+        """(u (n, ...) at T, their conditions)."""
+        index = np.arange(first, first + n, dtype=np.int32)
+        keys = fold(key_for(self.experiment.config.seed, Purpose.TUNING, index), Part.PRIOR)
+        return self.sde.prior(keys, (n, *self.experiment.shape)), self.experiment.conditions(index)
+
+    def ends(self, params, first, n):
+        """The ends x* (n, ...)."""
+        u, condition = self.states(first, n)
+        return np.asarray(self._follow(params, u, condition))
+
+    def jump_errors(self, params, starts):
+        """(times (M,), mean squared errors of jumps (M, M)) over the batches of `starts`: [(first, n)]."""
+        steps = len(self.fine.rows.times) - self.fine.noise_removal
+        knots = np.unique(np.linspace(0, steps, KNOTS).round().astype(int))
+        times = np.append(self.fine.rows.times[:steps], self.sde.t_min)[knots]
+        total = 0.0
+        for first, n in progress(starts, "jumps along fine trajectories"):
+            end, (states, eps) = self._visit(params, *self.states(first, n))
+            states = states if self.fine.noise_removal else jnp.concatenate([states, end[None]])
+            total = total + n * optimal_times.jump_errors(self.sde, times, states[knots], eps[knots[:-1]])
+        return times, total / sum(n for _, n in starts)
+
+
+def steps_of(sampler):
+    """The number of steps of an untuned sampler."""
+    return (len(sampler.rows.times) - sampler.noise_removal) // sampler.nfe_per_step
+
+
+def hand_made(sampler):
+    """{name: times} of the library's grids for the steps of the sampler, "own" being what it has."""
+    n, found = steps_of(sampler), {"own": own_times(sampler)}
+    for name in ("power", "uniform", "log_snr", "rho"):
+        found[name] = grids.make_grid(name, sampler.sde, n)
+    return found
+
+
+def own_times(sampler):
+    """The times (steps + 1,) of the untuned sampler's steps."""
+    if len(sampler.times):
+        return grids.explicit(sampler.sde, sampler.times, sampler.times_in)
+    return sampler.grid_times(steps_of(sampler))
+
+
+def network_free(sampler):
+    """Times by depth network_free, from the sampler's own."""
+    sde = sampler.sde
+
+    def objective(lengths):
+        return optimal_times.bound(sde, bare(sampler, tuning.times_of(sde, lengths, False)).rows)
+
+    start = tuning.lengths_of(sde, own_times(sampler), False)
+    return tuning.times_of(sde, optimal_times.network_free(objective, start), False)
+
+
+def check(sampler):
+    """ValueError unless the sampler is an untuned table without noise."""
+    if not isinstance(sampler, Recursion):
+        raise ValueError("config.sampling.method must be a table for --mode=tune, such as gddim or unipc")
+    if sampler.stochastic:
+        raise ValueError("--mode=tune needs a method without noise: a table with noise has no trajectory to tune to")
+
+
+def best_times(tuner, candidates, starts, batch):
+    """{name: error on the starts} of the untuned tables along {name: times}."""
+    return {
+        name: root_mean_square(tuner.errors(tuner.tuned(tuner.begin(times)).rows, starts, batch))
+        for name, times in progress(candidates.items(), "times to begin from")
+    }
+
+
+class Search(NamedTuple):
+    """A descent, the best parameters on held-out starts so far, their error, and measurements since then."""
+
+    descent: Descent
+    best: Parameters
+    error: float
+    waited: int
+
+
+def descend(tuner, parameters, starts, held_out, settings, path):
+    """The Parameters with the smallest error on held-out starts, by descent from `parameters`.
+
+    path: of the file that keeps the state after every measurement; a run that ended goes on from it.
+    """
+    batch = min(settings.batch_size, len(starts.u))
+    optimizer = tuning.adam(settings.rate, settings.iterations)
+    error = root_mean_square(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
+    search = Search(Descent(0, parameters, optimizer.init(parameters)), parameters, error, 0)
+    search = resumed(search, path)
+    rounds = range(search.descent.iteration, settings.iterations, EVERY)
+    for first in progress(rounds, "descent", -(-settings.iterations // EVERY)):
+        if search.waited >= PATIENCE:
+            break
+        steps = min(EVERY, settings.iterations - first)
+        descent = tuner.descend(search.descent, starts, batch, optimizer, steps)
+        error = root_mean_square(tuner.errors(tuner.tuned(descent.parameters).rows, held_out, batch))
+        if error < search.error:
+            search = Search(descent, descent.parameters, error, 0)
+        else:
+            search = search._replace(descent=descent, waited=search.waited + 1)
+        with atomic_write(path) as file:
+            np.savez(file, *jax.tree.leaves(search))
+    return search.best
+
+
+def resumed(search, path):
+    """The Search that was kept in the file, or this one where there is none."""
+    if not os.path.exists(path):
+        return search
+    with open_npz(path) as arrays:
+        leaves = [arrays[f"arr_{i}"] for i in range(len(jax.tree.leaves(search)))]
+    found = jax.tree.unflatten(jax.tree.structure(search), leaves)
+    print(f"{path}: going on after {found.descent.iteration} iterations", flush=True)
+    return found._replace(descent=found.descent._replace(iteration=int(found.descent.iteration)))

@@ -1,0 +1,195 @@
+"""The times and the corrections of a table that bring the ends of its trajectories to wanted ones.
+
+Bespoke solvers (arXiv:2403.01329) and their kin, on the table alone: rows (psi, eps) follow from the times of the steps
+on the host, and corrections delta of a table (see coefficients.corrected) are added. The parameters are
+
+    g (steps,)             logarithms of the lengths of the steps, t_i - t_{i+1} = (T - t_end) softmax(g)_i
+    delta (N, history, k, k)
+
+Of the loss mean_b l(|x_b - x*_b|^2) over starts the gradient by the rows is taken backwards through the recursion, one
+row at a time: two compiled functions serve all rows, and the gradient of a network is never taken inside a scan. On the
+host it goes on to delta exactly and to g through the Jacobian of the table, by central differences in float64. So any
+process and any method that is a table can be tuned.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from linnet.arrays import Array, Host
+from linnet.samplers.coefficients import Coefficients
+from linnet.samplers.exponential import Recursion, advance, analytic_eps
+
+CAUTION = 0.1  # rate of the corrections against that of the lengths
+STEP = 1e-5  # of their differences in g
+
+
+class Parameters(NamedTuple):
+    """lengths: g (steps,). corrections: delta (N, history, k, k)."""
+
+    lengths: Host
+    corrections: Host
+
+
+class Starts(NamedTuple):
+    """u (B, ...): states at T. x (B, ...): the ends that are wanted. context: what eps takes besides, by start."""
+
+    u: Array
+    x: Array
+    context: Any
+
+
+def times_of(sde: Any, lengths: Host, free_end: bool) -> Host:
+    """Times from T; to t_min, or where `free_end` through steps whose last, to t_min, is not taken."""
+    shares = np.exp(lengths - lengths.max())
+    fallen = np.cumsum(shares / shares.sum())
+    times = sde.T - (sde.T - sde.t_min) * np.append(0.0, fallen)
+    if free_end:
+        return times[:-1]
+    times[-1] = sde.t_min
+    return times
+
+
+def lengths_of(sde: Any, times: Host, free_end: bool) -> Host:
+    """The logarithms of the lengths of the steps along `times`; a last one where the end is free."""
+    end = [sde.t_min - 1e-3 * (times[-2] - times[-1])] if free_end else []
+    return np.log(-np.diff(np.append(times, end)))
+
+
+class Tuner:
+    """Tunes an untuned `sampler`, a Recursion, for eps = eps_of(params, context)(u, t).
+
+    params: of the network, any tree. history: evaluations that a row may look at.
+    """
+
+    def __init__(self, sampler: Recursion, eps_of: Callable[[Any, Any], Any], params: Any, history: int):
+        self.sampler = sampler
+        self.params = params
+        self.free_end = sampler.noise_removal and sampler.nfe_per_step == 1
+        self.history = max(history, sampler.rows.eps.shape[1])
+
+        def forward(params, u, past, row, context):
+            return advance(eps_of(params, context), u, past, row, None, 0)[:2]
+
+        def first(params, u, past, row, context):
+            return advance(analytic_eps(sampler.sde), u, past, row, None, 0)[:2]
+
+        self._functions = both_ways(forward)
+        self._first = both_ways(first) if sampler.analytic_first else self._functions
+
+    def begin(self, times: Host) -> Parameters:
+        """The parameters of the untuned table along `times`."""
+        N, k = len(self.sampler.rows.times), self.sampler.sde.k
+        lengths = lengths_of(self.sampler.sde, times, self.free_end)
+        return Parameters(lengths, np.zeros((N, self.history, k, k)))
+
+    def tuned(self, parameters: Parameters) -> Recursion:
+        """The sampler with these parameters."""
+        times = times_of(self.sampler.sde, parameters.lengths, self.free_end)
+        return dataclasses.replace(
+            self.sampler, times=tuple(times.tolist()), times_in="t", corrections=parameters.corrections
+        )
+
+    def ends(self, rows: Coefficients, starts: Starts) -> Array:
+        """project(u) after all rows."""
+        return self.sampler.sde.project(self._states(rows, starts)[-1][0])
+
+    def errors(self, rows: Coefficients, starts: Starts, batch: int = 1024) -> Host:
+        """The root mean square over the elements of x - x* for each start, (B,); infinite where x is not finite.
+
+        batch: starts that are followed at a time.
+        """
+        parts = [jax.tree.map(lambda a, k=k: a[k : k + batch], starts) for k in range(0, len(starts.u), batch)]
+        x = np.concatenate([np.asarray(self.ends(rows, part)) for part in parts])
+        errors = np.asarray(((x - starts.x).reshape(len(x), -1) ** 2).mean(1), np.float64) ** 0.5
+        return np.where(np.isfinite(errors), errors, np.inf)
+
+    def _states(self, rows, starts):
+        """[(u, past)] before every row, and after the last."""
+        rows = jax.tree.map(lambda a: np.asarray(a, starts.u.dtype), rows)
+        past = jnp.zeros((rows.eps.shape[1] - 1, *starts.u.shape), starts.u.dtype)
+        states = [(starts.u, past)]
+        for i in range(len(rows.times)):
+            row = jax.tree.map(lambda a, i=i: a[i], rows)
+            states.append(self._at(i)[0](self.params, *states[-1], row, starts.context))
+        return states
+
+    def _at(self, i):
+        return self._functions if i else self._first
+
+    def gradient(self, rows: Coefficients, starts: Starts) -> Coefficients:
+        """The gradient of the loss by the rows, on the host."""
+        states = self._states(rows, starts)
+        by_end = jax.grad(lambda u: loss(self.sampler.sde.project(u), starts.x))(states[-1][0])
+        cotangent = (by_end, jnp.zeros_like(states[-1][1]))
+        rows = jax.tree.map(lambda a: np.asarray(a, starts.u.dtype), rows)
+        found = []
+        for i in reversed(range(len(rows.times))):
+            row = jax.tree.map(lambda a, i=i: a[i], rows)
+            u, past, by_row = self._at(i)[1](self.params, *states[i], row, starts.context, cotangent)
+            cotangent = (u, past)
+            found.append(by_row)
+        return jax.tree.map(lambda *a: np.stack(a).astype(np.float64), *reversed(found))
+
+    def jacobian(self, parameters: Parameters) -> list[Coefficients]:
+        """The derivative of the rows by each of the lengths."""
+        found = []
+        for unit in np.eye(len(parameters.lengths)):
+            moved = (parameters.lengths + side * STEP * unit for side in (1, -1))
+            high, low = (self.tuned(parameters._replace(lengths=lengths)).rows for lengths in moved)
+            found.append(jax.tree.map(lambda a, b: (a - b) / (2 * STEP), high, low))
+        return found
+
+    def pull_back(self, by_rows: Coefficients, jacobian: list[Coefficients], at: Parameters) -> Parameters:
+        """The gradient by the parameters, at `at`, from that by the rows."""
+        pairs = [(jax.tree.leaves(by_rows), jax.tree.leaves(column)) for column in jacobian]
+        lengths = np.array([sum((a * b).sum() for a, b in zip(*pair, strict=True)) for pair in pairs])
+        W = self.tuned(at._replace(corrections=None)).rows.eps.sum(1)
+        by_delta = np.einsum("ijhwac,ihwbc->ijab", by_rows.eps, W)
+        known = np.arange(self.history) <= np.arange(len(W))[:, None]
+        return Parameters(lengths, by_delta * known[:, :, None, None])
+
+    def descend(self, state: "Descent", starts: Starts, batch: int, optimizer: Any, iterations: int) -> "Descent":
+        """The state after `iterations` more: steps of the optimiser on minibatches, which are drawn by iteration."""
+        _, parameters, moments = state
+        jacobian = self.jacobian(parameters)
+        for i in range(state.iteration, state.iteration + iterations):
+            drawn = np.random.default_rng((i, len(starts.u))).choice(len(starts.u), batch, replace=False)
+            some = jax.tree.map(lambda a, drawn=drawn: a[drawn], starts)
+            by_rows = self.gradient(self.tuned(parameters).rows, some)
+            updates, moments = optimizer.update(self.pull_back(by_rows, jacobian, parameters), moments, parameters)
+            updates = updates._replace(corrections=CAUTION * updates.corrections)
+            parameters = jax.tree.map(lambda a, b: np.asarray(a + b, np.float64), parameters, updates)
+        return Descent(state.iteration + iterations, parameters, moments)
+
+
+def both_ways(forward):
+    """forward(params, u, past, row, context) -> (u, past), and its cotangents of u, past and row, compiled."""
+
+    def backward(params, u, past, row, context, cotangent):
+        return jax.vjp(lambda u, past, row: forward(params, u, past, row, context), u, past, row)[1](cotangent)
+
+    return jax.jit(forward), jax.jit(backward)
+
+
+class Descent(NamedTuple):
+    """Where a descent stands: iterations done, parameters, moments of the optimiser."""
+
+    iteration: int
+    parameters: Parameters
+    moments: Any
+
+
+def adam(rate: float, iterations: int) -> optax.GradientTransformation:
+    """Adam whose rate falls to zero as a cosine."""
+    return optax.adam(optax.cosine_decay_schedule(rate, iterations))
+
+
+def loss(x: Array, wanted: Array) -> Array:
+    """Mean squared distance of the ends."""
+    return ((x - wanted) ** 2).mean()
