@@ -184,4 +184,5 @@ def resumed(search, path):
         leaves = [arrays[f"arr_{i}"] for i in range(len(jax.tree.leaves(search)))]
     found = jax.tree.unflatten(jax.tree.structure(search), leaves)
     print(f"{path}: going on after {found.descent.iteration} iterations", flush=True)
-    return found._replace(descent=found.descent._replace(iteration=int(found.descent.iteration)))
+    iteration, parameters, moments = found.descent
+    return found._replace(descent=Descent(int(iteration), parameters, jax.tree.map(jnp.asarray, moments)))

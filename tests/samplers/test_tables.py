@@ -153,7 +153,7 @@ def test_the_gradient_is_that_of_the_loss(name, method, keys, x64):
     np.testing.assert_allclose(inner, slope, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["vp", "cld", "blur"])
+@pytest.mark.parametrize("name", ["vp", "cld"])
 def test_descent_comes_closer_from_starts_it_has_not_seen_and_repeats_itself(name, x64):
     sde = process(name)
     eps_fn = eps_of(sde)
