@@ -80,7 +80,7 @@ def test_an_untuned_method_through_a_file_is_itself_bit_for_bit(tmp_path, method
 @pytest.mark.parametrize("depth", ["network_free", "forward"])
 def test_the_cheaper_depths_change_the_times_alone(tmp_path, depth):
     found = json.loads(tuned(tmp_path, depth).read_text())
-    assert found["sampling"]["corrections"] is None
+    assert "corrections" not in found["sampling"]
     assert (np.diff(found["sampling"]["times"]) < 0).all() and found["sampling"]["times"][0] == 1.0
 
 
@@ -112,8 +112,9 @@ def test_what_does_not_fit_is_answered_in_one_line(made, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a table of --mode=tune"):
         with_table(tmp_path / "other.json", tmp_path)
-    for method, words in (("em", "without noise"), ("ode", "must be a table")):
-        with pytest.raises(ValueError, match=words):
-            tuned(tmp_path, method=method)
+    with pytest.raises(ValueError, match="without noise"):
+        tuned(tmp_path, method="em")
+    with pytest.raises(ValueError, match="must be a table"):
+        tune.run(exact_experiment(digits_config(sampling={"method": "ode"}), tmp_path))
     with pytest.raises(ValueError, match="use one of network_free, forward, gradient"):
         tuned(tmp_path, "deep")
