@@ -28,10 +28,11 @@ from linnet.training.state import TrainState, ema_rates
 
 
 class Experiment:
-    """config with the paths of the command line. ValueError for keys on the command line that have no effect."""
+    """config, which is copied, with the paths of the command line. ValueError for keys that have no effect."""
 
     def __init__(self, config, workdir=None, ckpt=None, result_folder=None, overrides=()):
-        self.config, self.paths = config, Paths(workdir, ckpt, result_folder)
+        self.config = config = copy.deepcopy(config)
+        self.paths = Paths(workdir, ckpt, result_folder)
         self._datasets = {}
         names.check(config)
         if config.sampling.table:
@@ -167,7 +168,7 @@ class Experiment:
         return (*size, data.num_channels) if known else self.dataset().shape
 
     def complete(self):
-        """Writes into the config, once for training, what it leaves to the data: classes, size and channels."""
+        """Writes into `config`, once for training, what it leaves to the data: classes, size and channels."""
         data = self.config.data
         with self.config.ignore_type():
             data.classes = self.examples().class_names if self.config.model.get("num_classes", 0) else ()

@@ -35,7 +35,11 @@ class Snapshot:
         parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch", jax.local_device_count())
         self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
         self.points = experiment.points
-        self.new_measure = make_measure(experiment) if self.training.snapshot_fid else None
+        self.new_measure = None
+        if self.training.snapshot_fid:
+            self.new_measure = make_measure(
+                experiment.config, experiment.shape, experiment.dataset, experiment.paths.workdir
+            )
 
     def __call__(self, state, step):
         state = parallel.own(state)
@@ -111,13 +115,15 @@ class Sliced:
         return metric_key(score_points.NAME, len(points)), score_points.distance(points, self.source)
 
 
-def make_measure(experiment):
-    """new_measure() -> what `add`s images and `finish`es as (name, value): Frechet, or Sliced for points."""
-    config = experiment.config
-    if len(experiment.shape) == 1:
-        return functools.partial(Sliced, experiment.dataset(config.eval.split))
+def make_measure(config, shape, dataset, folder):
+    """new_measure() -> what `add`s images and `finish`es as (name, value): Frechet, or Sliced for points.
+
+    shape: of one of them. dataset: opens a split of the data. folder: where statistics are kept that have to be made.
+    """
+    split = config.eval.split
+    if len(shape) == 1:
+        return functools.partial(Sliced, dataset(split))
     extractor, statistics = reference.prepare(config)
     if statistics is None:
-        source, folder = experiment.dataset(config.eval.split), experiment.paths.workdir
-        statistics = reference.make_reference(source, config.eval.split, extractor, folder, config.data.num_workers)
+        statistics = reference.make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     return functools.partial(Frechet, extractor, statistics)

@@ -23,36 +23,32 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
 
     Raises Preempted once all is on disk after a signal; OSError or RuntimeError where the workdir cannot be had.
     """
-    config, training = experiment.config, experiment.config.training
-    if experiment.is_carried:
-        raise ValueError(
-            f"config.network_sde.name={config.network_sde.name!r} is of a network that is trained already; training is "
-            "under config.sde: leave config.network_sde out"
-        )
-    devices, parts = jax.device_count(), training.grad_accum
-    parallel.check_batch(training.batch_size, "config.training.batch_size", devices, parts)
+    check(experiment.config, experiment.is_carried)
     experiment.complete()
+    config, training = experiment.config, experiment.config.training
+    source, shape = experiment.examples(), experiment.shape
+    objective = experiment.objective
     with contextlib.ExitStack() as closing:
         if jax.process_index() == 0:
             closing.enter_context(locked(experiment.paths.run()))
         checkpoints = closing.enter_context(contextlib.closing(experiment.checkpoints()))
         begin = start(experiment, checkpoints)
         console = metrics.Console(training.n_iters, training.batch_size, int(begin.state.step))
-        introduce(experiment, begin.state, console.say)
-        keeper = make_keeper(training, begin.estimates, (len(experiment.dataset()), *experiment.shape), console.say)
+        introduce(config, source, shape, begin.state, experiment.paths.workdir, console.say)
+        keeper = make_keeper(training, begin.estimates, (len(source), *shape), console.say)
         writers = []  # opened, as they write, once nothing is refused any more
         schedule = make_schedule(training, keeper.stride)
-        feed = closing.enter_context(open_feed(config, experiment.examples(), begin, schedule, keeper.put))
+        feed = closing.enter_context(open_feed(config, source, begin, schedule, keeper.put))
         snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else nothing
-        evaluate = held_out(experiment, console.say)
+        evaluate = held_out(objective, config, experiment.examples, console.say)
         note(experiment)
         writers += open_writers(experiment.paths, config, console, int(begin.state.step), use_wandb, use_tensorboard)
         for writer in writers:
             closing.callback(writer.close)
         with Interruption() as interruption, closing.pop_all():
             train(
-                keeper.place(begin.state.replace(fixed=experiment.objective.fixed)),
-                keeper.wrap(train_step(experiment.objective, config)),
+                keeper.place(begin.state.replace(fixed=objective.fixed)),
+                keeper.wrap(train_step(objective, config)),
                 feed,
                 schedule,
                 save=make_save(checkpoints, feed, keeper, config, begin.began_from),
@@ -65,14 +61,24 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
             )
 
 
-def introduce(experiment, state, say):
+def check(config, is_carried):
+    """ValueError for a network of another process, or a batch that the devices cannot share."""
+    if is_carried:
+        raise ValueError(
+            f"config.network_sde.name={config.network_sde.name!r} is of a network that is trained already; training is "
+            "under config.sde: leave config.network_sde out"
+        )
+    devices, parts = jax.device_count(), config.training.grad_accum
+    parallel.check_batch(config.training.batch_size, "config.training.batch_size", devices, parts)
+
+
+def introduce(config, source, shape, state, workdir, say):
     """Says what is trained, on what, and where it goes."""
-    config, source = experiment.config, experiment.examples()
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     say(
         f"training {config.model.name} ({count / 1e6:.2f} M parameters) under {config.sde.name} on {len(source)} "
-        f"examples of {source.name} {experiment.shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; "
-        f"everything goes to {experiment.paths.workdir}"
+        f"examples of {source.name} {shape}, {jax.device_count()} x {jax.devices()[0].device_kind}; "
+        f"everything goes to {workdir}"
     )
     if config.data.classes:
         say(classes.table(config.data.classes))
@@ -135,10 +141,13 @@ def make_save(checkpoints, feed, keeper, config, began_from):
     return save
 
 
-def held_out(experiment, say):
-    """The measurement of eval_loss; `nothing` where there are no test images that the network knows, which is said."""
+def held_out(objective, config, examples, say):
+    """The measurement of eval_loss; `nothing` where there are no test images that the network knows, which is said.
+
+    examples: opens a split of the data.
+    """
     try:
-        return make_evaluate(experiment.objective, experiment.config, experiment.examples("test"))
+        return make_evaluate(objective, config, examples("test"))
     except ValueError as error:
         say(f"no eval_loss: {error}")
         return nothing

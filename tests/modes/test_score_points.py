@@ -67,7 +67,8 @@ def test_what_holds_no_points_is_named(tmp_path):
 
 
 def test_snapshots_measure_points_as_well():
-    measure = snapshot.make_measure(experiment("unused"))()
+    made = experiment("unused")
+    measure = snapshot.make_measure(made.config, made.shape, made.dataset, "unused")()
     for first in (0, 8):
         measure.add(first, np.zeros((8, 2)))
     name, value = measure.finish()

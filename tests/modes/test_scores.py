@@ -123,7 +123,7 @@ def test_the_distance_of_snapshots_is_to_these_images(tmp_path):
         experiment = own_images(tmp_path / "images", None, seeds)
         experiment.paths.workdir = str(workdir)
         pictures, _ = experiment.dataset().arrays()
-        measure = snapshot.make_measure(experiment)()
+        measure = snapshot.make_measure(experiment.config, experiment.shape, experiment.dataset, str(workdir))()
         measure.add(0, pictures)
         _, distance = measure.finish()
         assert abs(distance) < 1e-4  # of the images to themselves; those of other seeds are 1 and more away
