@@ -48,7 +48,7 @@ def test_training_without_a_test_split_ends_and_keeps_the_table(trained, tmp_pat
     stored = json.loads((workdir / "config.json").read_text())
     assert stored["data"]["classes"] == ["bee", "cat"] and stored["model"]["num_classes"] == 2
     experiment = Experiment(config(folder), workdir=str(workdir))
-    assert experiment.paths.checkpoint().endswith("/2") and experiment.classes == ("bee", "cat")
+    assert experiment.trained.path.endswith("/2") and experiment.classes == ("bee", "cat")
     experiment.paths.result_folder = str(tmp_path)
     export.run(experiment)
     exported = Experiment(config("nowhere"), ckpt=str(tmp_path))  # the data need not be there
