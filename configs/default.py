@@ -10,7 +10,7 @@ import copy
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from linnet.configs import inverse
+from linnet.configs import inverse, tuning
 from linnet.configs.processes import NETWORK_SDE, SDE
 
 BORDER = {
@@ -138,7 +138,7 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
             "colorize": inverse.completions(),
             "super_resolution": inverse.super_resolution(),
             "edit": inverse.edit(),
-            "tune": tune(),
+            "tune": tuning.tune(),
         },
         type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )
@@ -287,18 +287,4 @@ def ood():
         "lpips": False,  # also the perceptual distance to the reconstruction, by AlexNet
         "lpips_path": "",  # folder of its weights; "": environment variable, cache or download
         "bits": "",  # also scores from bits per dimension: flow | bound; "": without
-    }
-
-
-def tune():
-    """Keys of --mode=tune, which tunes the table of config.sampling."""
-    return {
-        "depth": "gradient",  # network_free (times) | forward (times) | gradient (times and coefficients)
-        "starts": 512,  # trajectories to tune on
-        "held_out": 256,  # others, which the error is measured on and which end the descent
-        "fine_nfe": 200,  # evaluations of the fine trajectories
-        "history": 3,  # gradient: evaluations that a step may look at; at least those of the method
-        "iterations": 400,  # gradient: at most so many steps of Adam
-        "rate": 0.03,  # gradient: of Adam, falling to 0
-        "batch_size": 128,  # starts of a step, and those that are followed at a time
     }
