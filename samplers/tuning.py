@@ -149,7 +149,7 @@ class Tuner:
         """The gradient by the parameters, at `at`, from that by the rows."""
         pairs = [(jax.tree.leaves(by_rows), jax.tree.leaves(column)) for column in jacobian]
         lengths = np.array([sum((a * b).sum() for a, b in zip(*pair, strict=True)) for pair in pairs])
-        W = self.tuned(at._replace(corrections=None)).rows.eps.sum(1)
+        W = self.tuned(at._replace(corrections=np.zeros_like(at.corrections))).rows.eps.sum(1)
         by_delta = np.einsum("ijhwac,ihwbc->ijab", by_rows.eps, W)
         known = np.arange(self.history) <= np.arange(len(W))[:, None]
         return Parameters(lengths, by_delta * known[:, :, None, None])
