@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from linnet.randomness import shuffling
+
 IN_MEMORY_BYTES = 2 * 2**30
 """Decoded examples up to this many bytes are kept in memory; larger data sets are decoded while they are read."""
 
@@ -179,6 +181,25 @@ class Renumbered(Source):
     def arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
         found = self._source.arrays()
         return found and (found[0], self._numbers[found[1]])
+
+
+class Drawn(Source):
+    """`n` examples of `source`, all where it has no more, drawn by `seed`; in their own order."""
+
+    def __init__(self, source: Source, n: int, seed: int):
+        n = min(n, len(source))
+        super().__init__(
+            source.name, source.split, n, source.shape, source.num_classes, source.dtype, class_names=source.class_names
+        )
+        self._source = source
+        self._chosen = np.sort(np.argsort(shuffling(seed, 0).random_raw(len(source)), kind="stable")[:n])
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        return self._source.read(int(self._chosen[index]))
+
+    def content(self) -> Iterator[bytes]:
+        yield from self._source.content()
+        yield self._chosen.tobytes()
 
 
 def decode_threads(encoded_bytes: int) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from linnet.data import NoSplit, get_dataset
 from linnet.devices import parallel
-from linnet.engine.batches import fixed_batches, number_of_images
+from linnet.engine.batches import fixed_batches
 from linnet.engine.parts import Parts, decisive
 from linnet.engine.progress import progress
 from linnet.engine.reconstruct import PERCEPTUAL, SCORES
@@ -61,7 +61,7 @@ def names(config):
 
 
 class Scores:
-    """of(source, name): {score: (N,)} of the first config.eval.num_images images of a source.
+    """of(source, name): {score: (N,)} of all images of a source.
 
     reconstruct: a Reconstruct; bits: a FlowBits or BoundBits, or None; trained: the Trained parameters; size: of a
     batch. The batches are dealt out to the processes, of which the first one has the result, and the others {}.
@@ -75,7 +75,7 @@ class Scores:
 
     def of(self, source, name):
         config = self.config
-        total = number_of_images(source, config.eval.num_images)
+        total = len(source)
         made_by = decisive(config, self.trained, source, total, self.size)
         parts = Parts(os.path.join(self.folder, name), made_by, -(-total // self.size))
         batches = fixed_batches(source, self.size, total, parts.mine, config.data.num_workers)

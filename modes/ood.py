@@ -1,14 +1,15 @@
 """--mode=ood: how well outliers are told from the test images of the data, by what the network makes of single images.
 
-Images of the data (config.eval.image_split) and of config.ood.dataset and path are scored (engine.outliers), and each
-score is reported with AUROC, AUPR and FPR at 95 % TPR (evaluation.detection): the protocol of GenerativeZoo, with the
-likelihoods beside it.
+Images of the data (config.eval.image_split) and of config.ood.dataset and path, config.eval.num_images of each drawn by
+the seed, are scored (engine.outliers), and each score is reported with AUROC, AUPR and FPR at 95 % TPR
+(evaluation.detection): the protocol of GenerativeZoo, with the likelihoods beside it.
 """
 
 import os
 
 import numpy as np
 
+from linnet.data.source import Drawn
 from linnet.devices import processes
 from linnet.engine.batches import batch_size
 from linnet.engine.bound_bits import BoundBits
@@ -35,6 +36,8 @@ def run(experiment):
     sets = {"data": experiment.evaluated(), "outliers": open_outliers(config, shape)}
     if config.ood.bits:
         sets["training"] = experiment.examples("train")
+    if config.eval.num_images:
+        sets = {which: Drawn(source, config.eval.num_images, config.seed) for which, source in sets.items()}
     reconstruct = Reconstruct(config, experiment.sde, experiment.carried)
     bits = BITS[config.ood.bits](config, experiment.sde, experiment.carried, shape) if config.ood.bits else None
     way = f"{config.sampling.method}_nfe{config.sampling.nfe}_{config.eval.params}"

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 import data
 from data.points import POINTS
+from data.source import Drawn
 
 
 def load(split="train", **settings):
@@ -121,3 +122,15 @@ def test_unknown_names_suggest_the_nearest():
         load(dataset="points", points="ring")
     with pytest.raises(ValueError, match="did you mean test"):
         load("tests", dataset="digits")
+
+
+def test_examples_that_are_drawn():
+    """Different ones for every class, by the seed, in their own order; the same wherever they are drawn."""
+    source = load(dataset="digits")
+    chosen, again, other = (Drawn(source, 200, seed) for seed in (3, 3, 4))
+    images, labels = chosen.arrays()
+    assert len(np.unique(chosen._chosen)) == 200 and (np.diff(chosen._chosen) > 0).all()
+    assert len(np.unique(labels)) == 10
+    np.testing.assert_array_equal(images, source.arrays()[0][chosen._chosen])
+    assert chosen.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert len(Drawn(source, 10**6, 0)) == len(source)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.source import Drawn
 from engine import outliers
 from engine.batches import first_images
 from engine.reconstruct import Reconstruct, ended, errors, last_time
@@ -151,7 +152,8 @@ def test_bits_are_among_the_scores(tmp_path):
     ood.run(e)
     with np.load(tmp_path / "out" / "scores.npz") as scores:
         assert (scores["outliers/bits"] > scores["data/bits"].max()).all()
-        images = first_images(e.evaluated(), 8, 0)["image"]
+        images = Drawn(e.evaluated(), 8, e.config.seed)
+        images = np.stack([images[i]["image"] for i in range(8)])
         np.testing.assert_allclose(scores["data/bits"] - scores["data/complexity"], png_bits(images), rtol=1e-5)
         assert (scores["outliers/typicality"] > scores["data/typicality"].max()).all()
 
