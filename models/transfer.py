@@ -113,8 +113,9 @@ class Transferred:
     def _scalar(self, eps_fn, z, sigma):
         """e for z = y / sigma (B, ..., C) of effective noise sigma (B,): the shape of z."""
         s = time_of(self.own, sigma, self.first, self.last)
-        v, known = direction(self.own, s)
-        rho = level(sigma, z) / level(known, z)
+        v, _ = direction(self.own, s)
+        _, ends = direction(self.own, jnp.asarray([self.first, self.last], s.dtype))
+        rho = level(sigma / jnp.clip(sigma, *ends.reshape(2)), z)  # exactly 1 where the network knows the noise
         above = jnp.maximum(rho, 1)
         mu = self.own.Psi(s, s * 0)[..., :, :1]
         eps = blocks.apply(blocks.transpose(v), eps_fn(blocks.apply(mu, z * level(sigma, z) / above), s))

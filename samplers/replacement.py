@@ -67,7 +67,7 @@ def replacing(sampler: Any, resamples: int | None = None) -> Any:
     if resamples is not None:
         raise ValueError("resamples means nothing to config.sampling.method=pc: it has config.sampling.n_steps_each")
     fields = [field.name for field in dataclasses.fields(sampler) if field.init]
-    return ReplacingPC(**{name: getattr(sampler, name) for name in fields})
+    return ReplacingPC(**{name: vars(sampler)[name] for name in fields})
 
 
 class ReplacingPC(PredictorCorrector):

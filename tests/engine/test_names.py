@@ -79,8 +79,8 @@ def test_keys_of_another_choice_fall_away_with_it():
     """A file for ddim and a flag for gddim: its eta and respacing are gone, and what both take stays."""
     config = get_config()
     config.sampling.update(method="gddim", eta=0.5, nfe=7)
-    Experiment(config, overrides=["sampling.method"])
-    assert config.sampling.eta is None and config.sampling.nfe == 7
+    sampling = Experiment(config, overrides=["sampling.method"]).config.sampling
+    assert sampling.eta is None and sampling.nfe == 7
 
 
 @pytest.mark.parametrize("key", names.LISTED)

@@ -48,7 +48,7 @@ def test_both_sets_of_parameters(tmp_path, config, params_of):
         assert kernel.dtype == np.float32
         np.testing.assert_array_equal(kernel, leaves["ResnetBlockBigGANpp_0/Conv_0/kernel"])
         np.testing.assert_array_equal(tree["GroupNorm_0"]["scale"], leaves["GroupNorm_0/scale"])
-    with pytest.raises(ValueError, match="use ema or raw"):
+    with pytest.raises(ValueError, match="choose from ema, raw"):
         interop.load(path, config, "average")
 
 

@@ -94,7 +94,9 @@ def test_batches_do_not_change_the_bits(tmp_path):
     totals = []
     for size in (4, 12):
         config = digits_config(
-            model=CONDITIONAL, sampling={"respacing": "4"}, eval={"num_images": 11, "batch_size": size}
+            model=CONDITIONAL,
+            sampling={"method": "ddpm", "respacing": "4"},
+            eval={"num_images": 11, "batch_size": size},
         )
         config.eval.likelihood = "bound"
         evaluate(config, tmp_path / str(size))

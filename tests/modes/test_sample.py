@@ -112,7 +112,9 @@ METHODS = [name for name in samplers.SAMPLERS if name not in ("deis", "mldeis", 
 @pytest.mark.parametrize("method", METHODS)
 def test_pictures_of_the_way_of_every_sampler(method, monkeypatch, tmp_path):
     """They begin at the prior and end at the samples themselves; predictions are the posterior mean of the class."""
-    c = digits_config(model={"num_classes": 10}, sampling={"method": method, "nfe": 24}, sde={"schedule": "discrete"})
+    c = digits_config(model={"num_classes": 10}, sampling={"method": method}, sde={"schedule": "discrete"})
+    if method != "ode":
+        c.sampling.nfe = 24
     experiment = exact_experiment(c, tmp_path, spread=SPREAD)
     found = panels(experiment, monkeypatch)
     images = Generator(experiment, 8, trajectory=False).batch(parallel.replicate({}), 0)
@@ -221,7 +223,7 @@ def test_kept_steps_name_the_folder_in_place_of_nfe(tmp_path):
         assert experiment.sampler_with(nfe=5, respacing=None).nfe == 5
     (name,) = names
     assert "ddim_nfe20_ema" in name
-    with pytest.raises(ValueError, match="sampling.nfe means nothing beside config.sampling.respacing='quad20'"):
+    with pytest.raises(ValueError, match="sampling.nfe means nothing beside config.sampling.respacing"):
         Experiment(c, overrides=("sampling.respacing", "sampling.nfe"))
 
 
