@@ -33,7 +33,7 @@ print(grids is linnet.samplers.grids, configs.cld.digits.__name__)
 
 
 @pytest.mark.parametrize(
-    "first", ["training.loop", "samplers.grids", "sde_lib.vp", "configs.cld.digits", "models.ddpm"]
+    "first", ["training.loop", "samplers.grids", "sde_lib.vp", "configs.cld.digits", "models.ddpm", "interop"]
 )
 def test_a_file_that_is_imported_first_is_the_same_module_too(first):
     code = f"""
