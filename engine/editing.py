@@ -13,7 +13,7 @@ from linnet.data import transforms
 from linnet.engine.batches import in_batches
 from linnet.engine.chosen_images import class_numbers, own_classes
 from linnet.engine.latents import Latents
-from linnet.engine.reconstruct import ended, last_time
+from linnet.engine.reconstruct import ended
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import get_sampler
 
@@ -36,7 +36,7 @@ def noised_to(experiment, rows, share):
     def edited(params, rows):
         x = transforms.to_model_range(rows["image"], centered=config.data.centered)
         keys = key_for(config.seed, Purpose.EDITING, rows["index"])
-        u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), last_time(sde), x.dtype))
+        u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), sde.last_time, x.dtype))
         condition = {"label": rows["label"]} if classes else {}
         samples = sampler(
             experiment.carried.bind(params, condition, config.sampling.guidance), fold(keys, Part.NOISE), u

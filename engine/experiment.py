@@ -9,13 +9,13 @@ import jax
 from ml_collections import ConfigDict
 
 from linnet import interop, samplers
-from linnet.data import NoSplit, get_dataset, missing_files
+from linnet.data import NoSplit
 from linnet.engine import classes, names, tables, trained
 from linnet.engine.generate import make_sample
 from linnet.engine.latents import flow_begin
+from linnet.engine.open_data import open_split
 from linnet.engine.paths import Paths
 from linnet.engine.sample_conditions import SampleConditions, low_res_source
-from linnet.files.published import Published, download
 from linnet.models import create_model
 from linnet.models.eps_net import create_eps_net
 from linnet.models.transfer import CarriedNet
@@ -117,12 +117,7 @@ class Experiment:
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""
         if split not in self._datasets:
-            for archive, path in missing_files(self.config, split):
-                print(f"downloading {archive.name} to {path}", flush=True)
-                download(Published(*archive[:3]), path, f"place the file at {path}")
-            self._datasets[split] = get_dataset(self.config, split)
-            for note in self._datasets[split].notes:
-                print(f"{self._datasets[split].name} ({split}): {note}", flush=True)
+            self._datasets[split] = open_split(self.config, split)
         return self._datasets[split]
 
     def examples(self, split="train"):

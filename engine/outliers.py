@@ -15,9 +15,10 @@ import os
 
 import numpy as np
 
-from linnet.data import NoSplit, get_dataset
+from linnet.data import NoSplit
 from linnet.devices import parallel
 from linnet.engine.batches import fixed_batches
+from linnet.engine.open_data import open_split
 from linnet.engine.parts import Parts, decisive
 from linnet.engine.progress import progress
 from linnet.engine.reconstruct import PERCEPTUAL, SCORES
@@ -38,9 +39,9 @@ def open_outliers(config, shape):
     with named.ignore_type():
         named.data.update(dataset=config.ood.dataset, path=config.ood.path, image_size=0, num_channels=0, crop=0)
     try:
-        source = get_dataset(named, "test")
+        source = open_split(named, "test")
     except NoSplit:
-        source = get_dataset(named, "train")
+        source = open_split(named, "train")
     if tuple(source.shape) != tuple(shape):
         theirs, ours = ("x".join(map(str, size)) for size in (source.shape, shape))
         raise ValueError(

@@ -51,7 +51,7 @@ class Reconstruct:
         config = self.config
         sde = ended(self.sde, factor)
         sampler = samplers.get_sampler(config, sde, self.eps_net.bind(None))
-        t = last_time(sde)
+        t = sde.last_time
 
         def there_and_back(params, batch, weights):
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
@@ -95,8 +95,3 @@ def ended(sde, factor, key="config.ood.recon_factor"):
     if step < 1:
         raise ValueError(f"{key}={factor} leaves {step + 1} steps of the chain of {sde.chain.n}")
     return sde.until(float(sde.chain.times[step]))
-
-
-def last_time(sde):
-    """The time at which a sampler of this process starts."""
-    return sde.chain.times[-1] if sde.chain else sde.T

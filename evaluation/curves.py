@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from linnet.evaluation.plotting import pyplot
 from linnet.files.atomic import atomic_write
 
 
@@ -13,13 +14,7 @@ def save_curves(path: str | os.PathLike, x: np.ndarray, panels: Mapping[str, np.
 
     Values that are not positive are left out. ImportError without matplotlib.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("curves need the package matplotlib: pip install matplotlib") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot("curves")
     figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3), dpi=120, layout="constrained")
     for axis, (title, values) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         axis.semilogy(x, np.where(values > 0, values, np.nan), linewidth=1)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from linnet.evaluation.plotting import pyplot
 from linnet.files.atomic import atomic_write
 
 BINS = 40
@@ -18,13 +19,7 @@ def save_histograms(
 
     names: of the two sets. ImportError without matplotlib.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("histograms need the package matplotlib: pip install matplotlib") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot("histograms")
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(

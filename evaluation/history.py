@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from linnet.evaluation.plotting import pyplot
+
 COLUMNS = 2
 
 
@@ -18,13 +20,7 @@ def curves(records: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence
     found = {title: lines for title, lines in found.items() if lines}
     if not found:
         return b""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("curves need the package matplotlib: pip install matplotlib") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot("curves")
     rows = -(-len(found) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(9, 2.6 * rows), dpi=100, layout="constrained", squeeze=False)
     for axis in axes.ravel()[len(found) :]:

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from linnet.evaluation.plotting import pyplot
 from linnet.files.atomic import atomic_write
 
 MARGIN = 1.1
@@ -16,13 +17,7 @@ def save_scatter(points: np.ndarray, path: str | os.PathLike, data: np.ndarray |
 
     data (M, 2): drawn in grey below the points. ImportError without matplotlib.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("pictures of points need the package matplotlib: pip install matplotlib") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot("pictures of points")
     panels = points.reshape(-1, *points.shape[-2:])
     side = 4 if len(panels) == 1 else 2
     reach = limit(panels, data)

@@ -35,14 +35,9 @@ class FixedPoint(Sampler):
         if self.nfe < 1:
             raise ValueError(f"config.sampling.nfe={self.nfe}: fixed_point needs at least one evaluation")
 
-    @property
-    def last(self) -> float:
-        """The time of the last state."""
-        return self.sde.chain.times[-1] if self.sde.chain else self.sde.T
-
     def run(self, network: Any, key: Array, u_T: Array) -> Samples:
         keys = example_keys(key, len(u_T))
-        t = jnp.full(len(u_T), self.last, u_T.dtype)
+        t = jnp.full(len(u_T), self.sde.last_time, u_T.dtype)
 
         def step(x_hat, i):
             fraction = jnp.full(len(u_T), 1 - i / self.nfe, u_T.dtype)
@@ -55,5 +50,5 @@ class FixedPoint(Sampler):
         frames = chosen(self.trajectory, self.nfe)
         x_hat, visited = scan(step, first, jnp.arange(self.nfe), frames)
         if visited is not None:
-            visited = {"t": np.full(len(frames), self.last), "u": visited, "x_0": visited}
+            visited = {"t": np.full(len(frames), self.sde.last_time), "u": visited, "x_0": visited}
         return Samples(x_hat, self.nfe, visited)

@@ -65,6 +65,11 @@ class LinearSDE(abc.ABC):
         """The sde_lib.chain.Chain that the process continues, where it does."""
         return None
 
+    @property
+    def last_time(self) -> float:
+        """The time of the last state: T, or that of the last step of the chain."""
+        return float(self.chain.times[-1]) if self.chain else self.T
+
     def factor(self, name: str) -> Callable[[Times], Block]:
         """The method R or L by its name."""
         if name not in ("R", "L"):

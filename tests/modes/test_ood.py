@@ -11,7 +11,7 @@ from PIL import Image
 from data.source import Drawn
 from engine import outliers
 from engine.batches import first_images
-from engine.reconstruct import Reconstruct, ended, errors, last_time
+from engine.reconstruct import Reconstruct, ended, errors
 from evaluation import detection as bootstrap
 from evaluation.complexity import png_bits
 from evaluation.detection import curves, detection
@@ -69,7 +69,7 @@ def test_reconstructions_are_those_of_the_flow(process, tmp_path):
     sde = ended(e.sde, 0.6)
     keys = key_for(e.config.seed, Purpose.RECONSTRUCTION, 1, batch["index"])
     x = jnp.asarray(batch["image"] / 127.5 - 1, jnp.float32)
-    t = last_time(sde)
+    t = sde.last_time
     u, eps = sde.perturb(fold(keys, Part.PRIOR), x, jnp.full(8, t))
     Psi, Sigma = np.asarray(sde.Psi(t, 0.0)).item(), np.asarray(sde.Sigma(t)).item()
     whitened = (u + 0.2 * Psi) / np.sqrt(Psi**2 * SPREAD + Sigma)
@@ -96,7 +96,7 @@ def test_levels_of_a_chain_are_its_steps(tmp_path):
             with pytest.raises(ValueError, match=r"recon_factor=0.0015 leaves 1 steps of the chain of 1000"):
                 ended(sde, factor)
         else:
-            assert last_time(ended(sde, factor)) == pytest.approx((step + 1) / 1000)
+            assert ended(sde, factor).last_time == pytest.approx((step + 1) / 1000)
 
 
 def test_outliers_are_told_and_the_report_says_how_well(tmp_path, capsys):

@@ -1,0 +1,15 @@
+"""A split of a data set, downloaded where it is published and not there yet."""
+
+from linnet.data import get_dataset, missing_files
+from linnet.files.published import Published, download
+
+
+def open_split(config, split):
+    """The Source of config.data; what there is to say about it is printed. Errors as `get_dataset` and `download`."""
+    for archive, path in missing_files(config, split):
+        print(f"downloading {archive.name} to {path}", flush=True)
+        download(Published(*archive[:3]), path, f"place the file at {path}")
+    source = get_dataset(config, split)
+    for note in source.notes:
+        print(f"{source.name} ({split}): {note}", flush=True)
+    return source
