@@ -1,7 +1,8 @@
 """Which images are for training, validation and test: "train", "val" and "test", by the usual names of folders.
 
-1. Where the top of a path holds folders of two of the splits or more (train/ and val/, Training/ and Testing/), each
-   split is its folder, and what lies beside these folders is left out.
+1. Where the top of a path holds folders of two of the splits or more (train/ and val/, Training/ and Testing/,
+   train2017/ and val2017/, training_set/ and test_set/), each split is its folder, and what lies beside these folders
+   is left out. Names with more than the word are those of a layout where they agree in the rest of it.
 2. Otherwise all images below the path are "train"; "val" and "test" are the sibling of that path whose name says so
    where this one says "train" (mnist-train.zip and mnist-test.zip, data/train and data/val).
 3. Validation images stand in for a test split that is not there.
@@ -10,6 +11,7 @@ Nothing is held out silently: asking for another split is an error, NoSplit.
 """
 
 import posixpath
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from linnet.data.files import Files, list_images
 
 WORDS = {
     "train": ("train", "training", "trainset"),
-    "val": ("val", "valid", "validation", "valset", "dev"),
+    "val": ("val", "valid", "validation", "valset", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "testset"),
 }
 """Split -> names of its folder, in any case."""
@@ -47,12 +49,36 @@ def find_images(path: Path, split: str) -> Images:
     files, names = list_images(path)
     root = common_folder(names)
     folders = sorted({name[len(root) :].split("/")[0] for name in names if "/" in name[len(root) :]})
-    if sum(match(folders, kind) is not None for kind in WORDS) > 1:
-        top = f"{root}{pick(folders, split, f'data.path={str(path)!r}')}/"
-        return Images(files, top, [name for name in names if name.startswith(top)], beside(names, root, folders))
+    layout = find_layout(folders)
+    if layout:
+        top = f"{root}{layout[pick(layout, split, f'data.path={str(path)!r}')]}/"
+        tops = [f"{root}{folder}/" for folder in layout.values()]
+        return Images(files, top, [name for name in names if name.startswith(top)], beside(names, tops))
     if split != "train":
         files, names = list_images(sibling(path, split))
     return Images(files, "", names)
+
+
+def find_layout(folders: Iterable[str]) -> dict[str, str]:
+    """{split: its folder}, of two splits or more; {} where the folders are no layout of splits.
+
+    ValueError where there are several layouts, none of them of the words alone.
+    """
+    layouts: dict[str, dict[str, str]] = {}
+    for folder in sorted(folders):
+        for split, words in WORDS.items():
+            found = re.fullmatch(rf"(.*[^a-z]|)({'|'.join(words)})([^a-z].*|)", folder.lower())
+            if found:
+                layouts.setdefault(f"{found[1]}*{found[3]}", {}).setdefault(split, folder)
+    layouts = {rest: layout for rest, layout in layouts.items() if len(layout) > 1}
+    if len(layouts) > 1 and "*" not in layouts:
+        one = next(iter(layouts.values()))
+        raise ValueError(
+            f"there are several sets of folders of splits, {' and '.join(sorted(layouts))}: give one of the folders as "
+            f"data.path, such as {one.get('train', min(one.values()))}, and the others are found beside it"
+        )
+    layout = layouts.get("*") or next(iter(layouts.values()), {})
+    return {split: layout[split] for split in WORDS if split in layout}
 
 
 def match(available: Iterable[str], split: str) -> str | None:
@@ -70,13 +96,12 @@ def pick(available: Iterable[str], split: str, what: str) -> str:
     return found
 
 
-def beside(names: list[str], root: str, folders: list[str]) -> tuple[str, ...]:
-    """A line about the images that belong to no split; none where all do."""
-    used = tuple(f"{root}{found}/" for found in (match(folders, split) for split in WORDS) if found)
-    rest = [name for name in names if not name.startswith(used)]
+def beside(names: list[str], tops: list[str]) -> tuple[str, ...]:
+    """A line about the images that lie below none of the splits' folders `tops`; none where all do."""
+    rest = [name for name in names if not name.startswith(tuple(tops))]
     if not rest:
         return ()
-    return (f"{len(rest)} images beside the folders {', '.join(used)} are left out, such as {rest[0]}",)
+    return (f"{len(rest)} images beside the folders {', '.join(tops)} are left out, such as {rest[0]}",)
 
 
 def sibling(path: Path, split: str) -> Path:

@@ -33,10 +33,39 @@ def test_validation_images_do_not_stand_in_where_there_are_test_images(tmp_path)
 
 def test_a_split_that_is_not_there_is_an_error_that_says_which_there_are(tmp_path):
     path = write(tmp_path, {"val/1.png": 1, "test/2.png": 2})
-    with pytest.raises(NoSplit, match="has no train images; it has test, val"):
+    with pytest.raises(NoSplit, match="has no train images; it has val, test"):
         load(path)
     with pytest.raises(NoSplit, match="has no val images; it has train, test"):
         load("", "val", dataset="digits")
+
+
+REST = ["{}2017", "{}_images", "{}-images", "images_{}", "ILSVRC2012_{}", "seg {}", "{}_256"]
+
+
+@pytest.mark.parametrize("spelling", REST)
+def test_names_of_splits_with_a_common_rest_are_a_layout(spelling, tmp_path):
+    train, val = spelling.format("train"), spelling.format("val")
+    path = write(tmp_path, {f"{train}/p/1.png": 1, f"{train}/q/2.png": 2, f"{val}/q/3.png": 3, "aside/4.png": 4})
+    assert (greys(load(path)), greys(load(path, "test"))) == ([1, 2], [3])
+    assert load(path).class_names == ("p", "q") and load(path, "val").arrays()[1].tolist() == [1]
+
+
+def test_names_of_splits_may_be_of_two_forms(tmp_path):
+    path = write(tmp_path, {"training_set/1.png": 1, "test_set/2.png": 2})
+    assert (greys(load(path)), greys(load(path, "test"))) == ([1], [2])
+
+
+def test_classes_that_hold_words_of_splits_are_no_layout(tmp_path):
+    """Their rests differ."""
+    source = load(write(tmp_path, {"train_station/1.png": 1, "test_tube/2.png": 2, "contest/3.png": 3}))
+    assert source.class_names == ("contest", "test_tube", "train_station")
+
+
+def test_one_of_several_layouts_must_be_named(tmp_path):
+    path = write(tmp_path, {f"{kind}_{split}/1.png": 1 for kind in ("images", "masks") for split in ("train", "test")})
+    with pytest.raises(ValueError, match="such as images_train"):
+        load(path)
+    assert len(load(path / "images_train", "test")) == 1
 
 
 def test_class_folders_may_have_names_of_splits(tmp_path):
