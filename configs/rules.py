@@ -85,7 +85,7 @@ RULES = {
     "sampling.table": Path(),
     "sampling.times": Several(POSITIVE),
     "sampling.ts_order": POSITIVE,
-    "sampling.deis_order": NATURAL,
+    "sampling.deis_order": Number(int, at_least=0, at_most=3),
     "sampling.img_t_ratio": SHARE,
     "sampling.noise_nfe_ratio": SHARE,
     "sampling.eta": SHARE,
