@@ -123,7 +123,6 @@ RULES = {
     "tune.fine_nfe": COUNT,
     "tune.history": COUNT,
     "tune.iterations": COUNT,
-    "tune.rate": POSITIVE,
     "tune.batch_size": COUNT,
 }
 

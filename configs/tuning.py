@@ -9,7 +9,6 @@ def tune():
         "held_out": 256,  # others, which the error is measured on and which end the descent
         "fine_nfe": 200,  # evaluations of the fine trajectories
         "history": 3,  # gradient: evaluations that a step may look at; at least those of the method
-        "iterations": 400,  # gradient: at most so many steps of Adam
-        "rate": 0.03,  # gradient: of Adam, falling to 0
-        "batch_size": 128,  # starts of a step, and those that are followed at a time
+        "iterations": 100,  # gradient: at most so many of L-BFGS
+        "batch_size": 128,  # starts that are followed at a time
     }

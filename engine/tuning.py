@@ -3,7 +3,7 @@
 network_free   times, from the table alone
 forward        times, from the errors of single jumps along fine trajectories
 gradient       times and corrections, from the better of these and of the library's grids, by descent on the
-               of the ends, until held-out starts say stop
+               squared distance of the ends, until held-out starts say stop
 """
 
 import dataclasses
@@ -22,20 +22,20 @@ from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import get_sampler, grids, optimal_times, tuning
 from linnet.samplers.exponential import Recursion, integrate
 from linnet.samplers.frames import chosen
-from linnet.samplers.tuning import Descent, Parameters
+from linnet.samplers.tuning import Parameters
 
 DEPTHS = ("network_free", "forward", "gradient")
 FINE = {"method": "gddim", "deis_order": 2}
 """How fine trajectories are followed, on the grid of the process."""
 
 EVERY = 20
-"""Iterations between two measurements on held-out starts."""
+"""Iterations of L-BFGS with one memory."""
 
 KNOTS = 64
 """At most so many times of the fine trajectories are what depth forward chooses from."""
 
-PATIENCE = 10
-"""Measurements on held-out starts without a better one that end the descent."""
+PATIENCE = 40
+"""Iterations without a better one on held-out starts that end the descent."""
 
 
 def bare(sampler, times):
@@ -142,9 +142,13 @@ def best_times(tuner, candidates, starts, batch):
 
 
 class Search(NamedTuple):
-    """A descent, the best parameters on held-out starts so far, their error, and measurements since then."""
+    """A descent after some iterations, the best parameters on held-out starts so far and their error.
 
-    descent: Descent
+    waited: iterations since the best one.
+    """
+
+    iteration: int
+    parameters: Parameters
     best: Parameters
     error: float
     waited: int
@@ -153,24 +157,31 @@ class Search(NamedTuple):
 def descend(tuner, parameters, starts, held_out, settings, path):
     """The Parameters with the smallest error on held-out starts, by descent from `parameters`.
 
-    path: of the file that keeps the state after every measurement; a run that ended goes on from it.
+    path: of the file that keeps the state after every EVERY iterations, where the memory of L-BFGS begins anew; a run
+    that ended goes on from it, and comes to the same.
     """
-    batch = min(settings.batch_size, len(starts.u))
-    optimizer = tuning.adam(settings.rate, settings.iterations)
-    error = root_mean_square(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
-    search = Search(Descent(0, parameters, optimizer.init(parameters)), parameters, error, 0)
-    search = resumed(search, path)
-    rounds = range(search.descent.iteration, settings.iterations, EVERY)
+    batch = settings.batch_size
+
+    def error_of(parameters):
+        return root_mean_square(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
+
+    search = resumed(Search(0, parameters, parameters, error_of(parameters), 0), path)
+    rounds = range(search.iteration, settings.iterations, EVERY)
     for first in progress(rounds, "descent", -(-settings.iterations // EVERY)):
         if search.waited >= PATIENCE:
             break
+        seen = []
         steps = min(EVERY, settings.iterations - first)
-        descent = tuner.descend(search.descent, starts, batch, optimizer, steps)
-        error = root_mean_square(tuner.errors(tuner.tuned(descent.parameters).rows, held_out, batch))
-        if error < search.error:
-            search = Search(descent, descent.parameters, error, 0)
-        else:
-            search = search._replace(descent=descent, waited=search.waited + 1)
+        last = tuner.descend(
+            search.parameters, starts, batch, steps, lambda at, seen=seen: seen.append((error_of(at), at))
+        )
+        error, best = min(seen, key=lambda pair: pair[0], default=(np.inf, last))
+        better = error < search.error
+        waited = 0 if better else search.waited + steps
+        if len(seen) < steps:
+            waited = PATIENCE  # a minimum, to rounding
+        best, error = (best, error) if better else (search.best, search.error)
+        search = Search(first + steps, last, best, error, waited)
         with atomic_write(path) as file:
             np.savez(file, *jax.tree.leaves(search))
     return search.best
@@ -183,6 +194,5 @@ def resumed(search, path):
     with open_npz(path) as arrays:
         leaves = [arrays[f"arr_{i}"] for i in range(len(jax.tree.leaves(search)))]
     found = jax.tree.unflatten(jax.tree.structure(search), leaves)
-    print(f"{path}: going on after {found.descent.iteration} iterations", flush=True)
-    iteration, parameters, moments = found.descent
-    return found._replace(descent=Descent(int(iteration), parameters, jax.tree.map(jnp.asarray, moments)))
+    print(f"{path}: going on after {found.iteration} iterations", flush=True)
+    return found._replace(iteration=int(found.iteration), waited=int(found.waited))

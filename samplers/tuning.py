@@ -9,7 +9,7 @@ on the host, and corrections delta of a table (see coefficients.corrected) are a
 Of the loss mean_b l(|x_b - x*_b|^2) over starts the gradient by the rows is taken backwards through the recursion, one
 row at a time: two compiled functions serve all rows, and the gradient of a network is never taken inside a scan. On the
 host it goes on to delta exactly and to g through the Jacobian of the table, by central differences in float64. So any
-process and any method that is a table can be tuned.
+process and any method that is a table can be tuned. Descent is L-BFGS (SciPy's) on all starts together.
 """
 
 import dataclasses
@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from scipy.optimize import minimize
 
 from linnet.arrays import Array, Host
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion, advance, analytic_eps
 
-CAUTION = 0.1  # rate of the corrections against that of the lengths
+UNIT = 0.1  # of the corrections, beside a unit of 1 of the lengths
+MEMORY = 20  # pairs of L-BFGS
 STEP = 1e-5  # of their differences in g
 
 
@@ -104,8 +105,7 @@ class Tuner:
 
         batch: starts that are followed at a time.
         """
-        parts = [jax.tree.map(lambda a, k=k: a[k : k + batch], starts) for k in range(0, len(starts.u), batch)]
-        x = np.concatenate([np.asarray(self.ends(rows, part)) for part in parts])
+        x = np.concatenate([np.asarray(self.ends(rows, part)) for part in split(starts, batch)])
         errors = np.asarray(((x - starts.x).reshape(len(x), -1) ** 2).mean(1), np.float64) ** 0.5
         return np.where(np.isfinite(errors), errors, np.inf)
 
@@ -122,10 +122,10 @@ class Tuner:
     def _at(self, i):
         return self._functions if i else self._first
 
-    def gradient(self, rows: Coefficients, starts: Starts) -> Coefficients:
-        """The gradient of the loss by the rows, on the host."""
+    def gradient(self, rows: Coefficients, starts: Starts) -> tuple[float, Coefficients]:
+        """The loss, and its gradient by the rows, on the host."""
         states = self._states(rows, starts)
-        by_end = jax.grad(lambda u: loss(self.sampler.sde.project(u), starts.x))(states[-1][0])
+        value, by_end = jax.value_and_grad(lambda u: loss(self.sampler.sde.project(u), starts.x))(states[-1][0])
         cotangent = (by_end, jnp.zeros_like(states[-1][1]))
         rows = jax.tree.map(lambda a: np.asarray(a, starts.u.dtype), rows)
         found = []
@@ -134,7 +134,7 @@ class Tuner:
             u, past, by_row = self._at(i)[1](self.params, *states[i], row, starts.context, cotangent)
             cotangent = (u, past)
             found.append(by_row)
-        return jax.tree.map(lambda *a: np.stack(a).astype(np.float64), *reversed(found))
+        return float(value), jax.tree.map(lambda *a: np.stack(a).astype(np.float64), *reversed(found))
 
     def jacobian(self, parameters: Parameters) -> list[Coefficients]:
         """The derivative of the rows by each of the lengths."""
@@ -154,18 +154,37 @@ class Tuner:
         known = np.arange(self.history) <= np.arange(len(W))[:, None]
         return Parameters(lengths, by_delta * known[:, :, None, None])
 
-    def descend(self, state: "Descent", starts: Starts, batch: int, optimizer: Any, iterations: int) -> "Descent":
-        """The state after `iterations` more: steps of the optimiser on minibatches, which are drawn by iteration."""
-        _, parameters, moments = state
-        jacobian = self.jacobian(parameters)
-        for i in range(state.iteration, state.iteration + iterations):
-            drawn = np.random.default_rng((i, len(starts.u))).choice(len(starts.u), batch, replace=False)
-            some = jax.tree.map(lambda a, drawn=drawn: a[drawn], starts)
-            by_rows = self.gradient(self.tuned(parameters).rows, some)
-            updates, moments = optimizer.update(self.pull_back(by_rows, jacobian, parameters), moments, parameters)
-            updates = updates._replace(corrections=CAUTION * updates.corrections)
-            parameters = jax.tree.map(lambda a, b: np.asarray(a + b, np.float64), parameters, updates)
-        return Descent(state.iteration + iterations, parameters, moments)
+    def slope(self, parameters: Parameters, starts: Starts, batch: int) -> tuple[float, Parameters]:
+        """The loss over all starts, `batch` of them at a time, and its gradient; infinite and 0 where it is not finite."""
+        rows = self.tuned(parameters).rows
+        value, by_rows = 0.0, jax.tree.map(np.zeros_like, rows)
+        for part in split(starts, batch):
+            share = len(part.u) / len(starts.u)
+            found, gradient = self.gradient(rows, part)
+            value += share * found
+            by_rows = jax.tree.map(lambda a, b, share=share: a + share * b, by_rows, gradient)
+        finite = np.isfinite(value) and all(np.isfinite(a).all() for a in jax.tree.leaves(by_rows))
+        if not finite:
+            return np.inf, jax.tree.map(np.zeros_like, parameters)
+        return value, self.pull_back(by_rows, self.jacobian(parameters), parameters)
+
+    def descend(self, parameters: Parameters, starts: Starts, batch: int, iterations: int, watch: Callable):
+        """The Parameters after at most `iterations` of L-BFGS from `parameters`; watch(Parameters) sees each of them."""
+        cut, shape = len(parameters.lengths), parameters.corrections.shape
+
+        def unpack(vector):
+            return Parameters(vector[:cut], UNIT * vector[cut:].reshape(shape))
+
+        def value_and_gradient(vector):
+            value, (lengths, corrections) = self.slope(unpack(vector), starts, batch)
+            return value, np.append(lengths, UNIT * corrections)
+
+        begin = np.append(parameters.lengths, parameters.corrections / UNIT)
+        options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 0.0}
+        found = minimize(
+            value_and_gradient, begin, jac=True, method="L-BFGS-B", options=options, callback=lambda x: watch(unpack(x))
+        )
+        return unpack(found.x)
 
 
 def both_ways(forward):
@@ -177,17 +196,9 @@ def both_ways(forward):
     return jax.jit(forward), jax.jit(backward)
 
 
-class Descent(NamedTuple):
-    """Where a descent stands: iterations done, parameters, moments of the optimiser."""
-
-    iteration: int
-    parameters: Parameters
-    moments: Any
-
-
-def adam(rate: float, iterations: int) -> optax.GradientTransformation:
-    """Adam whose rate falls to zero as a cosine."""
-    return optax.adam(optax.cosine_decay_schedule(rate, iterations))
+def split(starts: Starts, batch: int) -> list[Starts]:
+    """The starts, at most `batch` at a time."""
+    return [jax.tree.map(lambda a, k=k: a[k : k + batch], starts) for k in range(0, len(starts.u), batch)]
 
 
 def loss(x: Array, wanted: Array) -> Array:

@@ -12,7 +12,7 @@ from modes import sample, tune
 from samplers.coefficients import corrected
 from tests.modes.exact import digits_config, exact_experiment
 
-SMALL = {"starts": 32, "held_out": 16, "fine_nfe": 40, "iterations": 40, "batch_size": 16}
+SMALL = {"starts": 32, "held_out": 16, "fine_nfe": 40, "iterations": 2, "batch_size": 16}
 
 
 def config(depth="gradient", **sampling):
@@ -26,6 +26,13 @@ def config(depth="gradient", **sampling):
 def tuned(folder, depth="gradient", **sampling):
     tune.run(exact_experiment(config(depth, **sampling), folder))
     return folder / "table.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_rounds():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "EVERY", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,7 @@ def test_the_cheaper_depths_change_the_times_alone(tmp_path, depth):
 
 
 def test_a_run_that_ended_goes_on_and_comes_to_the_same(made, tmp_path, monkeypatch):
+    """Memories of L-BFGS begin anew at every EVERY iterations, and so does a run that goes on."""
     real, calls = tune.Tuner.descend, []
 
     def breaks(self, *arguments):
