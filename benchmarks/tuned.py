@@ -2,8 +2,9 @@
 
     python -m benchmarks.tuned --out docs/results                       what --mode=tune finds with depth gradient
 
-For each process and budget tables of gddim (orders 1, 2 and 3 of its polynomial) and unipc, with and without the analytic
-first step, are tried on the grids of the library; the best of them and the best of gddim of order 1 are tuned. Errors are those of the starts of work_precision, which were not tuned on, to the same 2,000-step trajectories.
+For each process and budget tables of gddim (orders 1, 2 and 3 of its polynomial) and unipc, with and without the
+analytic first step, are tried on the grids of the library; the best of them and the best of gddim of order 1 are tuned.
+Errors are those of the starts of work_precision, which were not tuned on, to the same 2,000-step trajectories.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def beginnings(bench, nfe, seen, history):
 
 
 def tuned_ends(bench, nfe, seen, settings):
-    """(ends from the starts of `bench`, how) of the tuned table; a quarter of the starts in `seen` choose where to stop."""
+    """(ends from the starts of `bench`, how) of the tuned table; a quarter of `seen` chooses where to stop."""
     stop = jax.tree.map(lambda a: a[: len(a) // 4], seen)
     learn = jax.tree.map(lambda a: a[len(a) // 4 :], seen)
     found = []

@@ -155,7 +155,7 @@ class Tuner:
         return Parameters(lengths, by_delta * known[:, :, None, None])
 
     def slope(self, parameters: Parameters, starts: Starts, batch: int) -> tuple[float, Parameters]:
-        """The loss over all starts, `batch` of them at a time, and its gradient; infinite and 0 where it is not finite."""
+        """The loss over all starts, `batch` at a time, and its gradient; infinite and 0 if not finite."""
         rows = self.tuned(parameters).rows
         value, by_rows = 0.0, jax.tree.map(np.zeros_like, rows)
         for part in split(starts, batch):
@@ -169,7 +169,7 @@ class Tuner:
         return value, self.pull_back(by_rows, self.jacobian(parameters), parameters)
 
     def descend(self, parameters: Parameters, starts: Starts, batch: int, iterations: int, watch: Callable):
-        """The Parameters after at most `iterations` of L-BFGS from `parameters`; watch(Parameters) sees each of them."""
+        """The Parameters after at most `iterations` of L-BFGS from `parameters`; watch sees those of each."""
         cut, shape = len(parameters.lengths), parameters.corrections.shape
 
         def unpack(vector):
