@@ -5,6 +5,8 @@ config.json, in every checkpoint and beside exported parameters. Data that are r
 so that a folder more or less does not give the others another meaning.
 """
 
+import unicodedata
+
 from linnet.data.source import Renumbered
 
 FOLLOW = -1
@@ -65,7 +67,13 @@ def table(names):
 
 
 def number_of(part, names):
-    """The number of a class given by name, or else by number; None where it is neither."""
-    if part in names:
-        return names.index(part)
+    """The number of a class given by name, or else by number; None where it is neither.
+
+    Spaces around it do not count, nor how accents are written: names of folders made on a Mac have theirs apart.
+    """
+    numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(names)}
+    for text in (part, part.strip()):
+        number = numbers.get(unicodedata.normalize("NFC", text))
+        if number is not None:
+            return number
     return int(part) if part.strip().isdecimal() else None

@@ -84,7 +84,7 @@ class Latents:
 def arrived(values, nfe):
     """Host copies, the largest nfe. RuntimeError where values are not finite."""
     values = parallel.unshard(values)
-    failed = np.isnan(values.reshape(len(values), -1)).any(1).sum()
+    failed = (~np.isfinite(values.reshape(len(values), -1))).any(1).sum()
     if failed:
         raise RuntimeError(
             f"the flow of {failed} of {len(values)} images left the finite numbers, or needed steps without end: see "

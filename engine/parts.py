@@ -58,7 +58,13 @@ class Parts:
         return os.path.join(self.folder, f"{k:05d}.npz")
 
     def save(self, k, arrays):
-        """Keeps part k: {name: array}."""
+        """Keeps part k: {name: array}. RuntimeError, and nothing is kept, where a number in it is not finite."""
+        for name, values in arrays.items():
+            if not np.isfinite(values).all():
+                raise RuntimeError(
+                    f"{name} of part {k} holds numbers that are not finite, and is not kept: see whether samples of "
+                    "this checkpoint are good (--mode=sample)"
+                )
         with atomic_write(self._path(k)) as file:
             np.savez(file, **arrays)
 

@@ -6,6 +6,7 @@ cost the grid or the distance, not the training.
 """
 
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -23,11 +24,13 @@ class Snapshot:
 
     To be called in all processes: the first draws the grids, and the images of the distances are dealt out. Statistics
     are loaded at once; ValueError for batches that the devices cannot share.
+    asked() in all processes: whether to stop. It is asked before every batch, and what is not done then is left out.
     """
 
-    def __init__(self, experiment, writers):
+    def __init__(self, experiment, writers, asked=lambda: False):
         self.experiment = experiment
         self.writers = writers
+        self.asked = asked
         self.training = experiment.config.training
         numbers = tuple(self.training.snapshot_nfe)
         changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
@@ -43,31 +46,36 @@ class Snapshot:
 
     def __call__(self, state, step):
         state = parallel.own(state)
-        if processes.is_first():
-            self.grids(state, step)
+        for suffix, kind in itertools.product(self.generators, ("ema", "raw")):
+            if self.asked():
+                return {}
+            if processes.is_first():
+                self.grid(state.ema[0] if kind == "ema" else state.params, step, kind, suffix)
         return self.distances(state.ema[0]) if self.new_measure else {}
 
-    def grids(self, state, step):
-        """Writes the grids, and tells the writers."""
-        for suffix, generator in self.generators.items():
-            for kind, params in (("ema", state.ema[0]), ("raw", state.params)):
-                path = self.experiment.paths.run("samples", f"step_{step:08d}_{kind}{suffix}.png")
-                try:
-                    images = generator.batch(params, 0)
-                except NotFinite as error:
-                    print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
-                    continue
-                captions = generator.conditions.names_of(np.arange(len(images)))
-                save_picture(images, path, captions=captions, points=self.points)
-                for writer in self.writers:
-                    writer.image(step, kind + suffix, path)
+    def grid(self, params, step, kind, suffix):
+        """Writes a grid, and tells the writers."""
+        generator = self.generators[suffix]
+        path = self.experiment.paths.run("samples", f"step_{step:08d}_{kind}{suffix}.png")
+        try:
+            images = generator.batch(params, 0)
+        except NotFinite as error:
+            print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
+            return
+        captions = generator.conditions.names_of(np.arange(len(images)))
+        save_picture(images, path, captions=captions, points=self.points)
+        for writer in self.writers:
+            writer.image(step, kind + suffix, path)
 
     def distances(self, params):
         """{"<metric><suffix>": distance of config.training.snapshot_fid images, or points, to the data}."""
         found = {}
         for suffix, generator in self.generators.items():
             measure = self.new_measure()
-            if failures := [text for text in processes.everyones(self.images(generator, params, measure)) if text]:
+            failures = [text for text in processes.everyones(self.images(generator, params, measure)) if text]
+            if self.asked():
+                break
+            if failures:
                 print(f"no distance{suffix}: {failures[0]}", flush=True)
                 continue
             name, value = measure.finish()
@@ -76,13 +84,19 @@ class Snapshot:
 
     def images(self, generator, params, measure):
         """Adds this process's share of config.training.snapshot_fid images, batch by batch; says what failed, or ""."""
-        n = self.training.snapshot_fid
-        try:
-            for first in processes.dealt(range(0, n, generator.batch_size)):
-                measure.add(first, generator.batch(params, first)[: n - first])
-        except NotFinite as error:
-            return str(error)
-        return ""
+        n, failure = self.training.snapshot_fid, ""
+        starts = range(0, n, generator.batch_size)
+        mine = processes.dealt(starts)
+        for k in range(len(starts[:: processes.count()])):  # the first process has the most
+            if self.asked():
+                break
+            if k >= len(mine) or failure:
+                continue
+            try:
+                measure.add(mine[k], generator.batch(params, mine[k])[: n - mine[k]])
+            except NotFinite as error:
+                failure = str(error)
+        return failure
 
 
 class Frechet(Collector):

@@ -39,13 +39,14 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
         writers = []  # opened, as they write, once nothing is refused any more
         schedule = make_schedule(training, keeper.stride)
         feed = closing.enter_context(open_feed(config, source, begin, schedule, keeper.put))
-        snapshot = Snapshot(experiment, writers) if training.snapshot_sampling else nothing
+        interruption = Interruption()
+        snapshot = Snapshot(experiment, writers, interruption.asked) if training.snapshot_sampling else nothing
         evaluate = held_out(objective, config, experiment.examples, console.say)
         note(experiment)
         writers += open_writers(experiment.paths, config, console, int(begin.state.step), use_wandb, use_tensorboard)
         for writer in writers:
             closing.callback(writer.close)
-        with Interruption() as interruption, closing.pop_all():
+        with interruption, closing.pop_all():
             train(
                 keeper.place(begin.state.replace(fixed=objective.fixed)),
                 keeper.wrap(train_step(objective, config)),

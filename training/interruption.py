@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import jax
 
-from linnet.devices import parallel
+from linnet.devices import parallel, processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AHEAD = 2  # dispatches that the host is ahead of the devices: they always have work, and a signal waits for no more
@@ -20,10 +20,12 @@ class Preempted(Exception):
 class Interruption:
     """From entering the context to leaving it, a signal does no more than to be `heard`."""
 
-    def __enter__(self):
+    def __init__(self):
         self._name = ""
         self._ahead = deque()
         self._everywhere = False
+
+    def __enter__(self):
         self._alone = jax.process_count() == 1
         self._previous = {number: signal.signal(number, self._arrive) for number in SIGNALS}
         return self
@@ -37,7 +39,7 @@ class Interruption:
 
     @property
     def heard(self):
-        """What asks to stop, or "". Several processes hear it by `after`, at the same step."""
+        """What asks to stop, or "". Several processes hear it by `after` or `asked`, at the same step."""
         if self._alone:
             return self._name
         return (self._name or "a signal to another process") if self._everywhere else ""
@@ -55,10 +57,15 @@ class Interruption:
             jax.block_until_ready(loss)
             self._everywhere = bool(flag)
 
+    def asked(self):
+        """Whether a signal asks to stop, for measurements between their batches; to be called in all processes."""
+        self._everywhere = self._everywhere or any(processes.everyones(bool(self._name)))
+        return self._everywhere
+
     def run(self, function, *arguments):
         """function(*arguments); {} as soon as a signal is heard, and nobody waits for the function any more.
 
-        Several processes cannot agree before their devices are free: they wait.
+        Several processes cannot agree before their devices are free: they wait until the function has `asked`.
         """
         worker = ThreadPoolExecutor(1, thread_name_prefix="measurement")
         result = worker.submit(function, *arguments)

@@ -123,3 +123,9 @@ def test_labels_are_chosen_by_name():
 def test_long_tables_are_cut():
     line = classes.table(tuple(f"n{i}" for i in range(1000)))
     assert line.startswith("classes: 0 = n0, 1 = n1, ") and line.endswith("9 = n9, ... (1000 in all)")
+
+
+def test_names_of_classes_are_found_however_they_are_spaced_and_accented():
+    """The folder of a Mac has its accent as a character of its own, and one begins with a space."""
+    names = ("cafe\u0301", " tea", "2", "soup")
+    assert chosen(" soup , caf\u00e9, tea,2 ,1", names, 4).labels(np.arange(5)).tolist() == [3, 0, 1, 2, 1]

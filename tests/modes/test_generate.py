@@ -74,6 +74,22 @@ def test_a_snapshot_goes_without_the_grid_and_the_distance(fid, tmp_path, capsys
     assert not list((tmp_path / "samples").glob("*.png")) and ("no distance: image 3" in said) == bool(fid)
 
 
+@pytest.mark.parametrize(("before", "drawn"), [(0, []), (1, [0]), (2, [0, 0]), (3, [0, 0, 0]), (4, [0, 0, 0, 8])])
+def test_a_snapshot_stops_between_batches_where_it_is_asked_to(before, drawn, tmp_path, monkeypatch):
+    """Two grids, then 24 images of a distance in batches of 8; `before` batches are drawn when the signal arrives."""
+    experiment = broken(tmp_path, 0.0)
+    experiment.paths.workdir = str(tmp_path)
+    experiment.config.training.update(snapshot_sampling_batch=8, snapshot_fid=24)
+    experiment.config.eval.extractor = "pixels"
+    batch, found = Generator.batch, []
+    monkeypatch.setattr(
+        Generator, "batch", lambda generator, params, first: found.append(first) or batch(generator, params, first)
+    )
+    params = parallel.replicate({})
+    shot = snapshot.Snapshot(experiment, [], lambda: len(found) >= before)
+    assert shot(SimpleNamespace(ema=[params], params=params), 10) == {} and found == drawn
+
+
 @pytest.mark.parametrize("guidance", [np.nan, np.inf, -np.inf])
 def test_guidance_must_be_finite(guidance, tmp_path):
     experiment = broken(tmp_path, 0.0)

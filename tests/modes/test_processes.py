@@ -182,3 +182,11 @@ def test_parts_of_something_else_are_removed(tmp_path):
     for k in other.mine:
         other.save(k, {"x": np.full(2, k)})
     assert np.concatenate(other.join()["x"]).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_part_that_is_not_finite_is_not_kept(value, tmp_path):
+    parts = Parts(tmp_path, {"seed": 1}, 2)
+    with pytest.raises(RuntimeError, match="bits of part 1 holds numbers that are not finite"):
+        parts.save(1, {"nfe": np.array(3), "bits": np.array([0.0, value])})
+    assert Parts(tmp_path, {"seed": 1}, 2).mine == [0, 1]

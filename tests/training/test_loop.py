@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from devices import parallel
+from devices import parallel, processes
 from training.checkpoint import NonFinite
 from training.interruption import Interruption, Preempted
 from training.loop import NonFiniteLoss, Schedule, train
@@ -184,3 +184,16 @@ def test_where_none_was_saved_none_is_called_good():
     )
     with pytest.raises(NonFiniteLoss, match="the loss became nan at step 1 .*; no checkpoint was saved before: lower"):
         run()
+
+
+def test_a_signal_to_another_process_is_heard_within_a_measurement(monkeypatch):
+    """Everywhere after the same question: what the others were told counts as what this process was."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with Interruption() as interruption:
+        for others, heard in (
+            (False, ""),
+            (True, "a signal to another process"),
+            (False, "a signal to another process"),
+        ):
+            monkeypatch.setattr(processes, "everyones", lambda own, others=others: [own, others])
+            assert (interruption.asked(), interruption.heard) == (bool(heard), heard)
