@@ -22,12 +22,12 @@ from linnet.data.splits import pick
 
 
 class Archive(NamedTuple):
-    """A published file: `name` in the web folder `folder`, sha256 in hex; unpacked: its name without the packing."""
+    """A published file: `name` in the web folder `folder`, sha256 in hex; unpacked: its names without the packing."""
 
     name: str
     folder: str
     sha256: str
-    unpacked: str = ""
+    unpacked: tuple[str, ...] = ()
 
 
 class Layout(NamedTuple):
@@ -76,13 +76,17 @@ def published_source(published: PublishedSet, data, split: str) -> Source:
 
 
 def find(published: PublishedSet, layout: Layout, data, split: str) -> tuple[Layout, list[Path]] | None:
-    """The layout with the path of each file of a split; None where one is absent. data.path may be the file itself."""
+    """The layout with the path of each file of a split; None where one is absent.
+
+    data.path may be the file itself, and a file may lie in a folder of its own name, as Kaggle has MNIST.
+    """
     root = folder_of(published, data)
     paths = []
     for archive in layout.files[split]:
-        names = [name for name in (archive.name, archive.unpacked) if name]
+        names = [archive.name, *archive.unpacked]
         places = [root.parent] * (root.name in names) + [root, *(root / folder for folder in published.folders)]
-        present = [place / name for name in names for place in places if (place / name).exists()]
+        named = [place / name for name in names for place in places]
+        present = [file for path in named for file in (path / path.name, path) if file.exists()]
         if not present:
             return None
         paths.append(present[0])

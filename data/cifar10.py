@@ -62,7 +62,7 @@ ARCHIVE = Archive(
     "cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz",
     "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    FOLDER,
+    (FOLDER,),
 )
 
 CIFAR10 = PublishedSet(

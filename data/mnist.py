@@ -46,12 +46,17 @@ def idx_layout(folder: str, train: tuple[str, str], test: tuple[str, str]) -> La
     """The four files below a web folder; train, test: SHA-256 of the images and of the labels."""
     files = {
         split: tuple(
-            Archive(f"{prefix}-{kind}-ubyte.gz", folder, digest, f"{prefix}-{kind}-ubyte")
+            Archive(f"{prefix}-{kind}-ubyte.gz", folder, digest, unpacked(f"{prefix}-{kind}-ubyte"))
             for kind, digest in zip(("images-idx3", "labels-idx1"), digests, strict=True)
         )
         for split, prefix, digests in (("train", "train", train), ("test", "t10k", test))
     }
     return Layout(files, read_idx)
+
+
+def unpacked(name: str) -> tuple[str, str]:
+    """The names of an unpacked file: as in its archive, and with the dot that some archives and Kaggle have."""
+    return name, name.replace("-idx", ".idx")
 
 
 MNIST_NPZ = Archive(

@@ -58,6 +58,15 @@ def write_idx(folder, name, pack=gzip.compress, suffix=".gz"):
             (folder / f"{prefix}-{kind}-ubyte{suffix}").write_bytes(pack(head + array.tobytes()))
 
 
+def write_kaggle(folder):
+    """Names with a dot, and folders that are named like the one file in them."""
+    write_idx(folder / "once", "mnist", bytes, "")
+    for file in sorted((folder / "once").iterdir()):
+        target = folder / file.name / file.name if "labels" in file.name else folder / file.name.replace("-idx", ".idx")
+        target.parent.mkdir(exist_ok=True)
+        file.rename(target)
+
+
 def write_npz(folder):
     """MNIST in one file, as Keras has it."""
     arrays = {}
@@ -82,6 +91,7 @@ LAYOUTS = {
     "idx": ("mnist", lambda folder: write_idx(folder, "mnist")),
     "idx, unpacked": ("mnist", lambda folder: write_idx(folder, "mnist", bytes, "")),
     "idx, torchvision's folder": ("mnist", lambda folder: write_idx(folder / "MNIST" / "raw", "mnist")),
+    "idx, Kaggle's names": ("mnist", write_kaggle),
     "idx, fashion": ("fashion_mnist", lambda folder: write_idx(folder, "fashion_mnist")),
     "npz": ("mnist", write_npz),
     "mat": ("svhn", write_svhn),
