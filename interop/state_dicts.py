@@ -24,7 +24,7 @@ from linnet.files import torch_files, zip_files
 from linnet.files.refused import Refused
 from linnet.interop import safetensors
 
-AVERAGES = re.compile(r"(^|[^a-z])(ema|shadow|swa|averaged?)([^a-z]|$)", re.IGNORECASE)
+AVERAGES = re.compile(r"(^|[^a-z])(emas?|shadow|swa|averaged?|averages|polyak)([^a-z]|$)", re.IGNORECASE)
 CURRENT = re.compile(r"online", re.IGNORECASE)  # beside the averages, in ema_pytorch
 BARE = {"module", "_orig_mod"}
 """Words that say nothing about which parameters these are."""

@@ -1,6 +1,8 @@
 """What training programs wrap around parameters, for every kind of names: prefixes, dictionaries, averages."""
 
 import lzma
+import re
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -11,7 +13,7 @@ import interop
 from configs.default import get_config
 from files import torch_files
 from files.refused import Refused
-from interop import safetensors
+from interop import safetensors, state_dicts
 from tests.interop.conftest import random_params
 from tests.interop.edm_files import exported
 from tests.interop.test_edm import config_of as edm_config
@@ -120,6 +122,16 @@ def test_two_networks_on_one_level_are_not_told_apart(network, torch_zip, tmp_pa
     path = torch_zip.write(tmp_path / "x.pt", {"student": tensors, "teacher": tensors})
     with pytest.raises(Refused, match="holds several networks, student and teacher; save the one that you mean"):
         interop.load(path, config)
+
+
+@pytest.mark.parametrize("word", ["ema", "emas", "EMA_0.999", "net_ema", "shadow", "swa_state", "averages", "polyak"])
+def test_every_word_for_averages_is_one(word):
+    """Never the parameters that are trained in their place."""
+    raw, ema = ({"net.conv_in.weight": np.full(2, value)} for value in (1, 2))
+    content = {"model": raw, word: ema}
+    for params, value in (("raw", 1), ("ema", 2)):
+        found = state_dicts.find(Path("x.pt"), content, re.compile(r"conv_in\.weight$"), params)
+        assert found.kind == params and found.tensors["conv_in.weight"].tolist() == [value] * 2
 
 
 def test_trees_of_flax_at_other_places(config, tmp_path):
