@@ -147,8 +147,8 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
 def data():
     """Keys of the data set and of what is done to its images."""
     return {
-        "dataset": "cifar10",  # digits | points | folder | cifar10 | mnist | fashion_mnist | svhn | a TFDS name
-        "path": "",  # folder: directory or zip of images; published data: folder of their files; TFDS: data_dir
+        "dataset": "cifar10",  # digits | points | folder | cifar10 | mnist | ... (docs/data.md) | a TFDS name
+        "path": "",  # folder: directory, zip or npz of images; published data: folder of their files; TFDS: data_dir
         "image_size": 32,  # height and width in pixels, or (H, W); 0: as the first image
         "num_channels": 3,  # 1, 3 or 4; 0: as the first image
         "background": (255, 255, 255),  # levels (R, G, B) under transparent pixels where num_channels is 1 or 3

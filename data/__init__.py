@@ -5,10 +5,13 @@ from pathlib import Path
 
 from linnet import registry
 from linnet.data.archives import Archive, missing, published_source
-from linnet.data.cifar10 import CIFAR10
+from linnet.data.cifar import CIFAR10, CIFAR100, CIFAR100_COARSE
 from linnet.data.digits import digits_source
 from linnet.data.folder import folder_source
+from linnet.data.listed import listed_source
+from linnet.data.medmnist import MEDMNIST, medmnist_source
 from linnet.data.mnist import FASHION_MNIST, MNIST
+from linnet.data.picture_sets import PICTURE_SETS
 from linnet.data.points import points_source
 from linnet.data.source import Source
 from linnet.data.splits import WORDS, NoSplit
@@ -17,6 +20,8 @@ from linnet.data.tfds import tfds_source
 
 PUBLISHED = {
     "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "cifar100_coarse": CIFAR100_COARSE,
     "mnist": MNIST,
     "fashion_mnist": FASHION_MNIST,
     "svhn": SVHN,
@@ -31,6 +36,8 @@ DATASETS = {
     "tfds": tfds_source,
 }
 DATASETS |= {name: functools.partial(published_source, published) for name, published in PUBLISHED.items()}
+DATASETS |= {published.name: functools.partial(listed_source, published) for published in PICTURE_SETS}
+DATASETS |= {name: functools.partial(medmnist_source, published) for name, published in MEDMNIST.items()}
 
 
 def get_dataset(config, split: str = "train") -> Source:
@@ -52,4 +59,4 @@ def missing_files(config, split: str = "train") -> list[tuple[Archive, Path]]:
     return missing(published, config.data, split) if published else []
 
 
-__all__ = ["DATASETS", "PUBLISHED", "WORDS", "NoSplit", "Source", "get_dataset", "missing_files"]
+__all__ = ["DATASETS", "PICTURE_SETS", "PUBLISHED", "WORDS", "NoSplit", "Source", "get_dataset", "missing_files"]

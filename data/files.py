@@ -42,6 +42,10 @@ class Files(abc.ABC):
         """
 
     @abc.abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, of any kind."""
+
+    @abc.abstractmethod
     def bytes_of(self, name: str) -> bytes:
         """The bytes of a file, with the errors of whatever reads them."""
 
@@ -124,6 +128,9 @@ class DirectoryFiles(Files):
                 for file in files:
                     yield posixpath.join(*inside.parts, file), unfit(os.path.join(folder, file))
 
+    def has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
     def bytes_of(self, name: str) -> bytes:
         content = (self.path / name).read_bytes()
         self._checksums[name] = zlib.crc32(content)
@@ -175,6 +182,9 @@ class ZipFiles(Files):
                 raise ValueError(f"{str(self.path)!r} is encrypted: unpack it and give the folder")
             linked = stat.S_ISLNK(entry.external_attr >> 16)
             yield name, "links" if linked else "" if entry.file_size else "empty"
+
+    def has(self, name: str) -> bool:
+        return name in self._entries
 
     def bytes_of(self, name: str) -> bytes:
         return self._zip.read(self._entries[name])

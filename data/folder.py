@@ -1,5 +1,7 @@
 """Images below a directory or in a zip, of every format in data/files.py, recursively, in the order of their names.
 
+An .npz in their place holds them as arrays (data/arrays.py).
+
 Splits: data/splits.py; sizes, channels and levels: data/image_rule.py, data/survey.py; labels: data/labels.py.
 """
 
@@ -15,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from linnet import registry
+from linnet.data.arrays import arrays_source
 from linnet.data.files import Files
 from linnet.data.image_rule import IMAGES, ImageRule, rule_for
 from linnet.data.labels import Labelled, label
@@ -26,10 +29,10 @@ from linnet.data.survey import survey
 class FolderSource(Source):
     """The images of `labelled`, read from `files` and prepared by `rule`; a ValueError names one that is corrupt."""
 
-    def __init__(self, files: Files, labelled: Labelled, rule: ImageRule, split: str, threads: int):
+    def __init__(self, files: Files, labelled: Labelled, rule: ImageRule, split: str, threads: int, name: str = ""):
         names, self._labels, classes, notes = labelled
         super().__init__(
-            files.path.stem,
+            name or files.path.stem,
             split,
             len(names),
             rule.shape,
@@ -59,11 +62,13 @@ class FolderSource(Source):
 
 
 @registry.takes("path", *IMAGES)
-def folder_source(data, split: str) -> FolderSource:
+def folder_source(data, split: str) -> Source:
     """The images at `data.path`. Errors: no path, nothing there, no images, NoSplit, a corrupt first image."""
     if not data.get("path", ""):
-        raise ValueError("data.dataset=folder needs data.path: a directory of images or a .zip")
+        raise ValueError("data.dataset=folder needs data.path: a directory of images, a .zip or an .npz")
     path = Path(data.path).expanduser()
+    if path.suffix == ".npz":
+        return arrays_source(data, split)
     images = find_images(path, split)
     training = images if split == "train" else find_images(path, "train")
     labelled = label(images, training)

@@ -1,8 +1,9 @@
 """Arrays of samples as batches of uint8 images: one .npz, or a folder of samples_*.npz.
 
-The key is `samples` (ours and score_sde's), `arr_0` (ADM's) or `images`. From a folder that has batches samples_<k>.npz
-these alone are read, so that ADM's samples_<N>x<H>x<W>x<C>.npz, which holds the same images, does not count twice, in
-sorted order. Picture files are read by the reader of the data (data/folder.py), which modes join with this one.
+The key is `samples` (ours and score_sde's), `arr_0` (ADM's), `images` or `train_images` (MedMNIST's). From a folder
+that has batches samples_<k>.npz these alone are read, so that ADM's samples_<N>x<H>x<W>x<C>.npz, which holds the same
+images, does not count twice, in sorted order. Picture files are read by the reader of the data (data/folder.py), which
+modes join with this one.
 """
 
 import os
@@ -14,7 +15,7 @@ import numpy as np
 
 from linnet.files.npz import open_npz
 
-KEYS = ("samples", "arr_0", "images")
+KEYS = ("samples", "arr_0", "images", "train_images")
 CLASSES = "arr_1"
 BATCH_NAME = re.compile(r"samples_\d+\.npz")
 
@@ -54,6 +55,9 @@ def read_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if key is None:
             raise ValueError(f"{path}: no array named {' or '.join(KEYS)}, only {', '.join(arrays)}")
         images, classes = arrays[key], arrays.get(CLASSES)
+    images = images[..., None] if images.ndim == 3 else images
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
-        raise ValueError(f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W, 1, 3 or 4)")
+        raise ValueError(
+            f"{path}: {key} is {images.dtype} {images.shape}; expected uint8 (N, H, W) or (N, H, W, 1, 3 or 4)"
+        )
     return images, classes

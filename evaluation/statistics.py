@@ -6,7 +6,7 @@ and, for kernel and neighbour metrics, features (m, D) of m images. Read besides
 
     pool_3            features (N, 2048), score_sde
     mu, sigma         moments, pytorch-fid, TTUR and EDM; with mu_s, sigma_s ADM's reference batches
-    arr_0 or samples  uint8 images, ADM's batches without moments: need an extractor
+    arr_0, samples, images or train_images    uint8 images, as ADM's batches without moments: need an extractor
 
 The last three say nothing about the network, so with Inception they count as "unverified", and any other
 extractor refuses the moments and features among them.
@@ -21,7 +21,7 @@ import numpy as np
 
 from linnet.evaluation.collect import Collected, collect
 from linnet.evaluation.features import Extractor
-from linnet.evaluation.images import iterate_images
+from linnet.evaluation.images import KEYS, iterate_images
 from linnet.evaluation.moments import Moments
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
@@ -142,8 +142,7 @@ READERS: tuple[tuple[tuple[str, ...], Reader], ...] = (
     (("format_version", "mu", "sigma"), _read_ours),
     (("pool_3",), _read_pool_3),
     (("mu", "sigma"), _read_moments),
-    (("arr_0",), _read_images),
-    (("samples",), _read_images),
+    *(((key,), _read_images) for key in KEYS),
 )
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import pickle
 import struct
 import sys
@@ -19,14 +20,38 @@ from engine.experiment import Experiment
 from files.published import Published, download
 
 SIZES = {"train": 20, "test": 6}
-SHAPES = {"cifar10": (32, 32, 3), "svhn": (32, 32, 3), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}
+COLOUR, GREY = (32, 32, 3), (28, 28, 1)
+SHAPES = {"cifar10": COLOUR, "cifar100": COLOUR, "svhn": COLOUR, "mnist": GREY, "fashion_mnist": GREY}
+CLASSES = {"cifar100": 100, "cifar100_coarse": 20}
 
 
 def examples(name, split):
     """(images, labels) that are different for each data set and split."""
     rng = np.random.default_rng([*name.encode(), len(split)])
     n = SIZES[split]
-    return rng.integers(0, 256, (n, *SHAPES[name]), np.uint8), rng.integers(0, 10, n)
+    return rng.integers(0, 256, (n, *SHAPES[name]), np.uint8), rng.integers(0, CLASSES.get(name, 10), n)
+
+
+def write_cifar100(folder):
+    """One batch for each split, with both labels and the names of the files, packed."""
+    with tarfile.open(folder / "cifar-100-python.tar.gz", "w:gz") as archive:
+        for split in SIZES:
+            images, labels = examples("cifar100", split)
+            content = {
+                b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
+                b"fine_labels": labels.tolist(),
+                b"coarse_labels": coarse(labels).tolist(),
+                b"filenames": [b"image.png"] * len(images),
+            }
+            packed = pickle.dumps(content, protocol=2)
+            entry = tarfile.TarInfo(f"cifar-100-python/{split}")
+            entry.size = len(packed)
+            archive.addfile(entry, io.BytesIO(packed))
+
+
+def coarse(labels):
+    """Made-up classes of classes."""
+    return (labels + 3) % 20
 
 
 def write_cifar10(folder, protocol=2, unpack=False):
@@ -88,6 +113,8 @@ LAYOUTS = {
     "python": ("cifar10", write_cifar10),
     "python, protocol 5": ("cifar10", lambda folder: write_cifar10(folder, protocol=5)),
     "python, unpacked": ("cifar10", lambda folder: write_cifar10(folder, unpack=True)),
+    "python, 100 classes": ("cifar100", write_cifar100),
+    "python, 20 classes": ("cifar100_coarse", write_cifar100),
     "idx": ("mnist", lambda folder: write_idx(folder, "mnist")),
     "idx, unpacked": ("mnist", lambda folder: write_idx(folder, "mnist", bytes, "")),
     "idx, torchvision's folder": ("mnist", lambda folder: write_idx(folder / "MNIST" / "raw", "mnist")),
@@ -108,10 +135,11 @@ def test_images_and_labels_come_back(layout, split, tmp_path):
     name, write = LAYOUTS[layout]
     write(tmp_path)
     source = load(name, split, path=str(tmp_path))
-    images, labels = examples(name, split)
+    images, labels = examples(name.removesuffix("_coarse"), split)
     np.testing.assert_array_equal(source.arrays()[0], images)
-    np.testing.assert_array_equal(source.arrays()[1], labels)
-    assert (source.name, source.num_classes, len(set(source.class_names))) == (name, 10, 10)
+    np.testing.assert_array_equal(source.arrays()[1], coarse(labels) if name.endswith("coarse") else labels)
+    n = CLASSES.get(name, 10)
+    assert (source.name, source.num_classes, len(set(source.class_names))) == (name, n, n)
     assert "tensorflow" not in sys.modules
 
 
