@@ -10,7 +10,7 @@ import copy
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from linnet.configs import inverse, tuning
+from linnet.configs import comparison, inverse, tuning
 from linnet.configs.processes import NETWORK_SDE, SDE
 
 BORDER = {
@@ -139,6 +139,7 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
             "super_resolution": inverse.super_resolution(),
             "edit": inverse.edit(),
             "tune": tuning.tune(),
+            "compare": comparison.compare(),
         },
         type_safe=False,  # configs/rules.py says what a key takes; some take more than one type
     )
@@ -195,6 +196,9 @@ def training():
         "eval_freq": 2_000,  # loss on a test batch; 0: never
         "snapshot_freq": 50_000,  # a checkpoint kept for good, and a sample grid; 0: never
         "snapshot_freq_for_preemption": 10_000,  # checkpoints to resume from; 0: at the end and at a signal only
+        # Widths of power-function averages that checkpoints keep, (0.05, 0.1) as in EDM2, of which --mode=ema makes
+        # those of others after training; each takes the memory of the parameters. (): none
+        "ema_stds": (),
         "keep_checkpoints": 2,  # how many of the newest are kept, at least 1
         "snapshot_sampling": True,
         "snapshot_sampling_batch": 64,  # images of the grid
@@ -262,6 +266,7 @@ def evaluation():
         "batch_size": 1024,  # images sampled at a time, over all devices
         "png": False,  # also write each sample as png/<number>.png
         "params": "ema",  # ema | raw
+        "ema_std": (),  # mode ema: widths of the averages that it makes; of several also the distances
         "extractor": "inception",  # of features: inception | digits | mnist | vgg (FD-VGG) | pixels
         "extractor_path": "",  # its weights; "": environment variable, cache or download
         "stats": "",  # npz of reference statistics; "": made from the training images and kept in the workdir

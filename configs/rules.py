@@ -14,6 +14,7 @@ NOT_NEGATIVE = Number(at_least=0)
 SHARE = Number(at_least=0, at_most=1)
 BELOW_ONE = Number(at_least=0, below=1)
 INSIDE = Number(above=0, below=1)
+WIDTHS = Several(Number(above=0, below=0.2886))  # 12^-1/2 is the width of weights that are all alike
 LEVELS = Several(COUNT, least=1)
 
 COMPLETIONS = {
@@ -72,6 +73,7 @@ RULES = {
     "training.snapshot_freq": NATURAL,
     "training.snapshot_freq_for_preemption": NATURAL,
     "training.keep_checkpoints": COUNT,
+    "training.ema_stds": WIDTHS,
     "training.snapshot_sampling_batch": COUNT,
     "training.snapshot_nfe": Several(COUNT),
     "training.snapshot_fid": NATURAL,
@@ -113,11 +115,13 @@ RULES = {
     "edit.images": Path(),
     "eval.num_samples": COUNT,
     "eval.batch_size": COUNT,
+    "eval.ema_std": WIDTHS,
     "eval.extractor_path": Path(),
     "eval.stats": Path(),
     "eval.num_images": NATURAL,
     "eval.bpd_repeats": COUNT,
     "eval.flow_tolerance": INSIDE,
+    "compare.runs": Several(Path(may_be_empty=False)),
     "tune.starts": COUNT,
     "tune.held_out": COUNT,
     "tune.fine_nfe": COUNT,

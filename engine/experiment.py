@@ -177,7 +177,13 @@ class Experiment:
 
     def state_of(self, params):
         """The TrainState that begins with these parameters."""
-        return TrainState.create(params, create_optimizer(self.config), ema_rates(self.config), self.objective.init())
+        return TrainState.create(
+            params,
+            create_optimizer(self.config),
+            ema_rates(self.config),
+            self.objective.init(),
+            self.config.training.ema_stds,
+        )
 
     def checkpoints(self):
         """The checkpoints of the workdir, which the first process of a training writes."""

@@ -9,7 +9,7 @@ In a workdir lie
     samples/           grids of samples, a file for each step (engine.snapshot)
     stats_*.npz        reference statistics of the data (engine.reference)
     VERB/CHECKPOINT/   what check (and sample), eval, encode and interpolate found of a checkpoint
-    data_report/ export/
+    data_report/ export/ ema/
 """
 
 import dataclasses

@@ -47,19 +47,20 @@ def scored(workdir):
     rows = []
     for folder, path in of_verb(workdir, "check", "report.json"):
         report = read_json(path, f"delete {path}")
-        sampling = report.get("sampling", {})
-        row = {
-            "checkpoint": report.get("checkpoint", folder),
-            "process": report.get("sde", {}).get("name", ""),
-            "sampler": sampling.get("method", ""),
-            "evaluations": report.get("nfe", ""),
-            "parameters": report.get("params", ""),
-        }
         held_out = {name: value for name, value in report.items() if name.startswith("held_out")}
-        rows.append(row | report["metrics"] | held_out)
-    return sorted(
-        rows, key=lambda row: tuple(str(row[name]).rjust(12) for name in ("checkpoint", "sampler", "evaluations"))
-    )
+        rows.append(made_by(report, folder) | report["metrics"] | held_out)
+    return sorted(rows, key=lambda row: tuple(str(row[name]).rjust(12) for name in ORDER))
+
+
+def made_by(report, folder):
+    """What made the images of a report.json. folder: its name, where the report has no checkpoint."""
+    return {
+        "checkpoint": report.get("checkpoint", folder),
+        "process": report.get("sde", {}).get("name", ""),
+        "sampler": report.get("sampling", {}).get("method", ""),
+        "evaluations": report.get("nfe", ""),
+        "parameters": report.get("params", ""),
+    }
 
 
 def pictures(workdir, verb, name):

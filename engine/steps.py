@@ -22,6 +22,7 @@ def train_step(objective, config):
             data=config.data,
             grad_accum=config.training.grad_accum,
             conditions=make_conditions(config),
+            ema_stds=config.training.ema_stds,
         )
     )
 

@@ -34,14 +34,20 @@ def steps(path: Path) -> list[Path]:
 
 def read(step: Path, config, params: str) -> Published:
     """The averages of the first EMA rate, or the raw parameters. Refused where they or their config are damaged."""
-    tree = _restore(step / STATE)
-    for key in WHERE[params]:
-        if not isinstance(tree, dict) or key not in tree:
-            raise Refused(f"{step}: an Orbax checkpoint without {'/'.join(WHERE[params])}, so none of a training run")
-        tree = tree[key]
+    tree = part(step, WHERE[params])
     config = _config(step)
     fields = stored_config.fields(step / META, config) if config else {}
     return Published(traverse_util.flatten_dict(tree, sep="/"), fields, kind=params)
+
+
+def part(step: Path, names: tuple[str, ...]) -> dict:
+    """The tree that lies in the state of a step under these names, one below the other. Refused where there is none."""
+    tree = _restore(step / STATE)
+    for name in names:
+        if not isinstance(tree, dict) or name not in tree:
+            raise Refused(f"{step}: an Orbax checkpoint without {'/'.join(names)}, so none of a training run")
+        tree = tree[name]
+    return tree
 
 
 def stored(path: Path) -> dict:

@@ -20,9 +20,12 @@ Modes
     tune       the best times and coefficients for the network, process and budget, as a table (JSON)
     data_report  what the training images hold, and the flags that suit them
     report     one HTML page of all that is in --workdir
+    ema        averages of the parameters of any width after training (eval.ema_std), as exports
+    compare    the reports of several runs (compare.runs) as one table and one picture, into --result_folder
     export     write the parameters of a checkpoint as safetensors, into --result_folder
 """
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -39,10 +42,10 @@ from linnet.configs.kinds import Path, checked
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
-GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune")
+GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune", "compare")
 """Groups of the config that belong to the mode of their name."""
 
-MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "data_report", "report", "export")
+MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "ema", "data_report", "report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 
@@ -56,7 +59,11 @@ flags.DEFINE_string("mode", None, f"What to do; see above: {', '.join(MODES)}.")
 flags.DEFINE_string("workdir", None, "Folder of a run: checkpoints, metrics.jsonl, sample grids.")
 flags.DEFINE_string("ckpt", None, "Checkpoint to use instead of the newest of --workdir.")
 flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json go (or, for fid_stats, the file).")
-flags.DEFINE_bool("wandb", False, "Log to Weights & Biases as well; WANDB_MODE=offline needs no account.")
+flags.DEFINE_bool(
+    "wandb",
+    False,
+    "Log to Weights & Biases as well, of other modes than train the pictures; WANDB_MODE=offline needs no account.",
+)
 flags.DEFINE_bool("tensorboard", False, "Write event files for TensorBoard into --workdir as well.")
 flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
 
@@ -89,11 +96,20 @@ def main(parsed):
         except Preempted as stop:
             signals.leave(stop)
     elif FLAGS.mode in DEALT:
-        importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
+        with pictures_told(experiment):
+            importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
     elif processes.is_first():
-        with processes.alone():
+        with processes.alone(), pictures_told(experiment):
             importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
     processes.wait()
+
+
+def pictures_told(experiment):
+    """What tells Weights & Biases the pictures of a mode, in the first process and where --wandb asks for it."""
+    from linnet.devices import processes
+    from linnet.engine.wandb_pictures import told
+
+    return told(experiment) if FLAGS.wandb and processes.is_first() else contextlib.nullcontext()
 
 
 def enable_compilation_cache():
@@ -162,6 +178,8 @@ def check_mode():
         raise flags.Error("--mode is missing; python main.py --help shows how to use it")
     if mode is not None:
         registry.check(MODES, mode, "--mode")
+    if FLAGS.tensorboard and mode != "train":
+        raise flags.Error(f"--tensorboard means nothing to --mode={mode}: event files are those of training")
 
 
 def check_groups(keys):
@@ -172,10 +190,15 @@ def check_groups(keys):
             raise flags.Error(
                 f"config.{key} means nothing to --mode={FLAGS.mode}: the group {group} is that of its mode"
             )
+    if "eval.ema_std" in keys and FLAGS.mode != "ema":
+        raise flags.Error(
+            f"config.eval.ema_std means nothing to --mode={FLAGS.mode}: make the average by --mode=ema, which says "
+            "where it is, and take it by --ckpt"
+        )
 
 
 def config_path():
-    """--config, or the config.json of --workdir or --ckpt, which is then printed. flags.Error where there is none."""
+    """--config, or the config.json of --workdir or --ckpt, which is then printed. flags.Error where one is missing."""
     if FLAGS.config is not None:
         return FLAGS.config
     for folder in filter(None, (FLAGS.workdir, FLAGS.ckpt)):
@@ -183,6 +206,8 @@ def config_path():
         if os.path.isfile(path):
             print(f"--config={path}", flush=True)
             return path
+    if FLAGS.mode == "compare":
+        return "configs/default.py"
     there = f", and {FLAGS.workdir} has no config.json" if FLAGS.workdir else ""
     raise flags.Error(f"--config is missing{there}; python main.py --help shows how to use it")
 

@@ -19,8 +19,14 @@ def run(experiment):
     check_writable(path)
     if os.path.exists(path) and not recognises(Path(folder)):
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
+    kind = experiment.trained.kind
+    written = interop.export(experiment.trained.params, described(experiment, kind), folder)
+    print(f"{kind} parameters in {written}")
+
+
+def described(experiment, kind):
+    """The config that lies beside exported parameters of that kind."""
     config = copy.deepcopy(experiment.trained_config)
-    config.eval.params = experiment.trained.kind
+    config.eval.params = kind
     config.data.classes = experiment.classes
-    written = interop.export(experiment.trained.params, config, folder)
-    print(f"{experiment.trained.kind} parameters in {written}")
+    return config

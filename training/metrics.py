@@ -108,6 +108,10 @@ class Wandb:
     def image(self, step, name, path):
         self.run.log({f"samples/{name}": self.wandb.Image(path)}, step=step)
 
+    def picture(self, name, path):
+        """A picture of no step."""
+        self.run.log({name: self.wandb.Image(path)})
+
     def close(self):
         self.run.finish()
 

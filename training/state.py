@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from linnet.training import power_averages
+
 
 class TrainState(flax.struct.PyTreeNode):
-    """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate.
+    """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate, then one
+    per width of power-function averages.
 
     extra: arrays that the objective keeps from step to step; () where it keeps none. memory: this device's rows of what
     is kept of each training example (see training.estimates); () where nothing is, or on the host. fixed: arrays that
@@ -25,20 +28,24 @@ class TrainState(flax.struct.PyTreeNode):
     fixed: Any = ()
 
     @classmethod
-    def create(cls, params, optimizer, ema_rates, extra=()):
+    def create(cls, params, optimizer, ema_rates, extra=(), ema_stds=()):
         """The state before the first step; every average starts at the parameters."""
-        ema = tuple(jax.tree.map(jnp.array, params) for _ in ema_rates)
+        ema = tuple(jax.tree.map(jnp.array, params) for _ in (*ema_rates, *ema_stds))
         step = jnp.zeros((), jnp.int32)
         return cls(step=step, params=params, ema=ema, opt_state=optimizer.init(params), extra=extra)
 
-    def apply_gradients(self, grads, optimizer, ema_rates):
-        """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k."""
+    def apply_gradients(self, grads, optimizer, ema_rates, ema_stds=()):
+        """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k.
+
+        ema_stds: widths of averages that training.power_averages describes.
+        """
         updates, opt_state = optimizer.update(grads, self.opt_state, self.params)
         params = optax.apply_updates(self.params, updates)
         warm = 9.0 / (10.0 + self.step)  # 1 - (1 + k) / (10 + k)
+        shares = [jnp.maximum(1.0 - rate, warm) for rate in ema_rates]
+        shares += [power_averages.share(std, self.step) for std in ema_stds]
         ema = tuple(
-            optax.incremental_update(params, average, jnp.maximum(1.0 - rate, warm))
-            for average, rate in zip(self.ema, ema_rates, strict=True)
+            optax.incremental_update(params, average, share) for average, share in zip(self.ema, shares, strict=True)
         )
         return self.replace(step=self.step + 1, params=params, ema=ema, opt_state=opt_state)
 

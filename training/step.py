@@ -67,7 +67,9 @@ def keep_estimates(state, batch, estimate, flip):
     return state.replace(memory=estimates.remember(state.memory, index, values, AXIS)), {}
 
 
-def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional):
+def make_train_step(
+    objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional, ema_stds=()
+):
     """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts, and the means of
     what else the objective sees of each example.
 
@@ -122,7 +124,7 @@ def make_train_step(objective, optimizer, ema_rates, *, seed, data, grad_accum=1
             **{name: jax.lax.pmean(values.mean(), AXIS) for name, values in seen.items()},
             **kept,
         }
-        return state.apply_gradients(grads, optimizer, ema_rates), metrics
+        return state.apply_gradients(grads, optimizer, ema_rates, ema_stds), metrics
 
     return step
 

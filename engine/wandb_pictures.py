@@ -1,0 +1,36 @@
+"""The pictures that a command writes, told to the Weights & Biases run of its workdir; training tells its own."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from linnet.training.metrics import Wandb
+
+ASIDE = {"wandb", "png"}
+"""Folders whose pictures are not told: those of the run itself, and single samples."""
+
+
+@contextlib.contextmanager
+def told(experiment):
+    """In it a command runs; at its end new and changed pictures in the workdir and --result_folder are told.
+
+    ValueError where there is no workdir; ImportError without wandb.
+    """
+    paths = experiment.paths
+    folders = [paths.run(), *filter(None, [paths.result_folder])]
+    with contextlib.closing(Wandb(paths.workdir, experiment.config)) as run:
+        before = pictures(folders)
+        yield
+        for name, path, _ in sorted(pictures(folders) - before):
+            run.picture(name, path)
+
+
+def pictures(folders):
+    """{(name, path, time of change)} of the PNG files below the folders; a name is the path there without .png."""
+    found = set()
+    for folder in map(Path, folders):
+        for path in folder.rglob("*.png"):
+            inside = path.relative_to(folder)
+            if not ASIDE & {*inside.parts[:-1]}:
+                found.add((str(inside.with_suffix("")), str(path), os.stat(path).st_mtime_ns))
+    return found
