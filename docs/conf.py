@@ -64,3 +64,16 @@ def write_interface(folder):
 
 
 write_interface(Path(__file__).resolve().parent / "api")
+
+
+def write_tutorial(source):
+    """The page of a Python file in percent format: its text, and between it its code."""
+    first, *cells = re.split(r"^# %%(.*)\n", source.read_text(), flags=re.MULTILINE)
+    pages = [first]
+    for kind, cell in zip(cells[::2], cells[1::2], strict=True):
+        text = re.sub(r"^# ?", "", cell, flags=re.MULTILINE)
+        pages.append(text if "[markdown]" in kind else f"```python\n{cell.strip()}\n```\n")
+    source.with_suffix(".md").write_text("\n".join(pages))
+
+
+write_tutorial(Path(__file__).resolve().parent / "tutorial.py")
