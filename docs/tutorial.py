@@ -229,12 +229,24 @@ for label in methods:
 print(f"test points: {perfect:.3f}")
 axis.axhline(perfect, color="0.6", lw=1, label="test points")
 axis.set(xlabel="network evaluations", ylabel="sliced Wasserstein distance")
+axis.minorticks_off()
+axis.set_xticks(BUDGETS, BUDGETS)
 axis.legend(fontsize=7)
 save(figure, "samplers")
 plt.close("all")
 
 # %% [markdown]
 # ![Distance against evaluations](results/tutorial_samplers.png)
+#
+# | evaluations | 5 | 10 | 20 | 50 |
+# |---|---|---|---|---|
+# | gDDIM, order 0 | 0.642 | 0.366 | 0.208 | 0.098 |
+# | gDDIM, order 2 | 0.704 | 0.238 | 0.065 | 0.034 |
+# | order 2 with L | 1.7e4 | 1.9e3 | 6.61 | 0.041 |
+# | Euler-Maruyama | 5.60 | 0.101 | 0.037 | 0.037 |
+#
+# Test points have 0.030. The order pays from 10 evaluations on, and with L not before 50. On these thin rings the noise
+# of Euler-Maruyama repairs what steps miss: it is ahead at 10 and 20. Other processes and data are among the results.
 #
 # [The method](method.md) derives what was used here, for every process; `examples/` has programs of one's own process,
 # sampler and network.
