@@ -183,6 +183,7 @@ def training():
         "batch_size": 128,  # over all devices and processes
         "n_iters": 1_000_001,  # optimiser steps
         "grad_accum": 1,  # parts into which the batch of a device is split, one after the other
+        "engine": "pmap",  # pmap | mesh (moments and averages divided between the devices: less memory on each)
         "n_jitted_steps": 5,  # steps per dispatch on accelerators; on CPU it is 1
         "t_min": 1e-5,  # smallest training time
         "continuous": True,  # dsm. False: on the states alone, those of the chain or model.num_scales

@@ -1,4 +1,4 @@
-"""Data parallelism by pmap: the only file that says so.
+"""Data parallelism by pmap: the only file that says so, and the first engine of training (see devices.engines).
 
 What is trained is mapped over all devices of all processes that are joined (jax.distributed): `joint`,
 `parallel_steps`. What is drawn or measured is mapped over the devices of one process, which waits for no other:
@@ -31,6 +31,16 @@ def replicate(tree):
     """A copy of every leaf on each local device: shape (devices, ...)."""
     n, sharding = jax.local_device_count(), _sharding()
     return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (n, *np.shape(a))), sharding), tree)
+
+
+def place(state):
+    """A TrainState on the host -> a copy on each local device."""
+    return replicate(state)
+
+
+def bytes_on_device(state, devices):
+    """Bytes of a TrainState (arrays or their shapes) on each device, whatever their number."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def first(tree):
@@ -79,12 +89,12 @@ def own(tree):
     """The part of a tree of `joint` functions that lies on the devices of this process, for `parallel` ones."""
     if jax.process_count() == 1:
         return tree
+    return jax.tree.map(lambda array: stacked([shard.data for shard in array.addressable_shards]), tree)
 
-    def here(array):
-        parts = [shard.data for shard in array.addressable_shards]
-        return jax.make_array_from_single_device_arrays((len(parts), *array.shape[1:]), _sharding(), parts)
 
-    return jax.tree.map(here, tree)
+def stacked(parts):
+    """Arrays (1, ...), one on each local device -> (devices, ...), where they are."""
+    return jax.make_array_from_single_device_arrays((len(parts), *parts[0].shape[1:]), _sharding(), parts)
 
 
 def whole(array, block=4096):
@@ -125,11 +135,8 @@ def check_batch(batch_size, name, devices, parts=1):
         raise ValueError(f"{name}={batch_size} is not divisible by {by}; use a multiple of {devices * parts}")
 
 
-def parallel_steps(step):
-    """step(state, batch) -> pmapped (state, batches (devices, s, ...)) -> (state, metrics (devices, s, ...)).
-
-    The state is donated. s = 1 (always so on CPU) runs the step without a loop around it.
-    """
+def repeated(step):
+    """step(state, batch) -> (state, batches (s, ...)) -> (state, metrics (s, ...)); s = 1 without a loop around it."""
 
     def run(state, batches):
         if jax.tree.leaves(batches)[0].shape[0] == 1:
@@ -137,7 +144,20 @@ def parallel_steps(step):
             return state, jax.tree.map(lambda m: m[None], metrics)
         return jax.lax.scan(step, state, batches)
 
-    return jax.pmap(run, axis_name=AXIS, donate_argnums=0)
+    return run
+
+
+def parallel_steps(step):
+    """step(state, batch) -> pmapped (state, batches (devices, s, ...)) -> (state, metrics (devices, s, ...)).
+
+    The state is donated. s = 1 (always so on CPU) runs the step without a loop around it.
+    """
+    return jax.pmap(repeated(step), axis_name=AXIS, donate_argnums=0)
+
+
+def parallel_measure(measure):
+    """measure(copied, batch), the same on every device of AXIS -> pmapped, of arrays with a device axis."""
+    return joint(measure)
 
 
 def joint(function):

@@ -37,6 +37,7 @@ class Generator:
     """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image so far.
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
+    draw(params, index, condition) -> (images, nfe, which are finite) is what each device runs.
     changes: keys of config.sampling in place of the experiment's. conditions: the SampleConditions of the images.
     """
 
@@ -47,12 +48,12 @@ class Generator:
         self.nfe = None
         sample = experiment.sample_with(**changes)
 
-        def images(params, index, condition):
+        def draw(params, index, condition):
             samples = sample(params, index, condition)
             x = as_stored(experiment.sde.project(samples.u), experiment.config.data.centered)
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
-        self._images = parallel.parallel(images)
+        self.draw, self._images = draw, parallel.parallel(draw)
 
     def batch(self, params, first):
         """batch_size images from number `first` on. NotFinite where there is one that is not."""

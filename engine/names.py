@@ -7,6 +7,7 @@ are refused, wherever they were set, and fall away where the command line change
 from linnet import registry, samplers
 from linnet.configs import default
 from linnet.data import DATASETS
+from linnet.devices.engines import ENGINES
 from linnet.engine.completions import METHODS as COMPLETIONS
 from linnet.engine.editing import METHODS as EDITS
 from linnet.engine.masks import MASKS
@@ -35,6 +36,7 @@ NAMES = {
     "model.prediction": PREDICTIONS,
     "model.variance": VARIANCES,
     "model.dtype": DTYPES,
+    "training.engine": ENGINES,
     "training.objective": OBJECTIVES,
     "training.timestep_sampler": TIMESTEP_SAMPLERS,
     "training.memory": estimates.PLACES,

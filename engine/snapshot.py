@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from linnet.devices import parallel, processes
+from linnet.devices.engines import ENGINES
 from linnet.engine import reference, score_points
 from linnet.engine.generate import Generator, NotFinite
 from linnet.engine.pictures import save_picture
@@ -45,13 +46,13 @@ class Snapshot:
             )
 
     def __call__(self, state, step):
-        state = parallel.own(state)
+        ema, raw = ENGINES[self.training.engine].own((state.ema[0], state.params))
         for suffix, kind in itertools.product(self.generators, ("ema", "raw")):
             if self.asked():
                 return {}
             if processes.is_first():
-                self.grid(state.ema[0] if kind == "ema" else state.params, step, kind, suffix)
-        return self.distances(state.ema[0]) if self.new_measure else {}
+                self.grid(ema if kind == "ema" else raw, step, kind, suffix)
+        return self.distances(ema) if self.new_measure else {}
 
     def grid(self, params, step, kind, suffix):
         """Writes a grid, and tells the writers."""

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.data import pipeline
-from linnet.devices import parallel
+from linnet.devices.engines import ENGINES
 from linnet.training.conditions import make_conditions
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import ema_rates
@@ -12,26 +12,34 @@ from linnet.training.step import make_eval_step, make_train_step
 
 
 def train_step(objective, config):
-    """(state, batches) -> (state, metrics), see devices.parallel.parallel_steps and training.step."""
-    return parallel.parallel_steps(
-        make_train_step(
-            objective,
-            create_optimizer(config),
-            ema_rates(config),
-            seed=config.seed,
-            data=config.data,
-            grad_accum=config.training.grad_accum,
-            conditions=make_conditions(config),
-            ema_stds=config.training.ema_stds,
-        )
+    """(state, batches) -> (state, metrics), see parallel_steps of config.training.engine."""
+    return ENGINES[config.training.engine].parallel_steps(own_step(objective, config))
+
+
+def own_step(objective, config):
+    """The TrainStep of one device."""
+    return make_train_step(
+        objective,
+        create_optimizer(config),
+        ema_rates(config),
+        seed=config.seed,
+        data=config.data,
+        grad_accum=config.training.grad_accum,
+        conditions=make_conditions(config),
+        ema_stds=config.training.ema_stds,
     )
 
 
 def make_evaluate(objective, config, source):
     """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise."""
     eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
-    mapped = parallel.joint(eval_step)
+    engine = ENGINES[config.training.engine]
     batch = None
+
+    @engine.parallel_measure
+    def measure(copied, batch):
+        params, fixed = copied
+        return eval_step(params, jnp.zeros((), jnp.int32), batch, fixed)
 
     def evaluate(state, step):
         nonlocal batch
@@ -44,8 +52,7 @@ def make_evaluate(objective, config, source):
                 process_count=jax.process_count(),
             )
             read = next(batches)
-            batch = parallel.shard({"image": read["image"], "label": read["label"]})
-        number = parallel.replicate(jnp.zeros((), jnp.int32))
-        return {"eval_loss": float(parallel.first(mapped(state.ema[0], number, batch, state.fixed)))}
+            batch = engine.shard({"image": read["image"], "label": read["label"]})
+        return {"eval_loss": float(engine.first(measure((state.ema[0], state.fixed), batch)))}
 
     return evaluate

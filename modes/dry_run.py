@@ -3,6 +3,7 @@
 import jax
 
 from linnet import interop
+from linnet.devices.engines import ENGINES
 from linnet.engine import trained
 from linnet.training.conditions import make_conditions
 
@@ -12,7 +13,7 @@ def run(experiment):
     print(experiment.config)
     state = jax.eval_shape(experiment.create_state)
     print(overview(state.params))
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    size = ENGINES[experiment.config.training.engine].bytes_on_device(state, jax.device_count())
     batch = experiment.config.training.batch_size // jax.device_count()
     kept = activations(experiment.config, experiment.objective, state.params, (batch, *experiment.shape))
     print(f"state (parameters, averages, optimiser): {size / 2**20:.1f} MiB on each device")

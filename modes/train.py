@@ -5,6 +5,7 @@ import contextlib
 import jax
 
 from linnet.devices import parallel
+from linnet.devices.engines import ENGINES
 from linnet.engine import classes
 from linnet.engine.feed import Feed
 from linnet.engine.snapshot import Snapshot
@@ -59,6 +60,7 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
                 interruption=interruption,
                 console=console,
                 writers=writers,
+                first=keeper.engine.first,
             )
 
 
@@ -126,7 +128,7 @@ def make_save(checkpoints, feed, keeper, config, began_from):
     """save(state, for_good) for the loop: the state is whole in every process, and the first writes it."""
 
     def save(state, for_good):
-        host = parallel.to_host(state.replace(memory=(), fixed=()))
+        host = ENGINES[config.training.engine].to_host(state.replace(memory=(), fixed=()))
         estimates = keeper.rows(state)
         check_finite(host)
         if jax.process_index() == 0:

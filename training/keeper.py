@@ -4,11 +4,14 @@ put        host batches -> what `wrap`ped steps take, run ahead of the step
 place      TrainState on the host -> replicated state, with its estimates
 wrap       the compiled step -> (state, what `put` made) -> (state, metrics)
 rows       the estimates (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
+
+engine: one of devices.engines.
 """
 
 import jax
 
 from linnet.devices import parallel
+from linnet.devices.engines import ENGINES
 from linnet.training import estimates
 
 
@@ -19,11 +22,14 @@ class Keeper:
     stride: int | None = None  # steps per dispatch; None: as many as the config says
     place_name = ""
 
+    def __init__(self, engine=parallel):
+        self.engine = engine
+
     def put(self, batches):
-        return parallel.shard_steps([{name: batch[name] for name in self.fields} for batch in batches])
+        return self.engine.shard_steps([{name: batch[name] for name in self.fields} for batch in batches])
 
     def place(self, state):
-        return parallel.replicate(state)
+        return self.engine.place(state)
 
     def wrap(self, step):
         return step
@@ -38,14 +44,15 @@ class OnDevices(Keeper):
     fields = (*Keeper.fields, "index", "epoch")
     place_name = "divided between the devices"
 
-    def __init__(self, rows):
-        self.n, self._sharded = len(rows), parallel.share(estimates.divided(rows, jax.device_count()))
+    def __init__(self, rows, engine=parallel):
+        super().__init__(engine)
+        self.n, self._sharded = len(rows), engine.share(estimates.divided(rows, jax.device_count()))
 
     def place(self, state):
         return super().place(state).replace(memory=self._sharded)
 
     def rows(self, state):
-        return parallel.whole(state.memory)[: self.n]
+        return self.engine.whole(state.memory)[: self.n]
 
 
 class OnHost(Keeper):
@@ -55,7 +62,8 @@ class OnHost(Keeper):
     stride = 1
     place_name = "on the host, one step per dispatch"
 
-    def __init__(self, rows):
+    def __init__(self, rows, engine=parallel):
+        super().__init__(engine)
         self.memory = estimates.HostMemory(rows)
 
     def put(self, batches):
@@ -65,8 +73,8 @@ class OnHost(Keeper):
         def remembering(state, chunk):
             placed, batch = chunk
             x_hat = self.memory.recall(batch["index"], batch["epoch"])
-            state, metrics = step(state, placed | parallel.shard_steps([{"x_hat": x_hat}]))
-            index, values = (parallel.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
+            state, metrics = step(state, placed | self.engine.shard_steps([{"x_hat": x_hat}]))
+            index, values = (self.engine.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
             self.memory.remember(index, values)
             return state, metrics
 
@@ -77,13 +85,14 @@ class OnHost(Keeper):
 
 
 def make_keeper(settings, values, shape, say=print):
-    """The Keeper that config.training (`settings`) asks for by its keys memory and memory_dtype.
+    """The Keeper that config.training (`settings`) asks for by its keys engine, memory and memory_dtype.
 
     values: the estimates at the start (N, ...), None for objectives that keep none. shape: that of all training images
     (N, ...). say: told where the estimates are. ValueError where they are of other examples.
     """
+    engine = ENGINES[settings.engine]
     if values is None:
-        return Keeper()
+        return Keeper(engine)
     if values.shape != shape:
         raise ValueError(
             f"the estimates of the checkpoint have the shape {values.shape}, the training images {shape}: train on the "
@@ -91,6 +100,6 @@ def make_keeper(settings, values, shape, say=print):
         )
     values = values.astype(estimates.dtype_of(settings.memory_dtype), copy=False)
     on_devices = estimates.on_devices(settings.memory, values.nbytes, jax.device_count())
-    keeper = OnDevices(values) if on_devices else OnHost(values)
+    keeper = (OnDevices if on_devices else OnHost)(values, engine)
     say(f"estimates of {len(values)} examples, {values.nbytes / 2**20:.1f} MiB of {values.dtype}, {keeper.place_name}")
     return keeper

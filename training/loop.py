@@ -10,7 +10,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from linnet.devices import parallel
 from linnet.training.checkpoint import NonFinite
 from linnet.training.interruption import Preempted
 from linnet.training.step import QUARTILES
@@ -58,14 +57,15 @@ def summarize(window, rate):
 
 
 class Window:
-    """Metrics since the last log, left on the device until `fetch`."""
+    """Metrics since the last log, left on the device until `fetch`. first: takes one copy of them."""
 
-    def __init__(self, start):
-        self.start, self.metrics = start, []
+    def __init__(self, start, first):
+        self.start, self.first = start, first
+        self.metrics = []
 
     def fetch(self, saved):
         """The metrics on the host; NonFiniteLoss where a loss is not finite. saved: step of the last checkpoint."""
-        window = jax.device_get([parallel.first(m) for m in self.metrics])
+        window = jax.device_get([self.first(m) for m in self.metrics])
         losses = np.concatenate([m["loss"] for m in window]) if window else np.zeros(0)
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
@@ -94,17 +94,17 @@ class Saver:
         self.saved = step
 
 
-def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate, interruption, console, writers):
-    """Runs `step_fn` until schedule.n_iters and returns the replicated state.
+def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate, interruption, console, writers, first):
+    """Runs `step_fn` until schedule.n_iters and returns the state.
 
-    state: replicated TrainState. batches(n) places the next n batches on the devices. save(state, for_good) writes a
-    checkpoint in the background, and check() raises where that failed. evaluate(state, step) and snapshot(state, step)
-    return scalars to write. interruption: an Interruption that was entered. Raises NonFiniteLoss, and Preempted after
-    saving on a signal.
+    state: TrainState on the devices, of which `first` takes one copy (see devices.engines). batches(n) places the next
+    n batches there. save(state, for_good) writes a checkpoint in the background, and check() raises where that failed.
+    evaluate(state, step) and snapshot(state, step) return scalars to write. interruption: an Interruption that was
+    entered. Raises NonFiniteLoss, and Preempted after saving on a signal.
     """
-    step = int(parallel.first(state.step))
+    step = int(first(state.step))
     save = Saver(save, step)
-    window = Window(step)
+    window = Window(step, first)
     compiled = set()
     for n in schedule.chunks(step):
         if n not in compiled:
@@ -125,7 +125,7 @@ def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate,
             save(state, step, window, for_good)
         if schedule.due(schedule.log, step, before):
             scalars = summarize(window.fetch(save.saved), console.rate(step))
-            window = Window(step)
+            window = Window(step, first)
             with saving_first(save, state, step, window):
                 check()
                 write(writers, step, scalars)

@@ -1,5 +1,6 @@
 """The state of training, and its one update."""
 
+import dataclasses
 from typing import Any
 
 import flax
@@ -33,6 +34,16 @@ class TrainState(flax.struct.PyTreeNode):
         ema = tuple(jax.tree.map(jnp.array, params) for _ in (*ema_rates, *ema_stds))
         step = jnp.zeros((), jnp.int32)
         return cls(step=step, params=params, ema=ema, opt_state=optimizer.init(params), extra=extra)
+
+    def layout(self, copied, divided, rows):
+        """A tree of the state's structure that says where its arrays are on several devices, by functions of a leaf.
+
+        divided: of what only the update reads, which need not be whole anywhere. rows: of those of the examples, each
+        on one device. copied: of everything else.
+        """
+        kinds = {"ema": divided, "opt_state": divided, "memory": rows}
+        names = [field.name for field in dataclasses.fields(self)]
+        return self.replace(**{name: jax.tree.map(kinds.get(name, copied), getattr(self, name)) for name in names})
 
     def apply_gradients(self, grads, optimizer, ema_rates, ema_stds=()):
         """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k.

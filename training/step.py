@@ -4,6 +4,9 @@ Randomness is a function of (seed, step, position in the global batch), see linn
 neither the number of devices nor gradient accumulation changes what an example sees.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -67,11 +70,28 @@ def keep_estimates(state, batch, estimate, flip):
     return state.replace(memory=estimates.remember(state.memory, index, values, AXIS)), {}
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """step(state, batch) -> (state, metrics), and its two halves.
+
+    differentiate(state, batch) -> (state, gradients, metrics): of the device's examples, the results those of all
+    devices of AXIS. It looks at neither state.ema nor state.opt_state; the state that it returns remembers what the
+    objective keeps. update(state, gradients) -> state: for whole arrays, without an axis.
+    """
+
+    differentiate: Callable
+    update: Callable
+
+    def __call__(self, state, batch):
+        state, grads, metrics = self.differentiate(state, batch)
+        return self.update(state, grads), metrics
+
+
 def make_train_step(
     objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional, ema_stds=()
 ):
-    """step(state, {"image": (n, ...)}) -> (state, metrics): loss, grad_norm, quartile sums and counts, and the means of
-    what else the objective sees of each example.
+    """The TrainStep of batches {"image": (n, ...)}; metrics: loss, grad_norm, quartile sums and counts, and the means
+    of what else the objective sees of each example.
 
     conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that keep estimates
     need "index" and "epoch" in it, and state.memory or "x_hat".
@@ -102,7 +122,7 @@ def make_train_step(
         seen = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
         return jax.tree.map(lambda g: g / grad_accum, grads), seen
 
-    def step(state, batch):
+    def differentiate(state, batch):
         keys, t, weights = draw(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
         flip = make_flip(batch["image"], keys, data)
         x = prepare(flip(batch["image"]), keys, data)
@@ -124,9 +144,12 @@ def make_train_step(
             **{name: jax.lax.pmean(values.mean(), AXIS) for name, values in seen.items()},
             **kept,
         }
-        return state.apply_gradients(grads, optimizer, ema_rates, ema_stds), metrics
+        return state, grads, metrics
 
-    return step
+    def update(state, grads):
+        return state.apply_gradients(grads, optimizer, ema_rates, ema_stds)
+
+    return TrainStep(differentiate, update)
 
 
 def make_eval_step(objective, *, seed, data, conditions=unconditional):

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from configs.default import get_config as default
 from data import get_dataset, transforms
-from devices import parallel
+from devices import mesh, parallel
 from models.eps_net import EpsNet
 from models.labels import labels_of
 from models.mlp import MLP
@@ -161,7 +161,7 @@ def test_estimates_follow_the_flips_of_their_images(place):
     np.testing.assert_array_equal(keeper.rows(state), x)
 
 
-def remembered(grad_accum=1, chunk=1):
+def remembered(grad_accum=1, chunk=1, engine=parallel):
     """(memory, parameters) after six steps over 100 points."""
     points = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
     config = default("vp", "mlp")
@@ -170,14 +170,14 @@ def remembered(grad_accum=1, chunk=1):
     eps_net, optimizer = mlp(SHORT["vp"]), create_optimizer(config)
     objective = get_objective(config, eps_net)
     step = make_train_step(objective, optimizer, (0.9,), seed=0, data=config.data, grad_accum=grad_accum)
-    keeper, run = OnDevices(estimates.initial(0, 100, (2,), "float32")), parallel.parallel_steps(step)
+    keeper, run = OnDevices(estimates.initial(0, 100, (2,), "float32"), engine), engine.parallel_steps(step)
     params = eps_net.init(jax.random.key(0), (2,))
     state = keeper.place(TrainState.create(params, optimizer, (0.9,)))
     n = np.arange(6 * 32, dtype=np.int32).reshape(6, 32)
     batches = [{"image": points[i % 100], "label": i, "index": i % 100, "epoch": i // 100} for i in n]
     for begin in range(0, 6, chunk):
         state, _ = jax.block_until_ready(run(state, keeper.put(batches[begin : begin + chunk])))
-    return [keeper.rows(state), *jax.tree.leaves(parallel.to_host(state.params))]
+    return [keeper.rows(state), *jax.tree.leaves(engine.to_host(state.params))]
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,9 @@ def one_by_one():
     return remembered()
 
 
-@pytest.mark.parametrize("way", [{"grad_accum": 2}, {"chunk": 3}])
-def test_accumulation_and_several_steps_per_dispatch_change_nothing(one_by_one, way):
+@pytest.mark.parametrize(
+    "way", [{"grad_accum": 2}, {"chunk": 3}, {"engine": mesh}], ids=["accumulation", "chunk", "engine"]
+)
+def test_neither_accumulation_nor_steps_per_dispatch_nor_the_engine_changes_anything(one_by_one, way):
     for a, b in zip(one_by_one, remembered(**way), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(a).max()))

@@ -53,7 +53,8 @@ def test_resuming_equals_an_undisturbed_run_bit_for_bit(undisturbed, tmp_path):
 def test_the_host_remembers_the_same_and_devices_may_change(undisturbed, tmp_path):
     """One device, two with the rows divided between them, then the host; sums are taken in another order."""
     run(tmp_path, *FEW, "--config.training.n_iters=20", config="rings_dddm")
-    run(tmp_path, *FEW, "--config.training.n_iters=40", config="rings_dddm", devices=2)
+    mesh = ("--config.training.engine=mesh", "--config.training.n_iters=40")
+    run(tmp_path, *FEW, *mesh, config="rings_dddm", devices=2)
     run(tmp_path, *FEW, "--config.training.memory=host", config="rings_dddm")
     assert_close(undisturbed[0], tmp_path)
 

@@ -73,6 +73,7 @@ class Run:
                 interruption=interruption,
                 console=Console(),
                 writers=self.writers,
+                first=parallel.first,
             )
         return self.events
 

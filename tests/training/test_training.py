@@ -124,21 +124,22 @@ def test_resuming_equals_an_undisturbed_run_bit_for_bit(undisturbed, tmp_path):
 
 
 def test_devices_may_change_between_one_and_two(undisturbed, tmp_path):
-    """1 -> 2 -> 1 devices."""
-    for stop, devices in ((20, 1), (40, 2), (STEPS, 1)):
-        run(tmp_path, f"--config.training.n_iters={stop}", devices=devices)
+    """1 -> 2 -> 1 devices, the two under the other engine, which divides moments and averages between them."""
+    for stop, devices, engine in ((20, 1, "pmap"), (40, 2, "mesh"), (STEPS, 1, "pmap")):
+        run(tmp_path, f"--config.training.n_iters={stop}", f"--config.training.engine={engine}", devices=devices)
     assert_same_up_to_rounding(undisturbed[0], tmp_path)
 
 
 def test_processes_may_change_and_one_may_stop_or_die(undisturbed, tmp_path):
     """2 -> 1 -> 2 processes, each feeding its rows of the batch: the first two are asked to stop at different moments,
-    of the last two one is killed, then the other. The distances of snapshots are measured by both.
+    of the last two one is killed, then the other. The distances of snapshots are measured by both. The end is that of
+    the engine whose processes hold parts of the state.
     """
     step = asked_to_stop(start_two_processes(tmp_path, *UNHURRIED), tmp_path)
     run(tmp_path, f"--config.training.n_iters={step + 7}")
     for killed in (0, 1):
         loses_one(start_two_processes(tmp_path, *UNHURRIED), killed)
-    run_in_two_processes(tmp_path)
+    run_in_two_processes(tmp_path, "--config.training.engine=mesh")
     assert_same_up_to_rounding(undisturbed[0], tmp_path)
     found, wanted = ([line for line in records(folder) if SLICED in line][-1] for folder in (tmp_path, undisturbed[0]))
     assert found["step"] == STEPS and found[SLICED] == pytest.approx(wanted[SLICED], rel=1e-5)
