@@ -101,9 +101,7 @@ def _parts(array):
 
 def own(tree):
     """A tree for `parallel.parallel` functions: a copy on each device of this process. To be called in all."""
-    return jax.tree.map(
-        lambda a: parallel.stacked([part.data[None] for part in a.addressable_shards]), everywhere(tree)
-    )
+    return jax.tree.map(lambda a: parallel.stacked(_parts(a)), everywhere(tree))
 
 
 def whole(rows):
@@ -121,15 +119,13 @@ def parallel_steps(step, mesh=None):
     """
     mesh = mesh or mesh_of(jax.devices())
 
-    def mapped(state, batch):
-        specs = layout(state, mesh.size)
-        run = jax.shard_map(
+    def one(state, batch):
+        read = state.replace(ema=(), opt_state=())
+        specs = layout(read, mesh.size)
+        differentiate = jax.shard_map(
             step.differentiate, mesh=mesh, in_specs=(specs, ROWS), out_specs=(specs, COPIED, COPIED), check_vma=False
         )
-        return run(state, batch)
-
-    def one(state, batch):
-        seen, grads, metrics = mapped(state.replace(ema=(), opt_state=()), batch)
+        seen, grads, metrics = differentiate(read, batch)
         state = step.update(seen.replace(ema=state.ema, opt_state=state.opt_state), grads)
         shardings = jax.tree.map(functools.partial(NamedSharding, mesh), layout(state, mesh.size))
         return jax.lax.with_sharding_constraint(state, shardings), metrics
