@@ -16,7 +16,7 @@ from linnet.data.archives import prepared
 from linnet.data.image_rule import rule_for
 from linnet.data.labels import MOST_CLASSES
 from linnet.data.source import ArraySource
-from linnet.data.splits import WORDS, pick, sibling
+from linnet.data.splits import WORDS, NoSplit, pick, sibling
 from linnet.data.tfds import as_picture
 from linnet.files.npz import open_npz
 
@@ -24,11 +24,12 @@ OF_SPLITS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
 IMAGES, LABELS = ("images", "arr_0", "samples"), ("labels", "arr_1")
 
 
-class Arrays(NamedTuple):
-    """images uint8 (N, H, W, C); labels (N,) or (N, K) as they are stored, or None."""
+class Place(NamedTuple):
+    """Where the images of a split and their labels lie: the file, and the names of the arrays in it."""
 
-    images: np.ndarray
-    labels: np.ndarray | None
+    path: Path
+    images: str
+    labels: str
 
 
 def arrays_source(data, split: str) -> ArraySource:
@@ -37,10 +38,19 @@ def arrays_source(data, split: str) -> ArraySource:
     images, labels = read_arrays(path, split)
     if labels is None:
         return as_source(path.stem, split, images, np.zeros(len(images), int), (), data)
-    trained = labels if split == "train" else read_arrays(path, "train").labels
-    highest = max(whole_numbers(of, path).max() for of in (labels, trained) if of is not None)
-    names = tuple(map(str, range(int(highest) + 1)))
-    return as_source(path.stem, split, images, whole_numbers(labels, path), names, data)
+    numbers = whole_numbers(labels, path)
+    names = tuple(map(str, range(max(numbers.max(), highest_in_training(path)) + 1)))
+    return as_source(path.stem, split, images, numbers, names, data)
+
+
+def highest_in_training(path: Path) -> int:
+    """The highest label of the training images; -1 where there are none, or no labels."""
+    try:
+        place = locate(path, "train")
+    except NoSplit:
+        return -1
+    with open_npz(place.path) as arrays:
+        return int(whole_numbers(arrays[place.labels], path).max()) if place.labels in arrays else -1
 
 
 def as_source(
@@ -51,15 +61,24 @@ def as_source(
     return ArraySource(name, split, prepared(images, rule), labels, len(classes), classes)
 
 
-def read_arrays(path: Path, split: str) -> Arrays:
-    """Images and labels of a split. NoSplit; OSError; ValueError for a file without any or with other ones."""
+def read_arrays(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images uint8 (N, H, W, C) of a split, and labels (N,) or (N, K) as they are stored, or None.
+
+    NoSplit; OSError; ValueError for a file without images, or with other arrays than this file says.
+    """
+    place = locate(path, split)
+    with open_npz(place.path) as arrays:
+        return checked(place, arrays)
+
+
+def locate(path: Path, split: str) -> Place:
+    """Where a split lies: in the file at `path`, or in the one beside it. NoSplit; OSError; ValueError."""
     with open_npz(path) as arrays:
         found = {word: pair for word in WORDS if (pair := of_split(arrays, word))}
-        if found:
-            return checked(path, arrays, *found[pick(found, split, f"data.path={str(path)!r}")])
-        if split == "train":
-            return checked(path, arrays, first(arrays, IMAGES), first(arrays, LABELS))
-    return read_arrays(sibling(path, split), "train")
+        own = first(arrays, IMAGES), first(arrays, LABELS)
+    if found:
+        return Place(path, *found[pick(found, split, f"data.path={str(path)!r}")])
+    return Place(path, *own) if split == "train" else locate(sibling(path, split), "train")
 
 
 def of_split(arrays: Mapping, split: str) -> tuple[str, str] | None:
@@ -73,8 +92,9 @@ def first(arrays: Mapping, names: tuple[str, ...]) -> str:
     return next((name for name in names if name in arrays), names[0])
 
 
-def checked(path: Path, arrays: Mapping, images: str, labels: str) -> Arrays:
-    """The arrays with these names. ValueError."""
+def checked(place: Place, arrays: Mapping) -> tuple[np.ndarray, np.ndarray | None]:
+    """The arrays of a place. ValueError where they are not as this file says."""
+    path, images, labels = place
     if images not in arrays:
         looked = ", ".join([*IMAGES, *(name.format("train") for name, _ in OF_SPLITS)])
         raise ValueError(f"{path} holds no images: looked for an array {looked}; it has {', '.join(arrays) or 'none'}")
@@ -86,7 +106,7 @@ def checked(path: Path, arrays: Mapping, images: str, labels: str) -> Arrays:
         )
     if numbers is not None and numbers.shape[:1] != found.shape[:1]:
         raise ValueError(f"{path}: {len(found)} {images}, and {labels} of shape {numbers.shape}; give a label to each")
-    return Arrays(found, numbers)
+    return found, numbers
 
 
 def whole_numbers(labels: np.ndarray, path: Path) -> np.ndarray:

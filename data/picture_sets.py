@@ -19,7 +19,8 @@ KAGGLE = "ILSVRC/Data/CLS-LOC"
 
 def tiny_imagenet(tree: Tree) -> dict[str, Classes]:
     """Chrabaszcz and others' 64 x 64 images of 200 classes of ImageNet (Stanford's CS231n)."""
-    entries = (tuple(line.split("\t")[:2]) for line in tree.lines("val/val_annotations.txt"))
+    lines = (line.split("\t") for line in tree.lines("val/val_annotations.txt"))
+    entries = ((name, found) for name, found, *_ in lines)
     return {"train": by_folder(tree, "train"), "val": by_list(tree, "val/images", entries)}
 
 

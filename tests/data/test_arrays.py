@@ -1,5 +1,7 @@
 """An .npz of images, and MedMNIST's, give the images, labels and splits that went into them, or one clear line."""
 
+import re
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -8,7 +10,12 @@ from PIL import Image
 import data
 from configs.default import get_config
 from engine.outliers import open_outliers
+from evaluation.collect import collect
+from evaluation.features import get_extractor
 from evaluation.images import iterate_images
+from evaluation.statistics import from_collected, load_statistics
+from linnet import overrides
+from tests.conftest import ROOT
 
 SIZES = {"train": 12, "val": 5, "test": 7}
 
@@ -50,6 +57,32 @@ def test_splits_within_a_file_and_beside_it(tmp_path):
         assert test.num_classes == 4
     with pytest.raises(data.NoSplit, match="has no val images; it has train, test"):
         load("folder", tmp_path / "own.npz", "val")
+
+
+def test_a_file_of_test_images_alone(tmp_path):
+    np.savez(tmp_path / "own.npz", test_images=grey("test"), test_labels=np.arange(7))
+    assert load("folder", tmp_path / "own.npz", "test").num_classes == 7
+
+
+def test_a_distance_may_be_to_an_npz(tmp_path):
+    """Grey images without a channel axis; the moments are those of the pixels themselves."""
+    np.savez(tmp_path / "own.npz", train_images=grey("train", 8))
+    pixels = get_extractor("pixels")
+    made = load_statistics(tmp_path / "own.npz", pixels)
+    given = from_collected(
+        collect(pixels, [grey("train", 8)[..., None]]), pixels, dataset="", split="", image_rule="", fingerprint=""
+    )
+    np.testing.assert_array_equal(made.mu, given.mu)
+    assert made.n == 12
+
+
+def test_every_data_set_has_its_line_in_the_docs():
+    """The flags of each line are read as the command line reads them, and every name stands in the table."""
+    rows = [row for row in (ROOT / "docs/data.md").read_text().splitlines() if row.startswith("|")]
+    named = set(re.findall(r"`(?:--config.data.dataset=)?([a-z0-9_]+)[ `]", "".join(rows)))
+    assert set(data.DATASETS) - {"points", "digits", "tfds", "svhn_cropped"} <= named
+    for key, value in re.findall(r"--config\.(\S+?)=([^\s`]+)", "".join(rows)):
+        overrides.apply(get_config(), {key: value})
 
 
 def test_the_image_rule_applies(tmp_path):

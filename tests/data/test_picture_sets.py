@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import data
+from data import tfds
 
 SIZE = 64
 
@@ -143,6 +144,20 @@ def test_another_folder_and_no_path_are_said(tmp_path):
         load("tiny_imagenet", tmp_path)
     with pytest.raises(FileNotFoundError, match="data.path='' does not hold tiny_imagenet: .*from http"):
         load("tiny_imagenet", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("imagenet", "imagenet2012"), ("places365", "places365_small"), ("dtd", "dtd")]
+)
+def test_without_pictures_tfds_is_asked(name, theirs, tmp_path, monkeypatch):
+    """Without a path, and with the folder that TFDS prepared."""
+    asked = []
+    monkeypatch.setattr(tfds, "tfds_source", lambda data, split: asked.append((data.dataset, data.path, split)))
+    (tmp_path / theirs).mkdir()
+    (tmp_path / theirs / "features.json").write_text("{}")
+    for path in ("", str(tmp_path)):
+        load(name, path, "val")
+    assert asked == [(theirs, "", "val"), (theirs, str(tmp_path), "val")]
 
 
 def test_a_missing_split_is_said(tmp_path):
