@@ -31,7 +31,7 @@ def race(arguments, method):
     config.sampling.update({"respacing": str(arguments.nfe)} if method == "ddpm" else {"nfe": arguments.nfe})
     experiment = Experiment(config)
     params = parallel.replicate(experiment.eps_net.init(jax.random.key(0), experiment.shape))
-    generator = Generator(experiment, arguments.batch)
+    generator = Generator(experiment.recipe, arguments.batch)
     forward = parallel.parallel(lambda params, u, t: experiment.eps_net.bind(params)(u, t))
     u = parallel.shard(np.zeros((arguments.batch, *experiment.shape), np.float32))
     t = parallel.shard(np.full(arguments.batch, 0.5, np.float32))

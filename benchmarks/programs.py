@@ -37,10 +37,10 @@ def training(experiment, mesh, batch, steps):
 
 def sampling(experiment, mesh, batch, _):
     """(the jitted sampler, its arguments): `batch` images a chip."""
-    generator = Generator(experiment, batch * mesh.size)
+    generator = Generator(experiment.recipe, batch * mesh.size)
     params = jax.eval_shape(experiment.create_state).params
     index = np.arange(batch * mesh.size, dtype=np.int32)
-    rows = described((index, generator.conditions(index)), engine.ROWS, mesh)
+    rows = described((index, experiment.conditions(index)), engine.ROWS, mesh)
     specs = (engine.COPIED, engine.ROWS, engine.ROWS)
     found = (engine.ROWS, engine.COPIED, engine.ROWS)
     run = jax.shard_map(generator.draw, mesh=mesh, in_specs=specs, out_specs=found, check_vma=False)

@@ -24,7 +24,7 @@ def linnet(arguments):
     config.sampling.nfe = arguments.steps
     experiment = Experiment(config)
     params = parallel.replicate(experiment.eps_net.init(jax.random.key(0), experiment.shape))
-    generator = Generator(experiment, arguments.batch)
+    generator = Generator(experiment.recipe, arguments.batch)
     took = seconds(lambda: generator.batch(params, 0), lambda: None, 2)
     return result(arguments, took) | jax_memory()
 

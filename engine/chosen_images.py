@@ -49,15 +49,10 @@ def own_classes(experiment, source, rows, advice):
 
 def describe(experiment, mode, source, total):
     """What was done to `total` images of a source by a mode, for its report."""
-    config, trained = experiment.config, experiment.trained
-    return {
+    config = experiment.config
+    return experiment.provenance() | {
         "n": total,
         "images": [source.name, source.split, source.fingerprint()],
         mode: config[mode].to_dict(),
         "sampling": config.sampling.to_dict(),
-        "seed": config.seed,
-        **experiment.processes,
-        "checkpoint": trained.name,
-        "parameters": trained.hash,
-        "params": trained.kind,
     }

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 from linnet import interop, samplers
 from linnet.data import NoSplit
-from linnet.engine import classes, names, tables, trained
-from linnet.engine.generate import make_sample
+from linnet.engine import classes, names, record, tables, trained
+from linnet.engine.generate import Recipe, make_sample
 from linnet.engine.latents import flow_begin
 from linnet.engine.open_data import open_split
 from linnet.engine.paths import Paths
@@ -113,6 +113,38 @@ class Experiment:
     def sample_with(self, **changes):
         """sample(params, index, condition) with the sampler of `sampler_with`, see engine.generate."""
         return make_sample(self.config, self.sde, self.carried, self.sampler_with(**changes), self.shape)
+
+    @property
+    def recipe(self):
+        """What makes images of parameters."""
+        data, seed = self.config.data, self.config.seed
+        return Recipe(self.sample_with, self.sde.project, self.conditions, self.shape, data.centered, seed)
+
+    def made_by(self):
+        """What decides the samples, see engine.record.describe."""
+        return record.describe(
+            self.config,
+            self.paths,
+            self.trained,
+            sampling=self.sampling,
+            nfe_follows=self.nfe_follows,
+            processes=self.processes,
+            shape=self.shape,
+            low_res=self.conditions.source,
+        )
+
+    def sample_folder(self):
+        """--result_folder, or a folder beside the checkpoint that is named after what decides the samples."""
+        if self.paths.result_folder is not None:
+            return self.paths.result_folder
+        nfe = self.sampler.nfe if self.nfe_follows else self.sampling["nfe"]
+        return self.paths.results(
+            "check", self.trained, record.folder_name(self.made_by(), self.config.eval.params, nfe)
+        )
+
+    def provenance(self):
+        """What every record of results says: parameters, seed and processes."""
+        return record.provenance(self.trained, self.config.seed) | self.processes
 
     def dataset(self, split="train"):
         """The data set's `split`, opened once; what there is to say about it is printed."""

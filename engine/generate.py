@@ -3,12 +3,16 @@
 Images that are not finite are told apart from black ones: they raise, with the step of the sampler that made them so.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linnet.devices import parallel
 from linnet.engine.pictures import as_stored
+from linnet.engine.sample_conditions import SampleConditions
 from linnet.randomness import Part, Purpose, fold, key_for
 
 
@@ -29,6 +33,23 @@ def make_sample(config, sde, eps_net, sampler, shape):
     return sample
 
 
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What makes images of parameters.
+
+    sample_with(**changes): the function of `make_sample`, with other values of some keys of config.sampling. project:
+    states -> images or points, each of `shape` and in the range that `centered` says. conditions: of an image by its
+    number.
+    """
+
+    sample_with: Callable[..., Callable]
+    project: Callable
+    conditions: SampleConditions
+    shape: tuple[int, ...]
+    centered: bool
+    seed: int
+
+
 class NotFinite(RuntimeError):
     """Says which image holds infinities or NaN, and which step of the sampler made it so."""
 
@@ -38,19 +59,19 @@ class Generator:
 
     params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
     draw(params, index, condition) -> (images, nfe, which are finite) is what each device runs.
-    changes: keys of config.sampling in place of the experiment's. conditions: the SampleConditions of the images.
+    changes: keys of config.sampling in place of the recipe's.
     """
 
-    def __init__(self, experiment, batch_size, **changes):
+    def __init__(self, recipe, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size", jax.local_device_count())
-        self.experiment, self.changes = experiment, changes
-        self.batch_size, self.conditions = batch_size, experiment.conditions
+        self.recipe, self.changes = recipe, changes
+        self.batch_size = batch_size
         self.nfe = None
-        sample = experiment.sample_with(**changes)
+        sample = recipe.sample_with(**changes)
 
         def draw(params, index, condition):
             samples = sample(params, index, condition)
-            x = as_stored(experiment.sde.project(samples.u), experiment.config.data.centered)
+            x = as_stored(recipe.project(samples.u), recipe.centered)
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
         self.draw, self._images = draw, parallel.parallel(draw)
@@ -58,11 +79,11 @@ class Generator:
     def batch(self, params, first):
         """batch_size images from number `first` on. NotFinite where there is one that is not."""
         index = np.arange(first, first + self.batch_size, dtype=np.int32)
-        images, nfe, finite = self._images(params, *parallel.shard((index, self.conditions(index))))
+        images, nfe, finite = self._images(params, *parallel.shard((index, self.recipe.conditions(index))))
         lost = index[~parallel.unshard(finite)]
         if len(lost):
             raise NotFinite(
-                f"image {lost[0]} of seed {self.experiment.config.seed} is not finite {self._since(params, lost[0])} "
+                f"image {lost[0]} of seed {self.recipe.seed} is not finite {self._since(params, lost[0])} "
                 f"({len(lost)} of the {self.batch_size} images of its batch, which is not kept): look for NaN in the "
                 "checkpoint, too large a config.sampling.guidance or too few config.sampling.nfe"
             )
@@ -71,14 +92,14 @@ class Generator:
 
     def _since(self, params, number):
         """Since when image `number` is not finite, in words: it is drawn once more, by itself, with all its states."""
-        sample = self.experiment.sample_with(**self.changes | {"trajectory": True})
+        sample = self.recipe.sample_with(**self.changes | {"trajectory": True})
 
         def visited(params, index, condition):
             path = sample(params, index, condition).trajectory
             return jnp.asarray(path["t"]), jnp.isfinite(path["u"]).reshape(len(path["u"]), -1).all(1)
 
         index = np.full(jax.local_device_count(), number, np.int32)
-        found = parallel.parallel(visited)(params, *parallel.shard((index, self.conditions(index))))
+        found = parallel.parallel(visited)(params, *parallel.shard((index, self.recipe.conditions(index))))
         t, finite = parallel.to_host(found)
         whole = len(t) if finite.all() else int(finite.argmin())
         if whole == 0:

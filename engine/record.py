@@ -30,40 +30,40 @@ KEPT = ("nfe", "batch_size")
 """Fields that go with the samples that are there: evaluations of an image, and images in a file."""
 
 
-def prepare(experiment):
-    """(result folder, what decides the samples and the nfe if it is known), noted there. batch_size: images in a file.
+def prepare(recipe, fields, folder):
+    """What decides the samples with their nfe if it is known, noted in the folder. fields: as of `describe`.
 
     ValueError as `claim`, as Generator before anything is written, and where it differs between processes; OSError
     where nothing can be written.
     """
-    Generator(experiment, experiment.config.eval.batch_size)
-    fields = describe(experiment)
+    Generator(recipe, fields["batch_size"])
     processes.check_same("what decides the samples", decisive(fields))
-    folder = result_folder(experiment, fields)
     kept = claim(folder, fields) if processes.is_first() else {}
-    return folder, fields | processes.agreed(kept)
+    return fields | processes.agreed(kept)
 
 
-def describe(experiment):
-    """What decides the samples, and where it came from."""
-    config, source = experiment.config, experiment.conditions.source
-    trained = experiment.trained
-    idle = ("trajectory", "table", "nfe") if experiment.nfe_follows else ("trajectory", "table")
-    chosen = {key: value for key, value in experiment.sampling.items() if value or key not in LATER}
-    sampling = {key: value for key, value in chosen.items() if key not in idle}
+def provenance(trained, seed):
+    """Which parameters and random numbers made something: fields of every record."""
+    return {"checkpoint": trained.name, "parameters": trained.hash, "seed": seed, "params": trained.kind}
+
+
+def describe(config, paths, trained, *, sampling, nfe_follows, processes, shape, low_res):
+    """What decides the samples, and where it came from. batch_size: images in a file.
+
+    sampling, nfe_follows, processes, shape: as of the Experiment. low_res: the source of low-resolution images or None.
+    """
+    idle = ("trajectory", "table", "nfe") if nfe_follows else ("trajectory", "table")
+    chosen = {key: value for key, value in sampling.items() if value or key not in LATER}
     fields = {
-        "checkpoint": trained.name,
-        "parameters": trained.hash,
-        "seed": config.seed,
-        "params": trained.kind,
-        **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and experiment.paths.ckpt is None else {}),
-        "sampling": sampling,
-        **experiment.processes,
+        **provenance(trained, config.seed),
+        **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and paths.ckpt is None else {}),
+        "sampling": {key: value for key, value in chosen.items() if key not in idle},
+        **processes,
         "model": config.model.to_dict(),
         "continuous": config.training.continuous,
-        "shape": list(experiment.shape),
+        "shape": list(shape),
         "centered": config.data.centered,
-        **({} if source is None else {"low_res": source.fingerprint()}),
+        **({} if low_res is None else {"low_res": low_res.fingerprint()}),
         "batch_size": config.eval.batch_size,
         "rounding": ROUNDING_RULE,
         "versions": versions(),
@@ -71,17 +71,11 @@ def describe(experiment):
     return json.loads(json.dumps(fields))
 
 
-def result_folder(experiment, fields=None):
-    """--result_folder, or a folder beside the checkpoint that is named after what decides the samples."""
-    if experiment.paths.result_folder is not None:
-        return experiment.paths.result_folder
-    fields = fields or describe(experiment)
+def folder_name(fields, params, nfe):
+    """The name of the folder of samples: how they were made, in words and by content. params: config.eval.params."""
     digest = hashlib.sha256(json.dumps(decisive(fields)).encode()).hexdigest()[:8]
-    sampling, params = experiment.sampling, experiment.config.eval.params
-    nfe = experiment.sampler.nfe if experiment.nfe_follows else sampling["nfe"]
-    under = f"{experiment.config.sde.name}_" if experiment.is_carried else ""
-    name = f"{under}{sampling['method']}_nfe{nfe}_{params}_seed{experiment.config.seed}_{digest}"
-    return experiment.paths.results("check", experiment.trained, name)
+    under = f"{fields['sde']['name']}_" if "network_sde" in fields else ""
+    return f"{under}{fields['sampling']['method']}_nfe{nfe}_{params}_seed{fields['seed']}_{digest}"
 
 
 def decisive(fields):

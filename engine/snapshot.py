@@ -7,12 +7,12 @@ cost the grid or the distance, not the training.
 
 import functools
 import itertools
+import os
 
 import jax
 import numpy as np
 
 from linnet.devices import parallel, processes
-from linnet.devices.engines import ENGINES
 from linnet.engine import reference, score_points
 from linnet.engine.generate import Generator, NotFinite
 from linnet.engine.pictures import save_picture
@@ -21,32 +21,23 @@ from linnet.evaluation.report import compute_metrics, metric_key
 
 
 class Snapshot:
-    """snapshot(state, step) writes samples/step_<step>_<kind>.png and returns scalars, by number of evaluations.
+    """snapshot(state, step) writes step_<step>_<kind>.png and returns scalars, by number of evaluations.
 
-    To be called in all processes: the first draws the grids, and the images of the distances are dealt out. Statistics
-    are loaded at once; ValueError for batches that the devices cannot share.
-    asked() in all processes: whether to stop. It is asked before every batch, and what is not done then is left out.
+    To be called in all processes: the first draws the grids into the folder, and the images of the distances are dealt
+    out. asked() in all processes: whether to stop. It is asked before every batch, and what is not done then is left
+    out. generators: {suffix: Generator}, see `make_generators`. n: images of a distance. new_measure: see
+    `make_measure`; None for no distance. own: of the engine that trains (see devices.engines). points: the training
+    points (N, D) to show below; None for images.
     """
 
-    def __init__(self, experiment, writers, asked=lambda: False):
-        self.experiment = experiment
-        self.writers = writers
-        self.asked = asked
-        self.training = experiment.config.training
-        numbers = tuple(self.training.snapshot_nfe)
-        changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
-        batch_size = self.training.snapshot_sampling_batch
-        parallel.check_batch(batch_size, "config.training.snapshot_sampling_batch", jax.local_device_count())
-        self.generators = {suffix: Generator(experiment, batch_size, **keys) for suffix, keys in changes.items()}
-        self.points = experiment.points
-        self.new_measure = None
-        if self.training.snapshot_fid:
-            self.new_measure = make_measure(
-                experiment.config, experiment.shape, experiment.dataset, experiment.paths.workdir
-            )
+    def __init__(self, generators, n, new_measure, own, points, folder, writers, asked=lambda: False):
+        self.generators, self.n = generators, n
+        self.new_measure, self.own = new_measure, own
+        self.points, self.folder = points, folder
+        self.writers, self.asked = writers, asked
 
     def __call__(self, state, step):
-        ema, raw = ENGINES[self.training.engine].own((state.ema[0], state.params))
+        ema, raw = self.own((state.ema[0], state.params))
         for suffix, kind in itertools.product(self.generators, ("ema", "raw")):
             if self.asked():
                 return {}
@@ -57,19 +48,19 @@ class Snapshot:
     def grid(self, params, step, kind, suffix):
         """Writes a grid, and tells the writers."""
         generator = self.generators[suffix]
-        path = self.experiment.paths.run("samples", f"step_{step:08d}_{kind}{suffix}.png")
+        path = os.path.join(self.folder, f"step_{step:08d}_{kind}{suffix}.png")
         try:
             images = generator.batch(params, 0)
         except NotFinite as error:
             print(f"step {step}: no grid of {kind}{suffix} samples: {error}", flush=True)
             return
-        captions = generator.conditions.names_of(np.arange(len(images)))
+        captions = generator.recipe.conditions.names_of(np.arange(len(images)))
         save_picture(images, path, captions=captions, points=self.points)
         for writer in self.writers:
             writer.image(step, kind + suffix, path)
 
     def distances(self, params):
-        """{"<metric><suffix>": distance of config.training.snapshot_fid images, or points, to the data}."""
+        """{"<metric><suffix>": distance of n images, or points, to the data}."""
         found = {}
         for suffix, generator in self.generators.items():
             measure = self.new_measure()
@@ -84,9 +75,9 @@ class Snapshot:
         return found
 
     def images(self, generator, params, measure):
-        """Adds this process's share of config.training.snapshot_fid images, batch by batch; says what failed, or ""."""
-        n, failure = self.training.snapshot_fid, ""
-        starts = range(0, n, generator.batch_size)
+        """Adds this process's share of n images, batch by batch; says what failed, or ""."""
+        failure = ""
+        starts = range(0, self.n, generator.batch_size)
         mine = processes.dealt(starts)
         for k in range(len(starts[:: processes.count()])):  # the first process has the most
             if self.asked():
@@ -94,10 +85,20 @@ class Snapshot:
             if k >= len(mine) or failure:
                 continue
             try:
-                measure.add(mine[k], generator.batch(params, mine[k])[: n - mine[k]])
+                measure.add(mine[k], generator.batch(params, mine[k])[: self.n - mine[k]])
             except NotFinite as error:
                 failure = str(error)
         return failure
+
+
+def make_generators(recipe, training):
+    """{suffix: Generator} for each of config.training.snapshot_nfe, or the one of config.sampling. ValueError for
+    batches that the devices cannot share."""
+    numbers = tuple(training.snapshot_nfe)
+    changes = {f"_nfe{nfe}": {"nfe": nfe, "respacing": None} for nfe in numbers} or {"": {}}
+    size = training.snapshot_sampling_batch
+    parallel.check_batch(size, "config.training.snapshot_sampling_batch", jax.local_device_count())
+    return {suffix: Generator(recipe, size, **keys) for suffix, keys in changes.items()}
 
 
 class Frechet(Collector):

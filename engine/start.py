@@ -4,11 +4,9 @@ import json
 import os
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from linnet.devices import processes
-from linnet.engine.estimates import first_estimates
 from linnet.files.json_files import write_json
 
 
@@ -21,39 +19,21 @@ class Start(NamedTuple):
     began_from: str | None
 
 
-def start(experiment, checkpoints):
-    """From the newest checkpoint of the workdir, else from the parameters of --ckpt, else from the beginning.
+def check_same(config, examples, latest, ckpt):
+    """ValueError where the processes of the run differ in config, data, newest checkpoint or --ckpt.
 
-    ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
+    examples: opens the training images.
     """
-    config, paths = experiment.config, experiment.paths
-    text = json.dumps(config.to_dict())
     if processes.count() > 1:
-        content = experiment.examples().fingerprint()
-        processes.check_same("their config, data or checkpoints", text, content, checkpoints.latest, paths.ckpt)
-    if checkpoints.latest is None:
-        return first_start(experiment)
-    state = jax.eval_shape(experiment.create_state)
-    return resume(checkpoints, state, paths, json.loads(text), experiment.objective.keeps_estimates)
+        text = json.dumps(config.to_dict())
+        processes.check_same("their config, data or checkpoints", text, examples().fingerprint(), latest, ckpt)
 
 
-def note(experiment):
+def note(config, paths):
     """Writes the config into the workdir, once nothing of it is refused any more."""
-    os.makedirs(experiment.paths.run("samples"), exist_ok=True)
+    os.makedirs(paths.run("samples"), exist_ok=True)
     if processes.is_first():
-        write_json(experiment.paths.run("config.json"), experiment.config.to_dict())
-
-
-def first_start(experiment):
-    """The Start of a workdir without checkpoints."""
-    ckpt, estimates = experiment.paths.ckpt, None
-    if ckpt is not None:
-        print(f"starting from the parameters of {ckpt}", flush=True)
-    state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
-    if experiment.objective.keeps_estimates:
-        remembered = None if ckpt is None else experiment.trained.step
-        estimates = first_estimates(experiment.config, experiment.dataset(), experiment.shape, remembered)
-    return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
+        write_json(paths.run("config.json"), config.to_dict())
 
 
 def resume(checkpoints, state, paths, config, keeps_estimates):

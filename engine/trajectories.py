@@ -19,24 +19,25 @@ COLUMNS = 10
 IMAGES, POINTS = 8, 1024
 
 
-def save_trajectories(experiment, conditions, params, folder):
-    """Writes denoise.png and progressive.png of the first images. params: replicated parameters."""
-    project = jax.vmap(experiment.sde.project)
-    sample = experiment.sample_with(trajectory=COLUMNS)
+def save_trajectories(recipe, params, points, folder):
+    """Writes denoise.png and progressive.png of the first images of a Recipe.
+
+    params: replicated parameters. points: the training points (N, D) to show below; None for images.
+    """
+    project = jax.vmap(recipe.project)
+    sample = recipe.sample_with(trajectory=COLUMNS)
 
     def visited(params, index, condition):
         samples = sample(params, index, condition)
-        x = experiment.sde.project(samples.u)[None]
+        x = recipe.project(samples.u)[None]
         rows = (project(samples.trajectory["u"]), samples.trajectory["x_0"])
         return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
-    devices, wanted = jax.local_device_count(), IMAGES if len(experiment.shape) == 3 else POINTS
+    devices, wanted = jax.local_device_count(), IMAGES if len(recipe.shape) == 3 else POINTS
     index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
-    found = parallel.parallel(visited)(params, *parallel.shard((index, conditions(index))))
+    found = parallel.parallel(visited)(params, *parallel.shard((index, recipe.conditions(index))))
     for name, states in zip(("denoise", "progressive"), found, strict=True):
         states = parallel.unshard(states)
         panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
         path = os.path.join(folder, f"{name}.png")
-        save_picture(
-            as_stored(panels, experiment.config.data.centered), path, columns=states.shape[1], points=experiment.points
-        )
+        save_picture(as_stored(panels, recipe.centered), path, columns=states.shape[1], points=points)

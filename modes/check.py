@@ -15,12 +15,13 @@ def run(experiment):
     n, split = config.eval.num_samples, config.eval.split
     if len(experiment.shape) == 1:
         fields = sample.run(experiment)
-        score_points.score(record.result_folder(experiment), n, dataset(split), dataset("test"), fields)
+        score_points.score(experiment.sample_folder(), n, dataset(split), dataset("test"), fields)
         return
     if not reference.stats_path(config):
         experiment.examples(split)
     extractor, statistics = reference.prepare(config)
-    folder, _ = record.prepare(experiment)
+    folder = experiment.sample_folder()
+    record.prepare(experiment.recipe, experiment.made_by(), folder)
     if statistics is None:
         kept = experiment.paths.workdir or folder
         statistics = reference.make_reference(dataset(split), split, extractor, kept, config.data.num_workers)

@@ -9,7 +9,6 @@ import os
 import numpy as np
 
 from linnet import interop
-from linnet.engine import record
 from linnet.engine.experiment import Experiment
 from linnet.engine.snapshots import Averages
 from linnet.evaluation.panels import panels
@@ -53,7 +52,7 @@ def measured(experiment, path):
     """The metrics of --mode=check with the parameters at `path`."""
     one = Experiment(experiment.config, experiment.paths.workdir, ckpt=path)
     check.run(one)
-    return read_json(os.path.join(record.result_folder(one), "report.json"), "delete it")["metrics"]
+    return read_json(os.path.join(one.sample_folder(), "report.json"), "delete it")["metrics"]
 
 
 def save_picture(made, path):

@@ -62,9 +62,7 @@ def report(experiment, found, folder):
         "nfe_encode": int(np.max(found["nfe_encode"])),
         "nfe_decode": int(np.max(found["nfe_decode"])),
         "tolerance": config.eval.flow_tolerance,
-        **experiment.processes,
-        "checkpoint": experiment.trained.name,
-        "parameters": experiment.trained.hash,
+        **experiment.provenance(),
     }
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
@@ -72,7 +70,9 @@ def report(experiment, found, folder):
     pairs = np.stack([images[:N], as_stored(x[:N], config.data.centered)], axis=1).reshape(-1, *images.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     shown = " ".join(
-        f"{key}={value}" for key, value in errors.items() if key not in ("parameters", *experiment.processes)
+        f"{key}={value}"
+        for key, value in errors.items()
+        if key not in ("parameters", "seed", "params", *experiment.processes)
     )
     print(f"{shown} | everything in {folder}")
 

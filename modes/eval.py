@@ -50,7 +50,8 @@ def run(experiment):
     found = parts.join()
     if not processes.is_first():
         return
-    report = bits.finish(found, folder) | losses.finish(found) | describe(config, experiment, total)
+    report = bits.finish(found, folder) | losses.finish(found) | experiment.provenance()
+    report |= {"n": total, "split": config.eval.image_split}
     write_json(os.path.join(folder, "eval.json"), report)
     parts.remove()
     by_time = " ".join("-" if part["loss"] is None else f"{part['loss']:.3g}" for part in report["loss_bins"])
@@ -70,17 +71,3 @@ def likelihood(config, is_carried=False):
     name = config.eval.likelihood or ("bound" if objective_class(config).on_chain and not is_carried else "flow")
     registry.check(LIKELIHOODS, name, "config.eval.likelihood")
     return name
-
-
-def describe(config, experiment, total):
-    """What was evaluated, for the record."""
-    trained = experiment.trained
-    return {
-        **experiment.processes,
-        "n": total,
-        "split": config.eval.image_split,
-        "checkpoint": trained.name,
-        "parameters": trained.hash,
-        "params": trained.kind,
-        "seed": config.seed,
-    }

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from linnet.data import pipeline
 from linnet.data.folder import folder_source
-from linnet.engine import copies, record, reference, score_images, score_points
+from linnet.engine import copies, reference, score_images, score_points
 from linnet.engine.reference import make_reference
 from linnet.evaluation.images import find_archives, iterate_images
 from linnet.files.atomic import check_writable
@@ -15,7 +15,7 @@ from linnet.files.atomic import check_writable
 
 def run(experiment):
     """Scores all images, or points, there. What may be refused is looked for before reference statistics are made."""
-    images = record.result_folder(experiment)
+    images = experiment.sample_folder()
     config = experiment.config
     dataset = experiment.dataset
     split = experiment.config.eval.split

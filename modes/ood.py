@@ -72,17 +72,12 @@ def save(found, scores, sets, folder):
 
 def describe(experiment, sets):
     """What was scored, and by what, for the record."""
-    config, trained = experiment.config, experiment.trained
-    return {
-        "checkpoint": trained.name,
-        "parameters": trained.hash,
-        "params": trained.kind,
-        "seed": config.seed,
+    config = experiment.config
+    return experiment.provenance() | {
         "sets": {
             which: {"name": source.name, "split": source.split, "fingerprint": source.fingerprint()}
             for which, source in sets.items()
         },
-        **experiment.processes,
         "ood": config.ood.to_dict(),
         "sampling": {key: value for key, value in config.sampling.to_dict().items() if value is not None},
     }

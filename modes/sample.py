@@ -33,9 +33,10 @@ def run(experiment):
     n = config.eval.num_samples
     if n < 1:
         raise ValueError(f"config.eval.num_samples={n} must be at least 1")
-    folder, fields = record.prepare(experiment)
+    recipe, folder = experiment.recipe, experiment.sample_folder()
+    fields = record.prepare(recipe, experiment.made_by(), folder)
     in_file = fields["batch_size"]
-    generator = Generator(experiment, min(config.eval.batch_size, in_file), trajectory=False)
+    generator = Generator(recipe, min(config.eval.batch_size, in_file), trajectory=False)
     params = parallel.replicate(experiment.trained.params)
     files = {}
     for k in range(-(-n // in_file)):
@@ -46,9 +47,9 @@ def run(experiment):
         record.write(folder, fields)
         shown = min(GRID, n) if len(shape) == 3 else n
         first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
-        written = save_pictures(experiment, generator, params, first, folder)
+        written = save_pictures(recipe, params, first, experiment.points, folder, config.sampling.trajectory)
         if len(shape) == 3:
-            written += save_images(files, folder, (n, *shape), generator.conditions, config.eval.png)
+            written += save_images(files, folder, (n, *shape), recipe.conditions, config.eval.png)
         print(f"{n} samples in {folder}: {', '.join(written)}")
     processes.wait()
     return fields
@@ -93,18 +94,21 @@ def stored(files):
         yield saved(path)[:rows]
 
 
-def save_pictures(experiment, generator, params, first, folder):
-    """Writes grid.png of the `first` images and the others that were asked for; returns their names."""
-    config, names = experiment.config, ["grid.png"]
-    captions = generator.conditions.names_of(np.arange(len(first)))
-    save_picture(first, os.path.join(folder, names[0]), captions=captions, points=experiment.points)
-    if config.sampling.trajectory:
-        trajectories.save_trajectories(experiment, generator.conditions, params, folder)
+def save_pictures(recipe, params, first, points, folder, trajectory):
+    """Writes grid.png of the `first` images and the others that were asked for; returns their names.
+
+    params: replicated parameters. points: the training points, None for images. trajectory: whether their way is shown.
+    """
+    names = ["grid.png"]
+    captions = recipe.conditions.names_of(np.arange(len(first)))
+    save_picture(first, os.path.join(folder, names[0]), captions=captions, points=points)
+    if trajectory:
+        trajectories.save_trajectories(recipe, params, points, folder)
         names += ["denoise.png", "progressive.png"]
-    low_res = generator.conditions(np.arange(min(len(first), PAIRS))).get("low_res")
+    low_res = recipe.conditions(np.arange(min(len(first), PAIRS))).get("low_res")
     if low_res is not None:
         names.append("pairs.png")
-        save_pairs(low_res, first[: len(low_res)], os.path.join(folder, names[-1]), config.data.centered)
+        save_pairs(low_res, first[: len(low_res)], os.path.join(folder, names[-1]), recipe.centered)
     return names
 
 

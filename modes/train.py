@@ -1,15 +1,18 @@
 """--mode=train: trains the model of the workdir, from its newest checkpoint if there is one."""
 
 import contextlib
+import json
+import os
 
 import jax
 
 from linnet.devices import parallel
 from linnet.devices.engines import ENGINES
 from linnet.engine import classes
+from linnet.engine.estimates import first_estimates
 from linnet.engine.feed import Feed
-from linnet.engine.snapshot import Snapshot
-from linnet.engine.start import note, start
+from linnet.engine.snapshot import Snapshot, make_generators, make_measure
+from linnet.engine.start import Start, check_same, note, resume
 from linnet.engine.steps import make_evaluate, train_step
 from linnet.training import metrics
 from linnet.training.checkpoint import check_finite
@@ -26,42 +29,66 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
     """
     check(experiment.config, experiment.is_carried)
     experiment.complete()
-    config, training = experiment.config, experiment.config.training
-    source, shape = experiment.examples(), experiment.shape
-    objective = experiment.objective
+    config, paths = experiment.config, experiment.paths
     with contextlib.ExitStack() as closing:
         if jax.process_index() == 0:
-            closing.enter_context(locked(experiment.paths.run()))
+            closing.enter_context(locked(paths.run()))
         checkpoints = closing.enter_context(contextlib.closing(experiment.checkpoints()))
         begin = start(experiment, checkpoints)
-        console = metrics.Console(training.n_iters, training.batch_size, int(begin.state.step))
-        introduce(config, source, shape, begin.state, experiment.paths.workdir, console.say)
-        keeper = make_keeper(training, begin.estimates, (len(source), *shape), console.say)
+        first = int(begin.state.step)
+        console = metrics.Console(config.training.n_iters, config.training.batch_size, first)
         writers = []  # opened, as they write, once nothing is refused any more
-        schedule = make_schedule(training, keeper.stride)
-        feed = closing.enter_context(open_feed(config, source, begin, schedule, keeper.put))
+        parts = prepare(experiment, checkpoints, begin, console, closing)
         interruption = Interruption()
-        snapshot = Snapshot(experiment, writers, interruption.asked) if training.snapshot_sampling else nothing
-        evaluate = held_out(objective, config, experiment.examples, console.say)
-        note(experiment)
-        writers += open_writers(experiment.paths, config, console, int(begin.state.step), use_wandb, use_tensorboard)
+        parts |= measures(experiment, writers, interruption.asked, console.say)
+        note(config, paths)
+        writers += open_writers(paths, config, console, first, use_wandb, use_tensorboard)
         for writer in writers:
             closing.callback(writer.close)
         with interruption, closing.pop_all():
-            train(
-                keeper.place(begin.state.replace(fixed=objective.fixed)),
-                keeper.wrap(train_step(objective, config)),
-                feed,
-                schedule,
-                save=make_save(checkpoints, feed, keeper, config, begin.began_from),
-                check=checkpoints.check,
-                snapshot=snapshot,
-                evaluate=evaluate,
-                interruption=interruption,
-                console=console,
-                writers=writers,
-                first=keeper.engine.first,
-            )
+            train(**parts, interruption=interruption, console=console, writers=writers)
+
+
+def start(experiment, checkpoints):
+    """The Start from the newest checkpoint of the workdir, else from the parameters of --ckpt, else from new ones.
+
+    ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
+    """
+    config, paths = experiment.config, experiment.paths
+    ckpt, keeps_estimates = paths.ckpt, experiment.objective.keeps_estimates
+    check_same(config, experiment.examples, checkpoints.latest, ckpt)
+    if checkpoints.latest is not None:
+        state = jax.eval_shape(experiment.create_state)
+        return resume(checkpoints, state, paths, json.loads(json.dumps(config.to_dict())), keeps_estimates)
+    if ckpt is not None:
+        print(f"starting from the parameters of {ckpt}", flush=True)
+    state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
+    remembered = None if ckpt is None else experiment.trained.step
+    shape = experiment.shape
+    estimates = first_estimates(config, experiment.dataset(), shape, remembered) if keeps_estimates else None
+    return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
+
+
+def prepare(experiment, checkpoints, begin, console, closing):
+    """What `training.loop.train` takes of the steps, as keyword arguments.
+
+    closing: an ExitStack for what has to be closed.
+    """
+    config, objective = experiment.config, experiment.objective
+    source = experiment.examples()
+    introduce(config, source, experiment.shape, begin.state, experiment.paths.workdir, console.say)
+    keeper = make_keeper(config.training, begin.estimates, (len(source), *experiment.shape), console.say)
+    schedule = make_schedule(config.training, keeper.stride)
+    feed = closing.enter_context(open_feed(config, source, begin, schedule, keeper.put))
+    return {
+        "state": keeper.place(begin.state.replace(fixed=objective.fixed)),
+        "step_fn": keeper.wrap(train_step(objective, config)),
+        "batches": feed,
+        "schedule": schedule,
+        "save": make_save(checkpoints, feed, keeper, config, begin.began_from),
+        "check": checkpoints.check,
+        "first": keeper.engine.first,
+    }
 
 
 def check(config, is_carried):
@@ -122,6 +149,25 @@ def open_writers(paths, config, console, step, use_wandb, use_tensorboard):
     if use_tensorboard:
         writers.append(metrics.TensorBoard(paths.run("tensorboard")))
     return writers
+
+
+def measures(experiment, writers, asked, say):
+    """What `training.loop.train` takes of the measurements, as keyword arguments. asked: see Interruption."""
+    evaluate = held_out(experiment.objective, experiment.config, experiment.examples, say)
+    return {"snapshot": make_snapshot(experiment, writers, asked), "evaluate": evaluate}
+
+
+def make_snapshot(experiment, writers, asked=lambda: False):
+    """The Snapshot that config.training asks for, or `nothing`. Statistics are loaded at once."""
+    config, training = experiment.config, experiment.config.training
+    if not training.snapshot_sampling:
+        return nothing
+    generators, measure = make_generators(experiment.recipe, training), None
+    if training.snapshot_fid:
+        measure = make_measure(config, experiment.shape, experiment.dataset, experiment.paths.workdir)
+    folder = experiment.paths.run("samples")
+    own = ENGINES[training.engine].own
+    return Snapshot(generators, training.snapshot_fid, measure, own, experiment.points, folder, writers, asked)
 
 
 def make_save(checkpoints, feed, keeper, config, began_from):

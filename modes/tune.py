@@ -14,7 +14,6 @@ from jax import device_put
 from linnet.engine import tables, tuning
 from linnet.engine.parts import Parts
 from linnet.engine.progress import progress
-from linnet.engine.record import describe
 from linnet.files.atomic import check_writable
 from linnet.files.json_files import write_json
 from linnet.samplers import optimal_times
@@ -56,8 +55,7 @@ def run(experiment):
 
 def decisive(experiment):
     """What a table depends on: as for samples, and the keys of config.tune."""
-    fields = describe(experiment)
-    return json.loads(json.dumps(fields | {"tune": experiment.config.tune.to_dict()}))
+    return json.loads(json.dumps(experiment.made_by() | {"tune": experiment.config.tune.to_dict()}))
 
 
 def wanted_ends(teacher, params, settings, folder, made_by):

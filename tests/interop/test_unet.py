@@ -13,8 +13,8 @@ from configs.default import get_config
 from data import transforms
 from engine.estimates import first_estimates
 from engine.experiment import Experiment
-from engine.start import start
 from files import torch_files
+from modes import train
 from training.keeper import make_keeper
 
 
@@ -121,7 +121,7 @@ def keeper_of(experiment, values):
 def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_path):
     path, config = dddm
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
-    state, memory, position, began_from = start(experiment, experiment.checkpoints())
+    state, memory, position, began_from = train.start(experiment, experiment.checkpoints())
     rows = keeper_of(experiment, memory).rows(None)
     x_bar = torch_files.read(path)["x_bar"].array()
     assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1

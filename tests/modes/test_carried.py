@@ -78,17 +78,17 @@ def test_results_lie_apart_and_are_told_by_content(tmp_path):
     plain, carried = made(config("subvp", "")), made(config("subvp", "vp"))
     wider = config("subvp", "vp")
     wider.network_sde.beta_max = 21.0
-    folders = [record.result_folder(e) for e in (plain, carried, made(wider))]
+    folders = [e.sample_folder() for e in (plain, carried, made(wider))]
     folders += [e.results("eval") for e in (plain, carried, made(wider))]
     assert len(set(folders)) == 6
-    assert "network_sde" not in record.describe(plain)
+    assert "network_sde" not in plain.made_by()
     for first, second in ((plain, carried), (carried, plain)):
         folder = tmp_path / f"{first.is_carried}"
         folder.mkdir()
         np.savez(folder / "samples_00000.npz", samples=np.zeros((8, 8, 8, 1), np.uint8))
-        record.write(folder, record.describe(first))
+        record.write(folder, first.made_by())
         with pytest.raises(ValueError, match="made with another network_sde"):
-            record.claim(folder, record.describe(second))
+            record.claim(folder, second.made_by())
 
 
 def test_the_same_process_twice_is_the_plain_one():

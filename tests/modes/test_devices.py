@@ -25,7 +25,7 @@ def images(method, batch_size):
     leaves, tree = jax.tree.flatten(experiment.eps_net.init(jax.random.key(0), experiment.shape))
     noise = np.random.default_rng(0)
     leaves = [np.asarray(leaf) + 0.05 * noise.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
-    params, generator = parallel.replicate(tree.unflatten(leaves)), Generator(experiment, batch_size)
+    params, generator = parallel.replicate(tree.unflatten(leaves)), Generator(experiment.recipe, batch_size)
     return np.concatenate([generator.batch(params, first) for first in range(0, N, batch_size)])
 
 

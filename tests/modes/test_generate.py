@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from devices import parallel
-from engine import snapshot
 from engine.generate import Generator, NotFinite
 from linnet.randomness import Purpose, key_for
-from modes import sample
+from modes import sample, train
 from tests.modes.exact import Exact, digits_config, exact_experiment
 
 BROKEN = 3
@@ -68,7 +67,7 @@ def test_a_snapshot_goes_without_the_grid_and_the_distance(fid, tmp_path, capsys
     experiment.config.training.update(snapshot_sampling_batch=16, snapshot_fid=fid)
     experiment.config.eval.extractor = "pixels"
     params = parallel.replicate({})
-    assert snapshot.Snapshot(experiment, [])(SimpleNamespace(ema=[params], params=params), 10) == {}
+    assert train.make_snapshot(experiment, [])(SimpleNamespace(ema=[params], params=params), 10) == {}
     said = capsys.readouterr().out
     assert "step 10: no grid of ema samples: image 3 of seed 42 is not finite" in said
     assert not list((tmp_path / "samples").glob("*.png")) and ("no distance: image 3" in said) == bool(fid)
@@ -86,7 +85,7 @@ def test_a_snapshot_stops_between_batches_where_it_is_asked_to(before, drawn, tm
         Generator, "batch", lambda generator, params, first: found.append(first) or batch(generator, params, first)
     )
     params = parallel.replicate({})
-    shot = snapshot.Snapshot(experiment, [], lambda: len(found) >= before)
+    shot = train.make_snapshot(experiment, [], lambda: len(found) >= before)
     assert shot(SimpleNamespace(ema=[params], params=params), 10) == {} and found == drawn
 
 
@@ -95,7 +94,7 @@ def test_guidance_must_be_finite(guidance, tmp_path):
     experiment = broken(tmp_path, 0.0)
     experiment.config.sampling.guidance = guidance
     with pytest.raises(ValueError, match=r"config.sampling.guidance=-?(nan|inf) must be a finite number"):
-        Generator(experiment, 8)
+        Generator(experiment.recipe, 8)
 
 
 def test_small_seeds_are_those_of_jax_and_large_ones_are_all_different():
@@ -118,6 +117,6 @@ def test_images_of_large_seeds_are_their_own(tmp_path):
     for seed in (5, 2**32 + 5):
         experiment = broken(tmp_path, 0.0)
         experiment.config.seed = seed
-        images.append(Generator(experiment, 8).batch(parallel.replicate({}), 0) / 127.5 - 1)
+        images.append(Generator(experiment.recipe, 8).batch(parallel.replicate({}), 0) / 127.5 - 1)
     gap = (images[0] - images[1]).std()
     assert gap == pytest.approx(np.sqrt(2 * 0.1), rel=0.15)  # 512 pixels: 3 %; the rest for clipping to [-1, 1]

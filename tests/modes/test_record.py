@@ -24,6 +24,10 @@ def experiment(c, folder=None, weight=0.0, checkpoint="exact"):
     return made
 
 
+def prepare(made):
+    return record.prepare(made.recipe, made.made_by(), made.sample_folder())
+
+
 CHANGES = {
     "parameters": {"weight": 1e-7},
     "guidance": {"sampling": {"guidance": 2.0}},
@@ -48,12 +52,12 @@ def changed(weight=0.0, seed=42, **groups):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changes_the_samples_changes_their_folder(change):
-    assert record.result_folder(changed(**CHANGES[change])) != record.result_folder(changed())
+    assert changed(**CHANGES[change]).sample_folder() != changed().sample_folder()
 
 
 def test_what_does_not_change_them_does_not():
-    same = record.result_folder(changed(sampling={"trajectory": True}, eval={"num_samples": 99, "batch_size": 4}))
-    assert same == record.result_folder(changed())
+    same = changed(sampling={"trajectory": True}, eval={"num_samples": 99, "batch_size": 4}).sample_folder()
+    assert same == changed().sample_folder()
 
 
 def test_low_resolution_images_are_told_by_what_they_are(tmp_path):
@@ -62,7 +66,7 @@ def test_low_resolution_images_are_told_by_what_they_are(tmp_path):
     def folder(path, seed):
         np.savez(path, np.random.default_rng(seed).integers(0, 256, (3, 4, 4, 1), np.uint8))
         c = digits_config(model={"super_resolution": True}, data={"low_res_size": 4, "low_res_path": str(path)})
-        return record.result_folder(experiment(c))
+        return experiment(c).sample_folder()
 
     first = folder(tmp_path / "low.npz", 0)
     assert folder(tmp_path / "low.npz", 1) != first and folder(tmp_path / "moved.npz", 0) == first
@@ -152,7 +156,7 @@ def test_what_is_refused_is_noted_nowhere(tmp_path):
     guided.sampling.guidance = np.nan
     for c, message in ((endless, "config.seed=18446744073709551616 must lie in"), (guided, "guidance=nan must be")):
         with pytest.raises(ValueError, match=message):
-            record.prepare(experiment(c, tmp_path))
+            prepare(experiment(c, tmp_path))
         assert not [*tmp_path.iterdir()]
 
 
@@ -160,4 +164,4 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OSError, match=f"cannot write {folder}{os.sep}sampling.json"):
-            record.prepare(experiment(config(), folder))
+            prepare(experiment(config(), folder))

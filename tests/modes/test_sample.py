@@ -9,7 +9,7 @@ from PIL import Image
 
 import samplers
 from devices import parallel
-from engine import record, trajectories
+from engine import trajectories
 from engine.experiment import Experiment
 from engine.generate import Generator
 from evaluation.archive import write_archive
@@ -102,7 +102,7 @@ def panels(experiment, monkeypatch):
         found[path.rpartition("/")[2][:-4]] = images.reshape(-1, columns, *images.shape[1:])
 
     monkeypatch.setattr(trajectories, "save_picture", keep)
-    trajectories.save_trajectories(experiment, experiment.conditions, parallel.replicate({}), "folder")
+    trajectories.save_trajectories(experiment.recipe, parallel.replicate({}), experiment.points, "folder")
     return found
 
 
@@ -117,7 +117,7 @@ def test_pictures_of_the_way_of_every_sampler(method, monkeypatch, tmp_path):
         c.sampling.nfe = 24
     experiment = exact_experiment(c, tmp_path, spread=SPREAD)
     found = panels(experiment, monkeypatch)
-    images = Generator(experiment, 8, trajectory=False).batch(parallel.replicate({}), 0)
+    images = Generator(experiment.recipe, 8, trajectory=False).batch(parallel.replicate({}), 0)
     denoise, progressive = found["denoise"].astype(int), found["progressive"].astype(int)
     assert 3 <= denoise.shape[1] <= trajectories.COLUMNS + 1 and denoise.shape == progressive.shape
     assert np.abs(denoise[:, -1] - images).max() <= 1 and np.abs(progressive[:, -1] - images).max() <= 1
@@ -218,8 +218,8 @@ def test_kept_steps_name_the_folder_in_place_of_nfe(tmp_path):
         c = digits_config(sampling={"method": "ddim", "respacing": "quad20", "nfe": nfe})
         experiment = exact_experiment(c, tmp_path)
         experiment.paths.result_folder = None
-        names.add(record.result_folder(experiment))
-        assert "nfe" not in record.describe(experiment)["sampling"]
+        names.add(experiment.sample_folder())
+        assert "nfe" not in experiment.made_by()["sampling"]
         assert experiment.sampler_with(nfe=5, respacing=None).nfe == 5
     (name,) = names
     assert "ddim_nfe20_ema" in name
