@@ -36,14 +36,11 @@ from absl import app, flags, logging
 
 import linnet
 from linnet import config_file, environment, overrides, registry, signals
-from linnet.config_keys import known
+from linnet.config_keys import GROUPS, known
 from linnet.configs.kinds import Path, checked
 
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
-
-GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune", "compare")
-"""Groups of the config that belong to the mode of their name."""
 
 MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "ema", "data_report", "report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")

@@ -14,7 +14,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from linnet import configs
-from linnet.config_keys import resolve
+from linnet.config_keys import passed_over, resolve
 from linnet.configs import kinds
 from linnet.registry import suggestion
 
@@ -36,6 +36,10 @@ def load(argument):
     path = find(path)
     found = read_json(path) if path.suffix == ".json" else run(path, [text] if colon else [])
     try:
+        if path.suffix == ".json":
+            found, gone = passed_over(found)
+            if gone:
+                print(f"passed over in {path}: config.{', config.'.join(gone)}, unknown to this version", flush=True)
         return resolve(found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -14,6 +14,9 @@ from linnet.configs.kinds import checked
 NAMED = {"sde": default.SDE, "model": default.MODEL, "network_sde": default.NETWORK_SDE}
 """Groups whose keys depend on their `name`; where "" is one, they may be absent."""
 
+GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune", "compare")
+"""Groups of the config that belong to the mode of their name."""
+
 
 def known(found):
     """(config, kinds): the defaults for the process and network that `found` names, and the kind of each key."""
@@ -46,6 +49,18 @@ def resolve(found):
     if wrong:
         raise ValueError("; ".join(wrong[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""))
     return config.lock()
+
+
+def passed_over(found):
+    """(the groups without what GROUPS in them have of keys that are not known, those keys).
+
+    In the config of a run they are of an earlier version, and nothing about what was trained.
+    """
+    _, kind_of = known(found)
+    own = {name: keys for name, keys in found.items() if name in GROUPS and isinstance(keys, Mapping)}
+    gone = [f"{name}.{key}" for name, keys in own.items() for key in keys if f"{name}.{key}" not in kind_of]
+    kept = {name: {key: one for key, one in own[name].items() if f"{name}.{key}" not in gone} for name in own}
+    return found | kept, gone
 
 
 def flat(found, groups):

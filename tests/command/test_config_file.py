@@ -155,3 +155,14 @@ def test_a_config_of_an_earlier_version_lacks_keys(written):
 def test_json_that_is_no_config(written, text):
     path = written(text, "config.json")
     assert refused(path).startswith(path)
+
+
+def test_keys_of_modes_that_a_run_of_another_version_noted_are_passed_over(written, capsys):
+    """They decided nothing about what was trained; any other key that is not known may have."""
+    stored = default("vp", "ncsnpp").to_dict()
+    stored["tune"]["pace"] = 0.03
+    config = config_file.load(written(json.dumps(stored), "config.json"))
+    assert config.to_dict() == default("vp", "ncsnpp").to_dict()
+    assert "config.tune.pace, unknown to this version" in capsys.readouterr().out
+    stored["optim"]["pace"] = 0.03
+    assert "config.optim.pace is unknown" in refused(written(json.dumps(stored), "config.json"))
