@@ -146,10 +146,7 @@ def make_train_step(
         }
         return state, grads, metrics
 
-    def update(state, grads):
-        return state.apply_gradients(grads, optimizer, ema_rates, ema_stds)
-
-    return TrainStep(differentiate, update)
+    return TrainStep(differentiate, lambda state, grads: state.apply_gradients(grads, optimizer, ema_rates, ema_stds))
 
 
 def make_eval_step(objective, *, seed, data, conditions=unconditional):
