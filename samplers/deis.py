@@ -92,9 +92,10 @@ class IPNDM(Recursion):
     """Improved PNDM: second order at most, since its weights are exact for a constant flow only.
 
     deis_order: 0..3, the weights of so many earlier evaluations. They are those of equal steps on every grid.
+    grid: None is uniform where k = 1, elsewhere that of the process: on equal times what CLD draws has rms 0.58 around
+    its nearest mean at 20 evaluations, on its own grid 0.14, where the data has 0.1.
     """
 
-    grid: str | None = "uniform"
     deis_order: int = 3
 
     order = Depends("2; 1 at deis_order 0", lambda sampler: min(sampler.deis_order + 1, 2))
@@ -104,6 +105,8 @@ class IPNDM(Recursion):
     def __post_init__(self) -> None:
         if self.deis_order not in range(4):
             raise ValueError(f"order {self.deis_order} (config.sampling.deis_order) is not available; use 0, 1, 2 or 3")
+        if self.grid is None and self.sde.k == 1:
+            self._set(grid="uniform")
         super().__post_init__()
 
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
