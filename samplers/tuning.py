@@ -27,6 +27,8 @@ from linnet.samplers.exponential import Recursion, advance, analytic_eps
 
 UNIT = 0.1  # of the corrections, beside a unit of 1 of the lengths
 MEMORY = 20  # pairs of L-BFGS
+REACH = 6.0  # of the lengths, either way from where the descent begins
+WORST = 1e6  # stands for a loss that is not finite
 STEP = 1e-5  # of their differences in g
 
 
@@ -155,7 +157,7 @@ class Tuner:
         return Parameters(lengths, by_delta * known[:, :, None, None])
 
     def slope(self, parameters: Parameters, starts: Starts, batch: int) -> tuple[float, Parameters]:
-        """The loss over all starts, `batch` at a time, and its gradient; infinite and 0 if not finite."""
+        """The loss over all starts, `batch` at a time, and its gradient; WORST and 0 if not finite."""
         rows = self.tuned(parameters).rows
         value, by_rows = 0.0, jax.tree.map(np.zeros_like, rows)
         for part in split(starts, batch):
@@ -165,7 +167,7 @@ class Tuner:
             by_rows = jax.tree.map(lambda a, b, share=share: a + share * b, by_rows, gradient)
         finite = np.isfinite(value) and all(np.isfinite(a).all() for a in jax.tree.leaves(by_rows))
         if not finite:
-            return np.inf, jax.tree.map(np.zeros_like, parameters)
+            return WORST, jax.tree.map(np.zeros_like, parameters)
         return value, self.pull_back(by_rows, self.jacobian(parameters), parameters)
 
     def descend(self, parameters: Parameters, starts: Starts, batch: int, iterations: int, watch: Callable):
@@ -180,9 +182,14 @@ class Tuner:
             return value, np.append(lengths, UNIT * corrections)
 
         begin = np.append(parameters.lengths, parameters.corrections / UNIT)
-        options = {"maxiter": iterations, "maxcor": MEMORY, "ftol": 0.0}
         found = minimize(
-            value_and_gradient, begin, jac=True, method="L-BFGS-B", options=options, callback=lambda x: watch(unpack(x))
+            value_and_gradient,
+            begin,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(g - REACH, g + REACH) for g in parameters.lengths] + [(None, None)] * (len(begin) - cut),
+            options={"maxiter": iterations, "maxcor": MEMORY, "ftol": 0.0},
+            callback=lambda x: watch(unpack(x)),
         )
         return unpack(found.x)
 

@@ -169,6 +169,23 @@ def test_descent_comes_closer_from_starts_it_has_not_seen_and_repeats_itself(nam
     assert after < before / 2
 
 
+def test_descent_survives_tables_that_leave_the_finite_numbers(x64):
+    """An eps that is nan beyond the starts' own size: the first long step of the line search goes there."""
+    sde = process("vp")
+    exact = eps_of(sde)
+
+    def eps_fn(u, t):
+        return jnp.where(jnp.abs(u) > 4.0, jnp.nan, exact(u, t))
+
+    u = jnp.clip(sde.prior(jax.random.key(0), (8, *SHAPE)).astype(jnp.float64), -3.9, 3.9)
+    tuner = Tuner(sampler(sde, nfe=3), lambda params, context: eps_fn, None, 3)
+    begun = tuner.begin(np.append(tuner.sampler.rows.times, sde.t_min))
+    starts = Starts(u, 100.0 * np.asarray(sde.project(u)), None)  # asks for states that have no eps
+    before = tuner.slope(begun, starts, 8)[0]
+    found = tuner.descend(begun, starts, 8, 5, lambda parameters: None)
+    assert np.isfinite(tuner.slope(found, starts, 8)[0]) and tuner.slope(found, starts, 8)[0] <= before
+
+
 def test_sensitivities_are_the_derivatives_of_the_end(x64):
     for name in ("vp", "cld"):
         sde = process(name)
