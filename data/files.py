@@ -24,6 +24,9 @@ EXTENSIONS = (
     *(".tif", ".tiff", ".tga", ".pbm", ".pgm", ".pnm", ".ppm"),
 )
 LISTING = "dataset.json"
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+"""Compressions that are read. Windows makes large zips by another, Deflate64."""
+
 ENCRYPTED, UTF_8 = 0x1, 0x800
 """Bits of the flags of an entry of a zip (APPNOTE 4.4.4)."""
 
@@ -180,6 +183,11 @@ class ZipFiles(Files):
         for name, entry in self._entries.items():
             if entry.flag_bits & ENCRYPTED:
                 raise ValueError(f"{str(self.path)!r} is encrypted: unpack it and give the folder")
+            if entry.compress_type not in METHODS:
+                raise ValueError(
+                    f"{str(self.path)!r} is compressed by a method that Python does not read (number "
+                    f"{entry.compress_type}; 9 is that of large zips made by Windows): unpack it and give the folder"
+                )
             linked = stat.S_ISLNK(entry.external_attr >> 16)
             yield name, "links" if linked else "" if entry.file_size else "empty"
 
@@ -219,7 +227,10 @@ def open_files(path: Path) -> Files:
     if not path.exists():
         raise FileNotFoundError(f"{str(path)!r} does not exist; give a directory of images or a .zip")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{str(path)!r} is neither a directory nor a readable .zip")
+        raise ValueError(
+            f"{str(path)!r} is neither a directory nor a readable .zip: unpack other archives, and give single "
+            "pictures as a folder"
+        )
     return ZipFiles(path)
 
 
