@@ -29,6 +29,7 @@ def run(experiment):
     check_writable(score_images.report_path(images))
     extractor, statistics = reference.prepare(config)
     if statistics is None:
+        check_shape(batch.shape[1:], experiment.shape, images)
         folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}
@@ -37,6 +38,15 @@ def run(experiment):
         folder = os.path.dirname(score_images.report_path(images))
         real |= copies.report(dataset, split, extractor, drawn, folder, config.data.num_workers)
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
+
+
+def check_shape(found, wanted, path):
+    """ValueError for images of another size or other channels than those of the data, whose statistics are made."""
+    if tuple(found) != tuple(wanted):
+        raise ValueError(
+            f"{path} holds images of {tuple(found)} and the data is read as {tuple(wanted)}: set "
+            "config.data.image_size and num_channels to those of the images, or name statistics by config.eval.stats"
+        )
 
 
 def read_images(settings, shape, path):
