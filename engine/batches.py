@@ -1,31 +1,37 @@
 """The images of config.eval.image_split for modes eval, encode and interpolate: in batches of one size."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import jax
 import numpy as np
 
 from linnet.data import pipeline
+from linnet.data.source import Source
 from linnet.devices import parallel
 from linnet.engine.progress import progress
 
 
-def first_images(source, n, num_workers):
+def first_images(source: Source, n: int, num_workers: int) -> dict[str, np.ndarray]:
     """The first n examples of a source: {"image" (n, ...) as the data set delivers them, "label" (n,), "index"}."""
     return next(pipeline.one_pass(source, min(n, len(source)), num_workers=num_workers))
 
 
-def number_of_images(source, wanted, default=None):
+def number_of_images(source: Source, wanted: int, default: int | None = None) -> int:
     """config.eval.num_images (`wanted`), where 0 stands for `default` or the whole source; no more than there are."""
     return min(wanted or default or len(source), len(source))
 
 
-def batch_size(size, total):
+def batch_size(size: int, total: int) -> int:
     """config.eval.batch_size, or less for fewer than these `total` images. ValueError if devices cannot share it."""
     devices = jax.local_device_count()
     parallel.check_batch(size, "config.eval.batch_size", devices)
     return min(size, -(-total // devices) * devices)
 
 
-def fixed_batches(source, size, total, numbers, num_workers):
+def fixed_batches(
+    source: Source, size: int, total: int, numbers: Sequence[int], num_workers: int
+) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
     """(k, batch k as in `first_images`, how many rows count) for the `numbers` k of batches of `total` images.
 
     The last batch of these images is filled up with its own.
@@ -37,17 +43,25 @@ def fixed_batches(source, size, total, numbers, num_workers):
         yield k, {key: values[rows] for key, values in batch.items()}, kept
 
 
-def in_batches(function, params, rows, size, text):
+def in_batches(function: Callable[..., Any], params: dict[str, Any], rows: dict[str, Any], size: int, text: str) -> Any:
     """The tree (n, ...) that function(params, rows) finds of rows {name: (n, ...)}, batch by batch over the devices.
 
     params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
     """
-    n = len(rows["index"])
-    size = batch_size(size, n)
+    size = batch_size(size, len(rows["index"]))
     mapped, replicated = parallel.parallel(function), parallel.replicate(params)
+    return over_batches(lambda batch: mapped(replicated, batch), rows, size, text)
+
+
+def over_batches(mapped: Callable[..., Any], rows: dict[str, Any], size: int, text: str) -> Any:
+    """The tree (n, ...) that mapped(sharded batch) finds of rows {name: (n, ...)}, in batches of `size`.
+
+    The last batch, or the only one where there are fewer rows, is filled up with the first rows.
+    """
+    n = len(rows["index"])
     found = []
     for first in progress(range(0, n, size), text, -(-n // size)):
         chosen = (first + np.arange(size)) % n
         batch = parallel.shard({name: values[chosen] for name, values in rows.items()})
-        found.append(jax.tree.map(parallel.unshard, mapped(replicated, batch)))
+        found.append(jax.tree.map(parallel.unshard, mapped(batch)))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *found)

@@ -7,10 +7,13 @@ sampling.nfe is. It is the evaluation of improved DDPM (arXiv:2102.09672).
 
 import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.devices import parallel
@@ -40,7 +43,7 @@ class BoundBits:
         self.sampler = Ancestral(sde, respacing=self.respacing, variance=self.variance, clip_denoised=self.clip)
         self._terms = parallel.parallel(self.terms_function(eps_net))
 
-    def terms_function(self, eps_net):
+    def terms_function(self, eps_net: Any) -> Callable[..., Any]:
         """(params, batch) -> (Terms of every step (B, n), prior term (B,))."""
         config = self.config
         conditions = make_conditions(config)
@@ -55,16 +58,16 @@ class BoundBits:
 
         return terms
 
-    def measure(self, params, batch, kept):
+    def measure(self, params: dict[str, Any], batch: dict[str, Any], kept: int) -> dict[str, Any]:
         """{"total", "prior": (kept,), "sums": those of the terms (3, n)} of the first `kept` of a sharded batch."""
         terms, prior = jax.tree.map(lambda a: parallel.unshard(a)[:kept].astype(float), self._terms(params, batch))
         return {"total": terms.bits.sum(1) + prior, "prior": prior, "sums": np.stack(terms).sum(1)}
 
-    def of_images(self, measured):
+    def of_images(self, measured: dict[str, np.ndarray]) -> np.ndarray:
         """Bits per dimension (kept,) of what `measure` returned."""
         return measured["total"]
 
-    def finish(self, found, folder):
+    def finish(self, found: dict[str, Any], folder: str) -> dict[str, Any]:
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
         total, prior = np.concatenate(found["total"]), np.concatenate(found["prior"])
         sums = np.sum(found["sums"], axis=0)
@@ -89,7 +92,7 @@ class BoundBits:
             "warning": "",
         }
 
-    def summary(self, report):
+    def summary(self, report: dict[str, Any]) -> str:
         """The bits with what they are, for people."""
         parts = ", ".join(f"{key} {report[key]:.4f}" for key in ("decoder", "divergences", "prior"))
         return (
@@ -98,7 +101,7 @@ class BoundBits:
         )
 
 
-def check(config, sde, eps_net, shape):
+def check(config: ConfigDict, sde: Any, eps_net: Any, shape: tuple[int, ...]) -> None:
     """ValueError for what has no such bound."""
     Ancestral.check(eps_net.bind(None))
     if not Ancestral.processes.accept(sde):

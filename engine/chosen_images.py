@@ -1,12 +1,18 @@
 """The images that --mode=inpaint, colorize, super_resolution and edit are about, and their classes."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from ml_collections import ConfigDict
 
 from linnet.data.folder import folder_source
+from linnet.data.source import Source
+
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
 
 
-def chosen_images(experiment, settings, size=None):
+def chosen_images(experiment: "Experiment", settings: ConfigDict, size: tuple[int, int] | None = None) -> Any:
     """The source of `settings.images`, read as the data are, or without it the images of config.eval.image_split.
 
     size: (H, W) of pictures of `settings.images`; None: that of the network. ValueError for points.
@@ -25,7 +31,7 @@ def chosen_images(experiment, settings, size=None):
     return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")
 
 
-def class_numbers(experiment, source, rows):
+def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> np.ndarray:
     """The classes (n,) int32 that the network is told of these rows; zeros for one without classes.
 
     Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
@@ -35,7 +41,7 @@ def class_numbers(experiment, source, rows):
     return own_classes(experiment, source, rows, "name them by config.sampling.labels")
 
 
-def own_classes(experiment, source, rows, advice):
+def own_classes(experiment: "Experiment", source: Source, rows: dict[str, Any], advice: str) -> np.ndarray:
     """The classes (n,) int32 of images of the data; zeros for a network without classes.
 
     ValueError, which ends in `advice`, for other images.
@@ -47,7 +53,7 @@ def own_classes(experiment, source, rows, advice):
     return rows["label"].astype(np.int32)
 
 
-def describe(experiment, mode, source, total):
+def describe(experiment: "Experiment", mode: str, source: Source, total: int) -> dict[str, Any]:
     """What was done to `total` images of a source by a mode, for its report."""
     config = experiment.config
     return experiment.provenance() | {

@@ -6,8 +6,9 @@ so that a folder more or less does not give the others another meaning.
 """
 
 import unicodedata
+from collections.abc import Sequence
 
-from linnet.data.source import Renumbered
+from linnet.data.source import Renumbered, Source
 
 FOLLOW = -1
 """config.model.num_classes for as many as the data has."""
@@ -15,14 +16,14 @@ FOLLOW = -1
 SHOWN = 10
 
 
-def follow(source):
+def follow(source: Source) -> int:
     """The number that FOLLOW stands for, of the training images. ValueError where they have no labels."""
     if not source.num_classes:
         raise ValueError(f"config.model.num_classes={FOLLOW} is for data with labels: {unlabelled(source, 'train')}")
     return source.num_classes
 
 
-def unlabelled(source, split):
+def unlabelled(source: Source, split: str) -> str:
     """What to do about images without labels."""
     return (
         f"the {split} images of {source.name} have none; sort them into a folder for each class, or "
@@ -30,7 +31,7 @@ def unlabelled(source, split):
     )
 
 
-def labelled(source, split, number, names):
+def labelled(source: Source, split: str, number: int, names: Sequence[str]) -> Source:
     """The source of a split with the labels of a network of `number` classes; as it is for a network without classes.
 
     names: those of the network's classes by number; () where they are the data's. ValueError where the data has another
@@ -52,21 +53,21 @@ def labelled(source, split, number, names):
             f"config.model.num_classes={number}, but {source.name} ({split}) has {len(names)} classes, "
             f"{listed(names)}: set config.model.num_classes={len(names)}, or {FOLLOW} for as many as the data has"
         )
-    return source if source.class_names == names else Renumbered(source, names)
+    return source if source.class_names == names else Renumbered(source, tuple(names))
 
 
-def listed(names):
+def listed(names: Sequence[str]) -> str:
     """The names, or the first of very many."""
     more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
-def table(names):
+def table(names: Sequence[str]) -> str:
     """The table of numbers and names, in one line."""
     return "classes: " + listed([f"{number} = {name}" for number, name in enumerate(names)])
 
 
-def number_of(part, names):
+def number_of(part: str, names: Sequence[str]) -> int | None:
     """The number of a class given by name, or else by number; None where it is neither.
 
     Spaces around it do not count, nor how accents are written: names of folders made on a Mac have theirs apart.

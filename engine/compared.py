@@ -9,6 +9,8 @@ import csv
 import io
 import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ NAMELESS = ("source", "extractor")
 MADE_BY = ("run", "checkpoint", "process", "sampler", "evaluations", "parameters")
 
 
-def read(paths):
+def read(paths: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """[(run, report)] of workdirs, folders of samples and report.json files.
 
     FileNotFoundError where there is none; ValueError for a file that is no report of --mode=check or fid.
@@ -41,7 +43,7 @@ def read(paths):
     return found
 
 
-def protocol(report):
+def protocol(report: dict[str, Any]) -> dict[str, Any]:
     """{name: value}: what two reports must have in common for their numbers to be put beside each other."""
     reference = {key: value for key, value in report["reference"].items() if key not in NAMELESS}
     if reference.get("fingerprint"):
@@ -71,14 +73,14 @@ class Table:
         self.columns = list(dict.fromkeys(name for row in self.rows for name in row))
 
     @property
-    def differences(self):
+    def differences(self) -> dict[str, Any]:
         """{name: {letter: value}} of what differs between the protocols."""
         flat = {letter: flattened(one) for letter, one in self.protocols.items()}
         names = dict.fromkeys(name for one in flat.values() for name in one)
         found = {name: {letter: one.get(name, "unknown") for letter, one in flat.items()} for name in names}
         return {name: values for name, values in found.items() if len(set(map(str, values.values()))) > 1}
 
-    def text(self):
+    def text(self) -> str:
         """Columns for people, and a line for each way in which protocols differ."""
         cells = [self.columns] + [[shown(row.get(name, "")) for name in self.columns] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -89,7 +91,7 @@ class Table:
             lines.append(f"  {name}: " + ", ".join(f"{letter} {value}" for letter, value in values.items()))
         return "\n".join(lines)
 
-    def csv(self):
+    def csv(self) -> str:
         """All rows in full precision."""
         file = io.StringIO()
         writer = csv.DictWriter(file, self.columns, lineterminator="\n")
@@ -97,7 +99,7 @@ class Table:
         writer.writerows(self.rows)
         return file.getvalue()
 
-    def lines(self):
+    def lines(self) -> dict[str, Any]:
         """{metric: {run and sampler: (n, 2) of evaluations and the metric}} of the first metric of each protocol."""
         found = {}
         for row in self.rows:
@@ -108,12 +110,12 @@ class Table:
         return {metric: {name: np.array(sorted(of)) for name, of in lines.items()} for metric, lines in found.items()}
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """A number to four digits, anything else as text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def flattened(tree, prefix=""):
+def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a.b": value} of nested dicts."""
     found = {}
     for key, value in tree.items():

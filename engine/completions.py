@@ -7,12 +7,14 @@ A Problem says what is known of which images. Completions are drawn by the sampl
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.arrays import Array
 from linnet.data import transforms
 from linnet.engine.batches import first_images, in_batches, number_of_images
 from linnet.engine.chosen_images import class_numbers, describe
@@ -24,9 +26,12 @@ from linnet.files.json_files import write_json
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import posterior
-from linnet.samplers.base import EpsFunction, require
+from linnet.samplers.base import EpsFunction, Samples, require
 from linnet.samplers.measurements import impose
 from linnet.samplers.replacement import Known, replacing
+
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
 
 N = 8
 STEPS = 3
@@ -49,7 +54,7 @@ class Problem:
     hidden: Any = None
 
 
-def run(experiment, mode, make_problem):
+def run(experiment: "Experiment", mode: str, make_problem: Callable[[Any], Problem]) -> None:
     """Writes MODE.json, MODE.png and completions.npz to the folder of the mode.
 
     make_problem: experiment -> Problem. Errors come before the work.
@@ -79,13 +84,13 @@ def run(experiment, mode, make_problem):
     print(f"{total} images, {settings.completions} completions each, {summary(report)} | everything in {folder}")
 
 
-def summary(report):
+def summary(report: dict[str, Any]) -> str:
     """The figures of a report in one line."""
     names = ("nfe", "psnr", "psnr_hidden", "lpips", "deviation")
     return " ".join(f"{name}={report[name]:.4g}" for name in names if name in report)
 
 
-def sampling(experiment, settings, mode):
+def sampling(experiment: "Experiment", settings: ConfigDict, mode: str) -> Callable[..., Samples]:
     """sample(network, A, y, keys, u_T) -> Samples by config.MODE.method. ValueError for what does not go together."""
     sde, sampler = experiment.sde, experiment.sampler
     require(experiment.carried.bind(None), EpsFunction)
@@ -106,7 +111,9 @@ def sampling(experiment, settings, mode):
     return sample
 
 
-def completed(experiment, problem, sample, rows, completions):
+def completed(
+    experiment: "Experiment", problem: Problem, sample: Callable[..., Samples], rows: dict[str, Any], completions: int
+) -> dict[str, Any]:
     """{"x": (n, completions, H, W, C), "seen": what A^+ y shows (n, H, W, C), in the range of the model, "nfe",
     "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
     """
@@ -138,13 +145,13 @@ def completed(experiment, problem, sample, rows, completions):
     return found | {"x": x, "seen": found["seen"][::completions]}
 
 
-def feasible(A, y, x, centered):
+def feasible(A: Any, y: Array, x: Array, centered: bool) -> Array:
     """An image near x that gives y and stays in the range of the model, by projections onto both in turn (POCS)."""
     low = -1.0 if centered else 0.0
     return jax.lax.fori_loop(0, PROJECTIONS, lambda _, x: impose(A, y, jnp.clip(x, low, 1.0)), impose(A, y, x))
 
 
-def check_finite(x):
+def check_finite(x: np.ndarray) -> None:
     """RuntimeError where an image of x (n, H, W, C) holds infinities or NaN."""
     lost = ~np.isfinite(x.reshape(len(x), -1)).all(1)
     if lost.any():
@@ -154,18 +161,20 @@ def check_finite(x):
         )
 
 
-def perceptual_distance(settings, config):
+def perceptual_distance(settings: ConfigDict, config: ConfigDict) -> Callable[..., np.ndarray] | None:
     """LPIPS of uint8 images (n, H, W, C) of two sets, (n,); None without config.MODE.lpips. Errors as load_params."""
     if not settings.lpips:
         return None
     if config.data.num_channels == 4:
         raise ValueError("LPIPS is for grey and colour images, and these have 4 channels: leave lpips out")
-    weights = load_params(NET, settings.lpips_path or None)
-    compiled = jax.jit(lambda weights, *pair: perceptual(weights, *map(transforms.to_model_range, pair), centered=True))
+    weights, in_range = load_params(NET, settings.lpips_path or None), transforms.to_model_range
+    compiled = jax.jit(lambda weights, a, b: perceptual(weights, in_range(a), in_range(b), centered=True))
     return lambda a, b: np.asarray(compiled(weights, a, b))
 
 
-def scores(x, truth, hidden, distance):
+def scores(
+    x: np.ndarray, truth: np.ndarray, hidden: np.ndarray | None, distance: Callable[..., np.ndarray] | None
+) -> dict[str, Any]:
     """Fields of the report about uint8 completions x (n, completions, ...) of `truth` (n, ...): means, and of each."""
     every = np.broadcast_to(truth[:, None], x.shape)
     found = {"psnr": psnr(x, every)}
@@ -177,7 +186,7 @@ def scores(x, truth, hidden, distance):
     return means | {"of_each": {name: values.round(4).tolist() for name, values in found.items()}}
 
 
-def save(images, truth, path):
+def save(images: dict[str, np.ndarray], truth: np.ndarray | None, path: str) -> None:
     """A row for each image: the truth (where it is known), what is seen of it, its completions."""
     columns = {"seen": images["seen"]} | {str(j + 1): images["x"][:, j] for j in range(images["x"].shape[1])}
     if truth is not None:

@@ -1,15 +1,20 @@
 """Copies of training images among samples, for config.eval.memorisation: in pixels and in features, with the pairs."""
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import NoSplit, pipeline
+from linnet.data.source import Source
 from linnet.devices import processes
 from linnet.engine.pictures import PAIRS_IN_ROW, save_picture
 from linnet.engine.progress import progress
 from linnet.engine.score_images import first
-from linnet.evaluation.memorisation import THRESHOLD, Neighbours
+from linnet.evaluation.features import Extractor
+from linnet.evaluation.memorisation import THRESHOLD, Nearest, Neighbours
 
 AMONG = 10_000
 """Samples that are looked at, the first ones."""
@@ -18,7 +23,14 @@ SHOWN = 32
 BLOCK = 256
 
 
-def report(dataset, split, extractor, batches, folder, num_workers=0):
+def report(
+    dataset: Callable[..., Source],
+    split: str,
+    extractor: Extractor,
+    batches: Iterable[np.ndarray],
+    folder: str,
+    num_workers: int = 0,
+) -> dict[str, Any]:
     """{"memorisation": {...}} of uint8 batches of samples; writes copies.png (sample, nearest image) to the folder.
 
     The shares of copies, smallest and median ratio among the images of the `split`; beside them the same of the test
@@ -42,7 +54,7 @@ def report(dataset, split, extractor, batches, folder, num_workers=0):
     return {"memorisation": {"threshold": THRESHOLD, "n": len(samples), **fields}}
 
 
-def held_out(dataset, n):
+def held_out(dataset: Callable[..., Source], n: int) -> dict[str, Any]:
     """{"held_out": the first n test images}, {} where there are none."""
     try:
         images = dataset("test")
@@ -51,9 +63,12 @@ def held_out(dataset, n):
     return {"held_out": next(pipeline.one_pass(images, min(n, len(images))))["image"]}
 
 
-def nearest(sets, training, extractor, num_workers):
+def nearest(sets: dict[str, Any], training: ConfigDict, extractor: Extractor, num_workers: int) -> dict[str, Any]:
     """{set: {"pixels", "features": Nearest}} in one pass over the training images, a share in each process."""
-    spaces = {"pixels": np.asarray, "features": lambda images: extractor(images)["features"]}
+    spaces: dict[str, Callable[..., np.ndarray]] = {
+        "pixels": np.asarray,
+        "features": lambda images: extractor(images)["features"],
+    }
     neighbours = {
         name: {space: Neighbours(see(images)) for space, see in spaces.items()} for name, images in sets.items()
     }
@@ -67,7 +82,7 @@ def nearest(sets, training, extractor, num_workers):
     return {name: {space: one.join().finish() for space, one in of.items()} for name, of in neighbours.items()}
 
 
-def summary(found):
+def summary(found: Nearest) -> dict[str, Any]:
     """Share of copies, smallest and median ratio, median distance."""
     return {
         "copies": float(found.copies.mean()),

@@ -6,10 +6,14 @@ flow    along the probability flow to u_T as the image's own class and back as a
         where config.sampling.method=ddim)
 """
 
+from typing import TYPE_CHECKING, Any
+
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
+from linnet.data.source import Source
 from linnet.engine.batches import in_batches
 from linnet.engine.chosen_images import class_numbers, own_classes
 from linnet.engine.latents import Latents
@@ -17,17 +21,20 @@ from linnet.engine.reconstruct import ended
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import get_sampler
 
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
+
 STRENGTHS = (0.2, 0.4, 0.6, 0.8)
 
 
-def noised(experiment, source, rows):
+def noised(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
     """{column: (images (n, H, W, C) in the range of the model, evaluations)} for each of config.edit.strength."""
     rows = rows | {"label": class_numbers(experiment, source, rows)}
     shares = experiment.config.edit.strength or STRENGTHS
     return {f"{share:g}": noised_to(experiment, rows, share) for share in shares}
 
 
-def noised_to(experiment, rows, share):
+def noised_to(experiment: "Experiment", rows: dict[str, Any], share: float) -> tuple[np.ndarray, int]:
     """(images, evaluations) by way of this share of the time. ValueError for one that leaves no step."""
     config, sde = experiment.config, ended(experiment.sde, share, "config.edit.strength")
     sampler = get_sampler(config, sde, experiment.carried.bind(None))
@@ -47,7 +54,7 @@ def noised_to(experiment, rows, share):
     return x, int(nfe.max())
 
 
-def transferred(experiment, source, rows):
+def transferred(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
     """{column: (images, evaluations of the slowest both ways)}: as their own class, and as each of the others."""
     own = own_classes(experiment, source, rows, "config.edit.method=flow is for those of the data")
     rows = rows | {"label": own}
@@ -66,7 +73,7 @@ def transferred(experiment, source, rows):
 METHODS = {"noise": noised, "flow": transferred}
 
 
-def check(config):
+def check(config: ConfigDict) -> None:
     """ValueError for keys that mean nothing to config.edit.method, and for a network without classes to change."""
     method, strength = config.edit.method, config.edit.strength
     if method == "flow":

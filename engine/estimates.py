@@ -1,9 +1,13 @@
 """Estimates before the first step (see training.estimates): of a checkpoint that is begun from, or noise."""
 
+from typing import Any
+
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet import interop
 from linnet.data.pipeline import one_pass
+from linnet.data.source import Source
 from linnet.data.transforms import to_model_range
 from linnet.training import estimates
 
@@ -11,7 +15,7 @@ COMPARED = 256
 """Images whose order is compared with that of the estimates."""
 
 
-def first_estimates(config, source, shape, ckpt=None):
+def first_estimates(config: ConfigDict, source: Source, shape: tuple[int, ...], ckpt: Any = None) -> np.ndarray:
     """Estimates (N, ...) of the source's examples before the first step: those in `ckpt`, if it holds some, or noise.
 
     ValueError where those of `ckpt` are of other images.
@@ -24,7 +28,7 @@ def first_estimates(config, source, shape, ckpt=None):
     return found
 
 
-def check_order(values, source, centered, ckpt):
+def check_order(values: np.ndarray, source: Source, centered: bool, ckpt: Any) -> None:
     """ValueError unless the first estimates are nearer to their images than to the images after them."""
     images = next(one_pass(source, COMPARED))["image"]
     x = np.asarray(to_model_range(images, centered=centered))

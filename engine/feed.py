@@ -1,5 +1,7 @@
 """What the training steps take, in order, placed on the devices ahead of them; it knows how far it has come."""
 
+from typing import Any
+
 import jax
 
 from linnet.data import pipeline
@@ -25,7 +27,8 @@ class Feed:
         )
         self._ahead = pipeline.prefetch(([next(batches) for _ in range(n)] for n in sizes), put)
 
-    def __call__(self, n):
+    def __call__(self, n: int) -> Any:
+        """What the next n steps take."""
         chunk = next(self._ahead)
         self.position += n * self._batch_size
         return chunk

@@ -12,8 +12,10 @@ its own in each term would pass for likelihood.
 """
 
 import os
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.devices import parallel
@@ -62,7 +64,7 @@ class FlowBits:
 
         return parallel.parallel(bits)
 
-    def measure(self, params, batch, kept):
+    def measure(self, params: dict[str, Any], batch: dict[str, Any], kept: int) -> dict[str, Any]:
         """{"bits" (kept, repeats), "evaluations" (repeats,)} of the first `kept` images of a sharded batch."""
         repeats, evaluations = [], []
         for repeat in range(self.repeats):
@@ -71,11 +73,11 @@ class FlowBits:
             evaluations.append(nfe)
         return {"bits": np.stack(repeats, axis=1), "evaluations": np.array(evaluations)}
 
-    def of_images(self, measured):
+    def of_images(self, measured: dict[str, np.ndarray]) -> np.ndarray:
         """Bits per dimension (kept,) of what `measure` returned."""
         return measured["bits"].mean(axis=1)
 
-    def finish(self, found, folder):
+    def finish(self, found: dict[str, Any], folder: str) -> dict[str, Any]:
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
         config, bits = self.config, np.concatenate(found["bits"])
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
@@ -96,12 +98,12 @@ class FlowBits:
             "warning": warning(config, len(self.shape)),
         }
 
-    def quantity(self):
+    def quantity(self) -> str:
         """What the bits are of."""
         words = ["log density of points" if len(self.shape) == 1 else "uniformly dequantised images"]
         return ", ".join(words + ["bound on x by log p(x, v) - log q(v)"] * (self.sde.k > 1))
 
-    def summary(self, report):
+    def summary(self, report: dict[str, Any]) -> str:
         """The bits with what they are, for people."""
         text = f"{report['bits_per_dim']:.4f} +- {report['standard_error']:.4f} bits/dim ({report['quantity']}), "
         if report["repeats"] > 1:
@@ -109,13 +111,13 @@ class FlowBits:
         return text + f"{report['estimator']} trace, nfe {report['nfe']}"
 
 
-def level_width(shape, centered):
+def level_width(shape: tuple[int, ...], centered: bool) -> float:
     """Width of a grey level in the range of the model; 1 for points, which are not quantised."""
     span = 2 if centered else 1
     return span / GREY_LEVELS if len(shape) == 3 else 1.0
 
 
-def warning(config, axes):
+def warning(config: ConfigDict, axes: int) -> str:
     """Empty for points, and for networks that were trained on what is evaluated."""
     if axes == 1 or config.data.uniform_dequantization:
         return ""

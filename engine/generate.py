@@ -5,18 +5,23 @@ Images that are not finite are told apart from black ones: they raise, with the 
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.devices import parallel
 from linnet.engine.pictures import as_stored
 from linnet.engine.sample_conditions import SampleConditions
 from linnet.randomness import Part, Purpose, fold, key_for
+from linnet.samplers.base import Samples
 
 
-def make_sample(config, sde, eps_net, sampler, shape):
+def make_sample(
+    config: ConfigDict, sde: Any, eps_net: Any, sampler: Any, shape: tuple[int, ...]
+) -> Callable[..., Samples]:
     """sample(params, index (B,), condition) -> Samples: the images of these numbers, see SampleConditions.
 
     shape: of one image. ValueError for a guidance that is not finite.
@@ -76,7 +81,7 @@ class Generator:
 
         self.draw, self._images = draw, parallel.parallel(draw)
 
-    def batch(self, params, first):
+    def batch(self, params: dict[str, Any], first: int) -> np.ndarray:
         """batch_size images from number `first` on. NotFinite where there is one that is not."""
         index = np.arange(first, first + self.batch_size, dtype=np.int32)
         images, nfe, finite = self._images(params, *parallel.shard((index, self.recipe.conditions(index))))

@@ -4,9 +4,12 @@ Along the probability flow with adaptive steps, or with config.sampling.method=d
 whose inverse is exact to first order (arXiv:2010.02502, section 4.3).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.devices import parallel
@@ -18,7 +21,7 @@ from linnet.training.conditions import make_conditions
 from linnet.training.objectives import objective_class
 
 
-def flow_begin(config, eps_net):
+def flow_begin(config: ConfigDict, eps_net: Any) -> float:
     """Where the flow of images begins: the smallest time whose noise the network was trained at, and not 0."""
     return eps_net.begin(config.training.t_min, objective_class(config).on_chain)
 
@@ -64,11 +67,11 @@ class Latents:
 
         self._encode, self._decode = parallel.parallel(encode), parallel.parallel(decode)
 
-    def encode(self, batch):
+    def encode(self, batch: dict[str, Any]) -> tuple[np.ndarray, int]:
         """(latents, evaluations of the slowest image)."""
         return self._run(self._encode, batch)
 
-    def decode(self, u_T, batch):
+    def decode(self, u_T: np.ndarray, batch: dict[str, Any]) -> tuple[np.ndarray, int]:
         """(images in the range of the model, evaluations of the slowest image)."""
         return self._run(self._decode, batch, u_T)
 
@@ -81,7 +84,7 @@ class Latents:
         return values[:n], nfe
 
 
-def arrived(values, nfe):
+def arrived(values: Any, nfe: Any) -> tuple[np.ndarray, int]:
     """Host copies, the largest nfe. RuntimeError where values are not finite."""
     values = parallel.unshard(values)
     failed = (~np.isfinite(values.reshape(len(values), -1))).any(1).sum()

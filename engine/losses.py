@@ -1,5 +1,7 @@
 """The training loss of images that are evaluated, by time, for --mode=eval."""
 
+from typing import Any
+
 import numpy as np
 
 from linnet.data import transforms
@@ -28,12 +30,12 @@ class Losses:
 
         self._losses, self._fixed = parallel.parallel(losses), parallel.replicate(objective.fixed)
 
-    def measure(self, params, batch, kept):
+    def measure(self, params: dict[str, Any], batch: dict[str, Any], kept: int) -> dict[str, np.ndarray]:
         """{"t", "loss", "weight": (kept,)} of the first `kept` images of a sharded batch."""
         found = (parallel.unshard(a)[:kept] for a in self._losses(params, batch, self._fixed))
         return dict(zip(("t", "loss", "weight"), found, strict=True))
 
-    def finish(self, found):
+    def finish(self, found: dict[str, Any]) -> dict[str, Any]:
         """Fields of the report: the mean, and the mean in each of BINS equal parts of the times, None in empty ones.
 
         found: {name: [array of each batch]} of what was measured.

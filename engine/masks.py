@@ -1,10 +1,14 @@
 """Which pixels of an image are seen: masks that are drawn, and masks from files."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.arrays import Array
 from linnet.data.folder import open_image
 from linnet.data.splits import find_images
 from linnet.randomness import Purpose, key_for
@@ -13,14 +17,14 @@ WHITE = 128
 """Grey levels of a mask from here on hide."""
 
 
-def half(size, share, keys):
+def half(size: tuple[int, ...], share: float | None, keys: Array) -> np.ndarray:
     """The right half is hidden."""
     seen = np.ones(size, bool)
     seen[:, size[1] // 2 :] = False
     return np.broadcast_to(seen, (len(keys), *size))
 
 
-def box(size, share, keys):
+def box(size: tuple[int, ...], share: float, keys: Array) -> np.ndarray:
     """A box in the middle, with the sides of the image times the root of `share`, is hidden."""
     seen = np.ones(size, bool)
     sides = [round(share**0.5 * side) for side in size]
@@ -29,18 +33,18 @@ def box(size, share, keys):
     return np.broadcast_to(seen, (len(keys), *size))
 
 
-def random(size, share, keys):
+def random(size: tuple[int, ...], share: float, keys: Array) -> np.ndarray:
     """round(share H W) pixels are hidden, others in each image."""
     pixels = size[0] * size[1]
     order = np.asarray(jax.vmap(lambda key: jax.random.permutation(key, pixels))(keys))
     return (order >= round(share * pixels)).reshape(len(keys), *size)
 
 
-MASKS = {"half": half, "box": box, "random": random}
+MASKS: dict[str, Callable[..., np.ndarray]] = {"half": half, "box": box, "random": random}
 SHARES = {"box": 0.25, "random": 0.5}
 
 
-def masks(settings, images, size, seed):
+def masks(settings: ConfigDict, images: Sequence[str | int], size: tuple[int, ...], seed: int) -> np.ndarray:
     """The masks (n, H, W, 1) bool, True where pixels are seen, of these n images.
 
     settings: config.inpaint. images: their names, or numbers for images of a data set. size: (H, W).
@@ -57,7 +61,7 @@ def masks(settings, images, size, seed):
     return np.asarray(MASKS[settings.mask](size, share, keys))[..., None]
 
 
-def read(path, images, size):
+def read(path: str, images: Sequence[str | int], size: tuple[int, ...]) -> np.ndarray:
     """The masks of files: one for all, or the one of the same name as each image; in turn for images without names."""
     found = find_images(Path(path).expanduser(), "train")
     files = {Path(name).stem: name for name in found.names}
@@ -74,7 +78,7 @@ def read(path, images, size):
     return np.stack([arrays[name] for name in chosen])
 
 
-def one(files, name, size):
+def one(files: Any, name: str, size: tuple[int, ...]) -> np.ndarray:
     """One mask (H, W, 1). ValueError where it has another size or hides nothing."""
     with open_image(files, name) as image:
         seen = np.asarray(image.convert("L")) < WHITE

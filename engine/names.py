@@ -4,6 +4,11 @@
 are refused, wherever they were set, and fall away where the command line changes the choice.
 """
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
 from linnet import registry, samplers
 from linnet.configs import default
 from linnet.data import DATASETS
@@ -65,7 +70,7 @@ LISTED = NAMES | {"data.dataset": DATASETS}
 EVERY_METHOD = ("labels", "guidance", "table")
 
 
-CHOICES = {
+CHOICES: dict[str, dict[str, Sequence[str]]] = {
     "data.dataset": {name: registry.keys_of(source) for name, source in DATASETS.items()},
     "training.objective": {name: registry.keys_of(objective) for name, objective in OBJECTIVES.items()},
     "sampling.method": {name: samplers.keys(name) for name in SAMPLERS},
@@ -73,7 +78,7 @@ CHOICES = {
 """Keys that choose: the keys that each entry takes and others do not."""
 
 
-def check(config):
+def check(config: ConfigDict) -> None:
     """ValueError for a name that is registered nowhere, whether or not this verb would use it; None is the default."""
     for key, registered in NAMES.items():
         group, _, key_in_group = key.partition(".")
@@ -82,7 +87,7 @@ def check(config):
             registry.check(registered, name, f"config.{key}")
 
 
-def settle(config, changed):
+def settle(config: ConfigDict, changed: Collection[str]) -> None:
     """Sets keys that mean nothing to the chosen entries back to their defaults, or refuses them.
 
     changed: keys "group.name" of the command line. Keys of a file are refused unless the command line changed the
@@ -106,11 +111,11 @@ def settle(config, changed):
             config[group][name] = value_of(defaults[name])
 
 
-def value_of(default_value):
+def value_of(default_value: Any) -> Any:
     """What a key holds that nothing was set to: None for a placeholder."""
     return default_value.get() if hasattr(default_value, "get") else default_value
 
 
-def table(key):
+def table(key: str) -> str:
     """The names that a key may have, a line each; of samplers with what they can do."""
     return samplers.table() if key == "sampling.method" else registry.table(LISTED[key])

@@ -1,10 +1,13 @@
 """A split of a data set, downloaded where it is published and not there yet."""
 
+from ml_collections import ConfigDict
+
 from linnet.data import get_dataset, missing_files
+from linnet.data.source import Source
 from linnet.files.published import Published, download
 
 
-def open_split(config, split):
+def open_split(config: ConfigDict, split: str) -> Source:
     """The Source of config.data; what there is to say about it is printed. Errors as `get_dataset` and `download`."""
     for archive, path in missing_files(config, split):
         print(f"downloading {archive.name} to {path}", flush=True)

@@ -12,12 +12,17 @@ What was found is kept batch by batch (engine.parts), so that an interrupted run
 
 import copy
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.arrays import Array
 from linnet.data import NoSplit
+from linnet.data.source import Source
 from linnet.devices import parallel
-from linnet.engine.batches import fixed_batches
+from linnet.engine.batches import fixed_batches, over_batches
 from linnet.engine.open_data import open_split
 from linnet.engine.parts import Parts, decisive
 from linnet.engine.progress import progress
@@ -30,7 +35,7 @@ TINY = 1e-12
 OF_BITS = ("bits", "complexity", "typicality")
 
 
-def open_outliers(config, shape):
+def open_outliers(config: ConfigDict, shape: Sequence[int]) -> Source:
     """The test images of config.ood.dataset and path, all of them where there is no such split.
 
     ValueError where they are not of the `shape` (H, W, C) that the network takes.
@@ -51,7 +56,7 @@ def open_outliers(config, shape):
     return source
 
 
-def names(config):
+def names(config: ConfigDict) -> list[str]:
     """The scores that there will be. ValueError where config.ood.score is none of them."""
     of_levels = SCORES + PERCEPTUAL * config.ood.lpips
     found = [*of_levels, *(f"{name}@{factor:g}" for factor in config.ood.recon_factor for name in of_levels)]
@@ -74,7 +79,8 @@ class Scores:
         self.trained, self.size = trained, size
         self.params = parallel.replicate(trained.params)
 
-    def of(self, source, name):
+    def of(self, source: Source, name: str) -> dict[str, np.ndarray]:
+        """{score: (N,) float} of all images of a source, kept in parts below the folder under this name."""
         config = self.config
         total = len(source)
         made_by = decisive(config, self.trained, source, total, self.size)
@@ -84,7 +90,7 @@ class Scores:
             parts.save(k, self.score(batch, kept))
         return {key: np.concatenate(found) for key, found in parts.join().items()}
 
-    def score(self, batch, kept):
+    def score(self, batch: dict[str, Any], kept: int) -> dict[str, np.ndarray]:
         """{score: (kept,)} of one batch."""
         sharded = parallel.shard(batch)
         factors = self.config.ood.recon_factor
@@ -98,14 +104,13 @@ class Scores:
             found["complexity"] = found["bits"] - png_bits(batch["image"][:kept])
         return found
 
-    def reconstructions(self, source, numbers, level):
+    def reconstructions(self, source: Source, numbers: np.ndarray, level: int) -> np.ndarray:
         """The images (n, H, W, C) with these numbers, noised to the level and back."""
-        rows = np.resize(numbers, -(-len(numbers) // self.size) * self.size)
-        made = []
-        for first in range(0, len(rows), self.size):
-            index = rows[first : first + self.size]
-            examples = [source[int(i)] for i in index]
-            batch = {key: np.stack([example[key] for example in examples]) for key in ("image", "label")}
-            batch = parallel.shard(batch | {"index": index.astype(np.int32)})
-            made.append(parallel.unshard(self.reconstruct(self.params, batch, level)[1]))
-        return np.concatenate(made)[: len(numbers)]
+        examples = [source[int(i)] for i in numbers]
+        rows = {key: np.stack([example[key] for example in examples]) for key in ("image", "label")}
+        rows["index"] = numbers.astype(np.int32)
+
+        def reconstructed(batch: dict[str, Array]) -> Array:
+            return self.reconstruct(self.params, batch, level)[1]
+
+        return over_batches(reconstructed, rows, self.size, f"reconstructions of {source.name}")

@@ -7,16 +7,20 @@ parts/<k>.npz         what was found of batch k, by the process that it was deal
 import json
 import os
 import shutil
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.data.source import Source
 from linnet.devices import processes
+from linnet.engine.trained import Trained
 from linnet.files.atomic import atomic_write
 from linnet.files.json_files import read_json, write_json
 from linnet.files.npz import open_npz
 
 
-def decisive(config, trained, source, total, size):
+def decisive(config: ConfigDict, trained: Trained, source: Source, total: int, size: int) -> dict[str, Any]:
     """What the numbers of `total` images of a source in batches of `size` depend on."""
     return json.loads(
         json.dumps(
@@ -57,7 +61,7 @@ class Parts:
     def _path(self, k):
         return os.path.join(self.folder, f"{k:05d}.npz")
 
-    def save(self, k, arrays):
+    def save(self, k: int, arrays: dict[str, Any]) -> None:
         """Keeps part k: {name: array}. RuntimeError, and nothing is kept, where a number in it is not finite."""
         for name, values in arrays.items():
             if not np.isfinite(values).all():
@@ -68,16 +72,16 @@ class Parts:
         with atomic_write(self._path(k)) as file:
             np.savez(file, **arrays)
 
-    def join(self):
+    def join(self) -> dict[str, list[np.ndarray]]:
         """{name: [array of part 0, of part 1, ...]} once all processes have saved theirs; {} in all but the first."""
         processes.wait()
-        found = {}
+        found: dict[str, list[np.ndarray]] = {}
         for k in range(self.number) if processes.is_first() else ():
             with open_npz(self._path(k)) as arrays:
                 for name in arrays:
                     found.setdefault(name, []).append(arrays[name])
         return found
 
-    def remove(self):
+    def remove(self) -> None:
         """When all is written elsewhere."""
         shutil.rmtree(self.folder)

@@ -14,6 +14,7 @@ In a workdir lie
 
 import dataclasses
 import os
+from typing import Any
 
 from linnet.training.checkpoint import newest
 
@@ -26,27 +27,27 @@ class Paths:
     ckpt: str | None = None
     result_folder: str | None = None
 
-    def run(self, *names):
+    def run(self, *names: str) -> str:
         """A path in the workdir. ValueError where none was given."""
         if self.workdir is None:
             raise ValueError("--workdir is missing: the folder of the run")
         return os.path.join(self.workdir, *names)
 
-    def source(self):
+    def source(self) -> str | None:
         """--ckpt, or the folder of the workdir's checkpoints; None where there are none."""
         if self.ckpt is not None or self.workdir is None:
             return self.ckpt
         folder = self.run("checkpoints")
         return None if newest(folder) is None else folder
 
-    def checkpoint(self):
+    def checkpoint(self) -> str:
         """The `source` of the checkpoint to use. ValueError where there is none."""
         path = self.source()
         if path is None:
             raise ValueError(f"no checkpoint in {self.run('checkpoints')}: train first, or give --ckpt")
         return path
 
-    def results(self, verb, trained, *names):
+    def results(self, verb: str, trained: Any, *names: str) -> str:
         """--result_folder, or a folder of the verb beside the checkpoint that was `trained`, named after it."""
         if self.result_folder is not None:
             return self.result_folder

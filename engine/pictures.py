@@ -1,5 +1,8 @@
 """Images and points as pictures: what PNG files show of arrays in the range of the model."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from linnet.data import transforms
@@ -7,12 +10,18 @@ from linnet.data import transforms
 PAIRS_IN_ROW = 4
 
 
-def as_stored(x, centered):
+def as_stored(x: Any, centered: bool) -> Any:
     """x in the range of the model, [-1, 1] if `centered`, else [0, 1] -> uint8 images; points (B, D) as they are."""
     return transforms.to_uint8(x, centered) if x.ndim == 4 else x
 
 
-def save_picture(images, path, columns=None, captions=None, points=None):
+def save_picture(
+    images: np.ndarray,
+    path: str,
+    columns: int | None = None,
+    captions: Sequence[str] | None = None,
+    points: np.ndarray | None = None,
+) -> None:
     """A grid of images with as many columns (None: as rows), or scatter plots of 2-D points, as PNG.
 
     captions: the text below each image; None for none. points: those (N, D) that lie below the others in the plot.
@@ -26,7 +35,7 @@ def save_picture(images, path, columns=None, captions=None, points=None):
     return save_scatter(images, path, points)
 
 
-def save_pairs(low_res, images, path, centered):
+def save_pairs(low_res: np.ndarray, images: np.ndarray, path: str, centered: bool) -> None:
     """low_res (n, h, w, C) in the range of the model, images (n, H, W, C) uint8 -> the PNG `path`."""
     enlarge = images.shape[1] // low_res.shape[1]
     low_res = transforms.to_uint8(low_res, centered).repeat(enlarge, axis=1).repeat(enlarge, axis=2)

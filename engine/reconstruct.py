@@ -9,10 +9,13 @@ over the pixels of an image in the range of the model (Graham et al. 2023, arXiv
 On a discrete chain t is that of step int(recon_factor N) - 1. Networks of classes are told none.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import optax
 
 from linnet import samplers
+from linnet.arrays import Array
 from linnet.data import transforms
 from linnet.devices import parallel
 from linnet.models.guidance import NO_CLASS
@@ -20,6 +23,7 @@ from linnet.models.lpips import lpips, upscaled
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers.base import EpsFunction, require
+from linnet.sde_lib.base import LinearSDE
 
 NET = "alex"
 SCORES = ("l1", "l2", "huber", "loss")
@@ -43,7 +47,8 @@ class Reconstruct:
         self.weights = parallel.replicate(load_params(NET, config.ood.lpips_path or None)) if config.ood.lpips else None
         self.levels = [self._level(number, factor) for number, factor in enumerate(config.ood.recon_factor)]
 
-    def __call__(self, params, batch, level):
+    def __call__(self, params: dict[str, Any], batch: dict[str, Any], level: int) -> tuple[dict[str, Array], Array]:
+        """({score: (B,)}, images uint8) of a sharded batch at the level of this number."""
         return self.levels[level](params, batch, self.weights)
 
     def _level(self, number, factor):
@@ -70,24 +75,24 @@ class Reconstruct:
         return parallel.parallel(there_and_back)
 
 
-def errors(found, x):
+def errors(found: Array, x: Array) -> dict[str, Array]:
     """{"l1", "l2", "huber": (B,)} of images found for x (B, H, W, C)."""
     maps = {"l1": jnp.abs(found - x), "l2": (found - x) ** 2, "huber": optax.huber_loss(found, x)}
     return {name: image_mean(of) for name, of in maps.items()}
 
 
-def image_mean(a):
+def image_mean(a: Array) -> Array:
     """Means (B,) over all but the batch."""
     return a.reshape(len(a), -1).mean(1)
 
 
-def perceptual(weights, a, b, centered):
+def perceptual(weights: Any, a: Array, b: Array, centered: bool) -> Array:
     """LPIPS (B,) of images in the range of the model; small ones are enlarged."""
     a, b = (upscaled(x if centered else 2 * x - 1) for x in (a, b))
     return lpips(weights, a, b, NET)
 
 
-def ended(sde, factor, key="config.ood.recon_factor"):
+def ended(sde: LinearSDE, factor: float, key: str = "config.ood.recon_factor") -> LinearSDE:
     """The process until `factor` of its time, on a chain until step int(factor N) - 1. ValueError for too little."""
     if sde.chain is None:
         return sde.until(factor * sde.T)

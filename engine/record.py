@@ -8,10 +8,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+from ml_collections import ConfigDict
+
+from linnet.data.source import Source
 from linnet.data.transforms import ROUNDING_RULE
 from linnet.devices import processes
-from linnet.engine.generate import Generator
+from linnet.engine.generate import Generator, Recipe
+from linnet.engine.paths import Paths
+from linnet.engine.trained import Trained
 from linnet.files.json_files import read_json, write_json
 from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
@@ -30,7 +36,7 @@ KEPT = ("nfe", "batch_size")
 """Fields that go with the samples that are there: evaluations of an image, and images in a file."""
 
 
-def prepare(recipe, fields, folder):
+def prepare(recipe: Recipe, fields: dict[str, Any], folder: str) -> dict[str, Any]:
     """What decides the samples with their nfe if it is known, noted in the folder. fields: as of `describe`.
 
     ValueError as `claim`, as Generator before anything is written, and where it differs between processes; OSError
@@ -42,12 +48,22 @@ def prepare(recipe, fields, folder):
     return fields | processes.agreed(kept)
 
 
-def provenance(trained, seed):
+def provenance(trained: Trained, seed: int) -> dict[str, Any]:
     """Which parameters and random numbers made something: fields of every record."""
     return {"checkpoint": trained.name, "parameters": trained.hash, "seed": seed, "params": trained.kind}
 
 
-def describe(config, paths, trained, *, sampling, nfe_follows, processes, shape, low_res):
+def describe(
+    config: ConfigDict,
+    paths: Paths,
+    trained: Trained,
+    *,
+    sampling: dict[str, Any],
+    nfe_follows: str,
+    processes: dict[str, Any],
+    shape: tuple[int, ...],
+    low_res: Source | None,
+) -> dict[str, Any]:
     """What decides the samples, and where it came from. batch_size: images in a file.
 
     sampling, nfe_follows, processes, shape: as of the Experiment. low_res: the source of low-resolution images or None.
@@ -71,19 +87,19 @@ def describe(config, paths, trained, *, sampling, nfe_follows, processes, shape,
     return json.loads(json.dumps(fields))
 
 
-def folder_name(fields, params, nfe):
+def folder_name(fields: dict[str, Any], params: str, nfe: int) -> str:
     """The name of the folder of samples: how they were made, in words and by content. params: config.eval.params."""
     digest = hashlib.sha256(json.dumps(decisive(fields)).encode()).hexdigest()[:8]
     under = f"{fields['sde']['name']}_" if "network_sde" in fields else ""
     return f"{under}{fields['sampling']['method']}_nfe{nfe}_{params}_seed{fields['seed']}_{digest}"
 
 
-def decisive(fields):
+def decisive(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields that decide the samples."""
     return {key: value for key, value in fields.items() if key not in ASIDE}
 
 
-def claim(folder, fields):
+def claim(folder: str, fields: dict[str, Any]) -> dict[str, Any]:
     """Notes `fields` in the folder, or returns what is KEPT of samples that are there and were made by the same.
 
     ValueError where it holds samples that were made by something else, or does not say by what.
@@ -103,12 +119,12 @@ def claim(folder, fields):
     return {key: found[key] for key in KEPT if key in found}
 
 
-def read(folder):
+def read(folder: str) -> dict[str, Any]:
     """The fields that are noted in the folder; {} where there are none. ValueError where they are damaged."""
     path = Path(folder, NAME)
     return read_json(path, f"delete {folder} or choose another --result_folder") if path.exists() else {}
 
 
-def write(folder, fields):
+def write(folder: str, fields: dict[str, Any]) -> None:
     """Notes the fields, whole or not at all."""
     write_json(os.path.join(folder, NAME), fields)

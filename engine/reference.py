@@ -1,13 +1,17 @@
 """Reference statistics of the data set and the extractor they are of, for every verb that scores images."""
 
 import os
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 import linnet
 from linnet.data import pipeline
+from linnet.data.source import Source
 from linnet.devices import processes
-from linnet.evaluation.collect import Collector
-from linnet.evaluation.features import get_extractor
-from linnet.evaluation.statistics import check_compatible, from_collected, load_statistics, save_statistics
+from linnet.evaluation.collect import Collected, Collector
+from linnet.evaluation.features import Extractor, get_extractor
+from linnet.evaluation.statistics import Statistics, check_compatible, from_collected, load_statistics, save_statistics
 from linnet.files.atomic import check_writable
 from linnet.files.published import cache
 
@@ -16,18 +20,18 @@ KEEP = 10_000
 """Features that are kept for kernel distances, precision and recall."""
 
 
-def load_extractor(settings):
+def load_extractor(settings: ConfigDict) -> Extractor:
     """The extractor of config.eval (`settings`)."""
     return get_extractor(settings.extractor, settings.extractor_path or None)
 
 
-def stats_folder():
+def stats_folder() -> Path:
     """assets/stats of the clone, whatever the working directory; stats in the user's cache folder without a clone."""
     clone = (linnet.BESIDE / "main.py").exists()
     return linnet.BESIDE / "assets" / "stats" if clone else cache() / "stats"
 
 
-def stats_path(config):
+def stats_path(config: ConfigDict) -> str:
     """The file of statistics to use; "" where they are to be made from the images of the config.
 
     config.eval.stats, or for Inception and CIFAR-10's training images as they are the file of score_sde and gDDIM, if
@@ -39,7 +43,7 @@ def stats_path(config):
     return config.eval.stats or (str(published) if cifar10 and published.exists() else "")
 
 
-def prepare(config):
+def prepare(config: ConfigDict) -> tuple[Extractor, Statistics | None]:
     """(extractor, statistics of `stats_path` or None), which fit. ValueError where they do not."""
     extractor, path = load_extractor(config.eval), stats_path(config)
     if not path:
@@ -51,7 +55,7 @@ def prepare(config):
     return extractor, reference
 
 
-def make_reference(source, split, extractor, folder, num_workers=0):
+def make_reference(source: Source, split: str, extractor: Extractor, folder: str, num_workers: int = 0) -> Statistics:
     """Statistics of the source of the data's `split`, made once and kept in `folder`.
 
     They are made anew where those that were kept are of other images: other files, number, size, crop or channels.
@@ -70,14 +74,14 @@ def make_reference(source, split, extractor, folder, num_workers=0):
     return load_statistics(path, extractor)
 
 
-def save(path, statistics):
+def save(path: str | Path, statistics: Statistics) -> None:
     """Writes the statistics, in the first process; when it returns in any, they are there."""
     if processes.is_first():
         save_statistics(path, statistics)
     processes.wait()
 
 
-def collect_source(extractor, source, num_workers=0):
+def collect_source(extractor: Extractor, source: Source, num_workers: int = 0) -> Collected:
     """What the extractor makes of every image of the source; each process reads its share."""
     collector = Collector(extractor, keep=KEEP)
     numbers = processes.dealt(range(-(-len(source) // BATCH)))
@@ -86,7 +90,7 @@ def collect_source(extractor, source, num_workers=0):
     return collector.finish()
 
 
-def compute(source, extractor, num_workers=0):
+def compute(source: Source, extractor: Extractor, num_workers: int = 0) -> Statistics:
     """Statistics of every image of the source, each once, uint8, as the data set delivers them."""
     collected = collect_source(extractor, source, num_workers)  # before the fingerprint, which wants what was read
     return from_collected(

@@ -1,13 +1,17 @@
 """What the files of a workdir say, as rows and pictures for its report."""
 
 import glob
-import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from linnet.configs import default
 from linnet.evaluation import page
 from linnet.files.json_files import read_json
+from linnet.training.metrics import recorded
 
 FEW = 12
 """Grids on the slider, the last ones."""
@@ -15,34 +19,33 @@ FEW = 12
 ORDER = ("checkpoint", "sampler", "evaluations")
 
 
-def measured(path):
+def measured(path: str) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; [] where there is none. ValueError names a damaged line."""
     if not os.path.exists(path):
         return []
     records = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number} is damaged: {error}") from error
+    for number, (line, record) in enumerate(recorded(path), 1):
+        if record is None:
+            raise ValueError(f"{path}, line {number} is damaged: {line[:40]!r}")
+        records.append(record)
     return records
 
 
-def grids(folder):
+def grids(folder: str) -> list[tuple[str, bytes]]:
     """(name, PNG) of the snapshots of averaged parameters, else of all, in order of steps."""
     found = sorted(glob.glob(os.path.join(folder, "*.png")))
     averaged = [path for path in found if "_raw" not in path] or found
     return [(os.path.basename(path), Path(path).read_bytes()) for path in averaged[-FEW:]]
 
 
-def of_verb(workdir, verb, name):
+def of_verb(workdir: str, verb: str, name: str) -> Iterator[tuple[str, str]]:
     """(checkpoint and folder, path) of the files `name` that a verb wrote."""
     root = os.path.join(workdir, verb)
     for path in sorted(glob.glob(os.path.join(glob.escape(root), "**", name), recursive=True)):
         yield os.path.relpath(os.path.dirname(path), root), path
 
 
-def scored(workdir):
+def scored(workdir: str) -> list[dict[str, Any]]:
     """A row for each report.json, by checkpoint, process, sampler and evaluations."""
     rows = []
     for folder, path in of_verb(workdir, "check", "report.json"):
@@ -52,7 +55,7 @@ def scored(workdir):
     return sorted(rows, key=lambda row: tuple(str(row[name]).rjust(12) for name in ORDER))
 
 
-def made_by(report, folder):
+def made_by(report: dict[str, Any], folder: str) -> dict[str, Any]:
     """What made the images of a report.json. folder: its name, where the report has no checkpoint."""
     return {
         "checkpoint": report.get("checkpoint", folder),
@@ -63,13 +66,13 @@ def made_by(report, folder):
     }
 
 
-def pictures(workdir, verb, name):
+def pictures(workdir: str, verb: str, name: str) -> Iterator[str]:
     """The pictures of that name, with where they lie."""
     for folder, path in of_verb(workdir, verb, name):
         yield page.picture(Path(path).read_bytes(), folder)
 
 
-def likelihoods(workdir):
+def likelihoods(workdir: str) -> list[dict[str, Any]]:
     """A row for each eval.json."""
     for_people = ("split", "n", "bits_per_dim", "standard_error", "quantity", "nfe", "loss", "warning")
     found = []
@@ -79,7 +82,7 @@ def likelihoods(workdir):
     return found
 
 
-def outliers(workdir):
+def outliers(workdir: str) -> list[dict[str, Any]]:
     """A row for each score of each ood.json."""
     found = []
     for folder, path in of_verb(workdir, "ood", "ood.json"):
@@ -90,7 +93,7 @@ def outliers(workdir):
     return found
 
 
-def changed(config):
+def changed(config: ConfigDict) -> list[dict[str, Any]]:
     """A row for each key whose value is not that of configs/default.py for this process and network."""
     usual = default.get_config(config.sde.name, config.model.name, config.network_sde.name).to_dict()
     groups = {name: group for name, group in config.to_dict().items() if isinstance(group, dict)}

@@ -7,6 +7,7 @@ Classes are those that config.sampling.labels lists, by name or number, "dog,cat
 turn; for super-resolution "" stands for the classes of the low-resolution images.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.data.folder import folder_source
-from linnet.data.source import ArraySource
+from linnet.data.source import ArraySource, Source
 from linnet.engine.classes import listed, number_of
 from linnet.evaluation.images import read_archive
 from linnet.training.conditions import block_means
@@ -35,7 +36,8 @@ class SampleConditions:
         self.names = names or tuple(map(str, range(self.classes)))
         self.chosen = self._chosen(config.sampling.labels)
 
-    def __call__(self, index):
+    def __call__(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """{} for a network without conditions; host arrays of these numbers (B,)."""
         condition = {"label": self.labels(index)} if self.classes else {}
         if self.source is not None:
             images = np.stack([self.source[int(i % len(self.source))]["image"] for i in index])
@@ -43,7 +45,7 @@ class SampleConditions:
             condition["low_res"] = block_means(x, self.shrink) if self.shrink else x
         return condition
 
-    def labels(self, index):
+    def labels(self, index: np.ndarray) -> np.ndarray:
         """The classes (B,) int32; for a network of classes."""
         if self.chosen is None:
             return np.array([self.source[int(i % len(self.source))]["label"] for i in index], np.int32)
@@ -69,17 +71,17 @@ class SampleConditions:
             )
         return np.array(chosen, np.int32)
 
-    def names_of(self, index):
+    def names_of(self, index: np.ndarray) -> list[str] | None:
         """The names of the classes (B,) of these images, for pictures; None for a network without classes."""
         return [self.names[number] for number in self.labels(index)] if self.classes else None
 
 
-def parts(text, names):
+def parts(text: str, names: Sequence[str]) -> list[str]:
     """The classes that config.sampling.labels lists: all of it may be one name, with its commas."""
     return [text] if text in names else text.split(",")
 
 
-def low_res_source(config, shape, images):
+def low_res_source(config: ConfigDict, shape: tuple[int, ...], images: Callable[[str], Source]) -> Source | None:
     """The images of config.data.low_res_path at low resolution, or those of config.eval.image_split at full size.
 
     shape: (H, W, C) of the samples. images: opens a split of the data. None for networks that take no such images.
@@ -96,13 +98,13 @@ def low_res_source(config, shape, images):
     if not data.low_res_path.endswith(".npz"):
         read = {"path": data.low_res_path, "image_size": wanted[:2], "num_channels": channels}
         return folder_source(ConfigDict(read | {"background": data.background}), "train")
-    images, labels = read_archive(Path(data.low_res_path).expanduser())
-    if images.shape[1:] != wanted:
+    stored, labels = read_archive(Path(data.low_res_path).expanduser())
+    if stored.shape[1:] != wanted:
         raise ValueError(
-            f"config.data.low_res_path={data.low_res_path!r} holds images of {images.shape[1:]}, the network takes "
+            f"config.data.low_res_path={data.low_res_path!r} holds images of {stored.shape[1:]}, the network takes "
             f"{wanted} (config.data.low_res_size)"
         )
     if labels is None:
-        return ArraySource(data.low_res_path, "train", images, np.zeros(len(images)), 0)
+        return ArraySource(data.low_res_path, "train", stored, np.zeros(len(stored)), 0)
     classes = max(config.model.get("num_classes", 0), int(labels.max()) + 1)
-    return ArraySource(data.low_res_path, "train", images, labels, classes)
+    return ArraySource(data.low_res_path, "train", stored, labels, classes)

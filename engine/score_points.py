@@ -5,6 +5,7 @@ report.json also holds the distance of as many test points, which is what a perf
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,12 @@ from linnet.files.npz import open_npz
 NAME = "sliced_wasserstein"
 
 
-def distance(points, source):
+def distance(points: np.ndarray, source: Any) -> float:
     """SW_2 of points (n, D) to those of a source."""
     return sliced_wasserstein(points, source.arrays()[0])
 
 
-def score(folder, n, source, test, fields):
+def score(folder: str, n: int, source: Any, test: Any, fields: dict[str, Any]) -> None:
     """Prints and writes the report of the first n points of the folder, or of all there are, in the first process.
 
     source, test: the points that they are compared with, and those that were held out. fields: what made the points.
@@ -47,14 +48,14 @@ def score(folder, n, source, test, fields):
     )
 
 
-def read(folder):
+def read(folder: str) -> np.ndarray:
     """The points (n, D) of samples_<k>.npz in a folder. FileNotFoundError; ValueError for files of something else."""
     paths = sorted(Path(folder).glob("samples_*.npz"))
     if not paths:
         raise FileNotFoundError(
             f"no points at {folder}: expected a folder of samples_*.npz, which --mode=sample writes"
         )
-    batches = []
+    batches: list[Any] = []
     for path in paths:
         with open_npz(path) as arrays:
             batches.append(arrays.get("samples"))

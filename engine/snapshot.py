@@ -8,16 +8,21 @@ cost the grid or the distance, not the training.
 import functools
 import itertools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.data.source import Source
 from linnet.devices import parallel, processes
 from linnet.engine import reference, score_points
-from linnet.engine.generate import Generator, NotFinite
+from linnet.engine.generate import Generator, NotFinite, Recipe
 from linnet.engine.pictures import save_picture
 from linnet.evaluation.collect import Collector
 from linnet.evaluation.report import compute_metrics, metric_key
+from linnet.training.state import TrainState
 
 
 class Snapshot:
@@ -36,7 +41,8 @@ class Snapshot:
         self.points, self.folder = points, folder
         self.writers, self.asked = writers, asked
 
-    def __call__(self, state, step):
+    def __call__(self, state: TrainState, step: int) -> dict[str, float]:
+        """{name: distance} of a state on the devices; {} where none is asked for, or could not be had."""
         ema, raw = self.own((state.ema[0], state.params))
         for suffix, kind in itertools.product(self.generators, ("ema", "raw")):
             if self.asked():
@@ -45,7 +51,7 @@ class Snapshot:
                 self.grid(ema if kind == "ema" else raw, step, kind, suffix)
         return self.distances(ema) if self.new_measure else {}
 
-    def grid(self, params, step, kind, suffix):
+    def grid(self, params: dict[str, Any], step: int, kind: str, suffix: str) -> None:
         """Writes a grid, and tells the writers."""
         generator = self.generators[suffix]
         path = os.path.join(self.folder, f"step_{step:08d}_{kind}{suffix}.png")
@@ -59,7 +65,7 @@ class Snapshot:
         for writer in self.writers:
             writer.image(step, kind + suffix, path)
 
-    def distances(self, params):
+    def distances(self, params: dict[str, Any]) -> dict[str, float]:
         """{"<metric><suffix>": distance of n images, or points, to the data}."""
         found = {}
         for suffix, generator in self.generators.items():
@@ -74,7 +80,7 @@ class Snapshot:
             found[name + suffix] = value
         return found
 
-    def images(self, generator, params, measure):
+    def images(self, generator: Generator, params: dict[str, Any], measure: Any) -> str:
         """Adds this process's share of n images, batch by batch; says what failed, or ""."""
         failure = ""
         starts = range(0, self.n, generator.batch_size)
@@ -91,7 +97,7 @@ class Snapshot:
         return failure
 
 
-def make_generators(recipe, training):
+def make_generators(recipe: Recipe, training: ConfigDict) -> dict[str, Generator]:
     """{suffix: Generator} for each of config.training.snapshot_nfe, or the one of config.sampling. ValueError for
     batches that the devices cannot share."""
     numbers = tuple(training.snapshot_nfe)
@@ -101,16 +107,19 @@ def make_generators(recipe, training):
     return {suffix: Generator(recipe, size, **keys) for suffix, keys in changes.items()}
 
 
-class Frechet(Collector):
+class Frechet:
     """The first metric of images by eval.extractor."""
 
     def __init__(self, extractor, statistics):
-        super().__init__(extractor, keep=reference.KEEP)
-        self.statistics = statistics
+        self.collector, self.statistics = Collector(extractor, keep=reference.KEEP), statistics
 
-    def finish(self):
+    def add(self, first: int, images: np.ndarray) -> None:
+        """Counts uint8 images (n, H, W, C), whose numbers are first, first + 1, ..."""
+        self.collector.add(first, images)
+
+    def finish(self) -> tuple[str, float]:
         """(name, value)."""
-        metrics = compute_metrics(super().finish(), self.statistics, self.extractor)
+        metrics = compute_metrics(self.collector.finish(), self.statistics, self.collector.extractor)
         return next(iter(metrics.items()))
 
 
@@ -120,18 +129,20 @@ class Sliced:
     def __init__(self, source):
         self.source, self.found = source, []
 
-    def add(self, first, points):
+    def add(self, first: int, points: np.ndarray) -> None:
         """Counts points (n, D)."""
         self.found.append(points)
 
-    def finish(self):
+    def finish(self) -> tuple[str, float]:
         """(name, value)."""
         mine = {"points": np.concatenate(self.found)} if self.found else {}
         points = np.concatenate([part["points"] for part in processes.gather(mine) if part])
         return metric_key(score_points.NAME, len(points)), score_points.distance(points, self.source)
 
 
-def make_measure(config, shape, dataset, folder):
+def make_measure(
+    config: ConfigDict, shape: tuple[int, ...], dataset: Callable[..., Source], folder: str
+) -> Callable[[], Any]:
     """new_measure() -> what `add`s images and `finish`es as (name, value): Frechet, or Sliced for points.
 
     shape: of one of them. dataset: opens a split of the data. folder: where statistics are kept that have to be made.

@@ -1,6 +1,7 @@
 """The averages that the checkpoints of a run hold, and others made of them (see training.power_averages)."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,7 +37,7 @@ class Averages:
         self.kept = [(std, int(step.name)) for step in self.steps for std in self.widths]
         self.time = int(self.steps[-1].name)
 
-    def combination(self, std):
+    def combination(self, std: float) -> tuple[np.ndarray, float]:
         """(weights, residual) of the average of this width. ValueError where the kept ones are too few for it."""
         weights, residual = combination(self.kept, std, self.time)
         if residual > MOST:
@@ -47,7 +48,7 @@ class Averages:
             )
         return weights, residual
 
-    def parameters(self, weights):
+    def parameters(self, weights: np.ndarray) -> list[dict[str, Any]]:
         """The parameters, float32, of each row of `weights` (m, n): one pass over the checkpoints."""
         totals = None
         for i, step in enumerate(progress(self.steps, "checkpoints")):

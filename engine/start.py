@@ -2,12 +2,17 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from linnet.data.source import Source
 from linnet.devices import processes
+from linnet.engine.paths import Paths
 from linnet.files.json_files import write_json
+from linnet.training.checkpoint import Checkpoints
 
 
 class Start(NamedTuple):
@@ -19,7 +24,7 @@ class Start(NamedTuple):
     began_from: str | None
 
 
-def check_same(config, examples, latest, ckpt):
+def check_same(config: ConfigDict, examples: Callable[..., Source], latest: int | None, ckpt: str | None) -> None:
     """ValueError where the processes of the run differ in config, data, newest checkpoint or --ckpt.
 
     examples: opens the training images.
@@ -29,14 +34,14 @@ def check_same(config, examples, latest, ckpt):
         processes.check_same("their config, data or checkpoints", text, examples().fingerprint(), latest, ckpt)
 
 
-def note(config, paths):
+def note(config: ConfigDict, paths: Paths) -> None:
     """Writes the config into the workdir, once nothing of it is refused any more."""
     os.makedirs(paths.run("samples"), exist_ok=True)
     if processes.is_first():
         write_json(paths.run("config.json"), config.to_dict())
 
 
-def resume(checkpoints, state, paths, config, keeps_estimates):
+def resume(checkpoints: Checkpoints, state: Any, paths: Paths, config: dict[str, Any], keeps_estimates: bool) -> Start:
     """The Start of a workdir with checkpoints.
 
     state: the shapes of one. config: as it is now, to say what changed. keeps_estimates: whether the objective has
@@ -58,9 +63,9 @@ def resume(checkpoints, state, paths, config, keeps_estimates):
     return Start(state, estimates if keeps_estimates else None, meta["position"], began_from)
 
 
-def changes(old, new, prefix=""):
+def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """{key: (old, new)} of the leaves in which two nested dicts differ."""
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):

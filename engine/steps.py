@@ -1,22 +1,28 @@
 """The compiled steps of training, mapped over the devices, as a config asks for them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from linnet.data import pipeline
+from linnet.data.source import Source
 from linnet.devices.engines import ENGINES
 from linnet.training.conditions import make_conditions
+from linnet.training.objectives.base import Objective
 from linnet.training.optimizer import create_optimizer
 from linnet.training.state import ema_rates
-from linnet.training.step import make_eval_step, make_train_step
+from linnet.training.step import TrainStep, make_eval_step, make_train_step
 
 
-def train_step(objective, config):
+def train_step(objective: Objective, config: ConfigDict) -> Callable[..., Any]:
     """(state, batches) -> (state, metrics), see parallel_steps of config.training.engine."""
     return ENGINES[config.training.engine].parallel_steps(own_step(objective, config))
 
 
-def own_step(objective, config):
+def own_step(objective: Objective, config: ConfigDict) -> TrainStep:
     """The TrainStep of one device."""
     return make_train_step(
         objective,
@@ -30,7 +36,7 @@ def own_step(objective, config):
     )
 
 
-def make_evaluate(objective, config, source):
+def make_evaluate(objective: Objective, config: ConfigDict, source: Source) -> Callable[..., dict[str, float]]:
     """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise."""
     eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
     engine = ENGINES[config.training.engine]

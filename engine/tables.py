@@ -5,6 +5,8 @@ samplers.coefficients.corrected); the table itself is made anew from them. Besid
 """
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ FREE = ("sampling.labels", "sampling.guidance", "sampling.trajectory", "sampling
 """Keys of config.sampling that may be chosen beside a table."""
 
 
-def content(method, sampler, processes):
+def content(method: str, sampler: Any, processes: dict[str, Any]) -> dict[str, Any]:
     """What is used of a file: the method, all of its keys as the tuned sampler has them, and the processes."""
     values = {key: getattr(sampler, key) for key in samplers.keys(method) if key not in IDLE}
     if sampler.corrections is not None:
@@ -27,7 +29,7 @@ def content(method, sampler, processes):
     return json.loads(json.dumps({"format": FORMAT, **processes, "sampling": {"method": method} | values}))
 
 
-def read(path, processes):
+def read(path: str, processes: dict[str, Any]) -> dict[str, Any]:
     """The keys of config.sampling that the file `path` stands for.
 
     processes: what Experiment.processes says. ValueError for a file of another kind or process; OSError.
@@ -49,7 +51,7 @@ def read(path, processes):
     return found["sampling"]
 
 
-def check_overrides(overrides):
+def check_overrides(overrides: Iterable[str]) -> None:
     """ValueError for keys of the command line that a table decides by itself."""
     for key in overrides:
         if key.startswith("sampling.") and key not in FREE:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet import interop
+from linnet.engine.paths import Paths
 from linnet.evaluation.features import parameter_hash
 
 
@@ -24,17 +26,17 @@ class Trained:
     step: Path | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The last part of the path."""
         return os.path.basename(os.path.normpath(self.path))
 
     @functools.cached_property
-    def hash(self):
+    def hash(self) -> str:
         """SHA-256 of the parameters: what tells a checkpoint from another that was at the same path."""
         return parameter_hash(traverse_util.flatten_dict(self.params, sep="/"))
 
 
-def load(paths, config, trained_config, shape):
+def load(paths: Paths, config: ConfigDict, trained_config: ConfigDict, shape: tuple[int, ...]) -> Trained:
     """The parameters that config.eval.params asks for, of any format that interop reads.
 
     trained_config: the config with the network's own process in `sde`.
@@ -51,7 +53,7 @@ def load(paths, config, trained_config, shape):
     return Trained(params, kind, paths.ckpt or str(step), step)
 
 
-def about_process(text, config):
+def about_process(text: str, config: ConfigDict) -> str:
     """What interop says of keys of `sde`, in terms of the group that the network's process has in `config`."""
     if config.network_sde.name:
         return text.replace("config.sde.", "config.network_sde.")

@@ -7,19 +7,21 @@ Points have one panel of them all for each step in place of rows. States are cli
 """
 
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linnet.devices import parallel
+from linnet.engine.generate import Recipe
 from linnet.engine.pictures import as_stored, save_picture
 
 COLUMNS = 10
 IMAGES, POINTS = 8, 1024
 
 
-def save_trajectories(recipe, params, points, folder):
+def save_trajectories(recipe: Recipe, params: dict[str, Any], points: np.ndarray | None, folder: str) -> None:
     """Writes denoise.png and progressive.png of the first images of a Recipe.
 
     params: replicated parameters. points: the training points (N, D) to show below; None for images.

@@ -8,13 +8,15 @@ gradient       times and corrections, from the better of these and of the librar
 
 import dataclasses
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from linnet.arrays import Array, EpsFn, Host
 from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write
 from linnet.files.npz import open_npz
@@ -22,7 +24,7 @@ from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import get_sampler, grids, optimal_times, tuning
 from linnet.samplers.exponential import Recursion, integrate
 from linnet.samplers.frames import chosen
-from linnet.samplers.tuning import Parameters
+from linnet.samplers.tuning import Parameters, Starts, Tuner
 
 DEPTHS = ("network_free", "forward", "gradient")
 FINE = {"method": "gddim", "deis_order": 2}
@@ -38,12 +40,12 @@ PATIENCE = 40
 """Iterations without a better one on held-out starts that end the descent."""
 
 
-def bare(sampler, times):
+def bare(sampler: Any, times: Host) -> Any:
     """`sampler` along other times (steps + 1,)."""
     return dataclasses.replace(sampler, times=tuple(np.asarray(times).tolist()), times_in="t")
 
 
-def root_mean_square(errors):
+def root_mean_square(errors: Host) -> float:
     """Of the errors of starts (n,)."""
     return float(np.sqrt((errors**2).mean()))
 
@@ -62,7 +64,7 @@ class Teacher:
         self._follow = jax.jit(lambda params, u, condition: self.sde.project(self._end(params, u, condition)[0]))
         self._visit = jax.jit(lambda params, u, condition: self._end(params, u, condition, trajectory=True))
 
-    def eps_of(self, params, condition):
+    def eps_of(self, params: dict[str, Any], condition: dict[str, Any]) -> EpsFn:
         """eps(u, t) of the network with its condition."""
         return self.experiment.carried.bind(params, condition, self.experiment.config.sampling.guidance)
 
@@ -70,23 +72,23 @@ class Teacher:
         frames = chosen(trajectory, len(self.fine.rows.times))
         return integrate(self.eps_of(params, condition), u, self.fine.rows, frames=frames)
 
-    def states(self, first, n):
+    def states(self, first: int, n: int) -> tuple[Array, dict[str, np.ndarray]]:
         """(u (n, ...) at T, their conditions)."""
         index = np.arange(first, first + n, dtype=np.int32)
         keys = fold(key_for(self.experiment.config.seed, Purpose.TUNING, index), Part.PRIOR)
         return self.sde.prior(keys, (n, *self.experiment.shape)), self.experiment.conditions(index)
 
-    def ends(self, params, first, n):
+    def ends(self, params: dict[str, Any], first: int, n: int) -> np.ndarray:
         """The ends x* (n, ...)."""
         u, condition = self.states(first, n)
         return np.asarray(self._follow(params, u, condition))
 
-    def jump_errors(self, params, starts):
+    def jump_errors(self, params: dict[str, Any], starts: Sequence[tuple[int, int]]) -> tuple[Host, Host]:
         """(times (M,), mean squared errors of jumps (M, M)) over the batches of `starts`: [(first, n)]."""
         steps = len(self.fine.rows.times) - self.fine.noise_removal
         knots = np.unique(np.linspace(0, steps, KNOTS).round().astype(int))
         times = np.append(self.fine.rows.times[:steps], self.sde.t_min)[knots]
-        total = 0.0
+        total: Any = 0.0
         for first, n in progress(starts, "jumps along fine trajectories"):
             end, (states, eps) = self._visit(params, *self.states(first, n))
             states = states if self.fine.noise_removal else jnp.concatenate([states, end[None]])
@@ -94,12 +96,12 @@ class Teacher:
         return times, total / sum(n for _, n in starts)
 
 
-def steps_of(sampler):
+def steps_of(sampler: Any) -> int:
     """The number of steps of an untuned sampler."""
     return (len(sampler.rows.times) - sampler.noise_removal) // sampler.nfe_per_step
 
 
-def hand_made(sampler):
+def hand_made(sampler: Any) -> dict[str, Host]:
     """{name: times} of the library's grids for the steps of the sampler, "own" being what it has."""
     n, found = steps_of(sampler), {"own": own_times(sampler)}
     for name in ("power", "uniform", "log_snr", "rho"):
@@ -107,14 +109,14 @@ def hand_made(sampler):
     return found
 
 
-def own_times(sampler):
+def own_times(sampler: Any) -> Host:
     """The times (steps + 1,) of the untuned sampler's steps."""
     if len(sampler.times):
         return grids.explicit(sampler.sde, sampler.times, sampler.times_in)
     return sampler.grid_times(steps_of(sampler))
 
 
-def network_free(sampler):
+def network_free(sampler: Any) -> Host:
     """Times by depth network_free, from the sampler's own."""
     sde = sampler.sde
 
@@ -125,7 +127,7 @@ def network_free(sampler):
     return tuning.times_of(sde, optimal_times.network_free(objective, start), False)
 
 
-def check(sampler):
+def check(sampler: Any) -> None:
     """ValueError unless the sampler is an untuned table without noise."""
     if not isinstance(sampler, Recursion):
         raise ValueError("config.sampling.method must be a table for --mode=tune, such as gddim or unipc")
@@ -133,7 +135,7 @@ def check(sampler):
         raise ValueError("--mode=tune needs a method without noise: a table with noise has no trajectory to tune to")
 
 
-def best_times(tuner, candidates, starts, batch):
+def best_times(tuner: Tuner, candidates: dict[str, Host], starts: Starts, batch: int) -> dict[str, float]:
     """{name: error on the starts} of the untuned tables along {name: times}."""
     return {
         name: root_mean_square(tuner.errors(tuner.tuned(tuner.begin(times)).rows, starts, batch))
@@ -154,7 +156,9 @@ class Search(NamedTuple):
     waited: int
 
 
-def descend(tuner, parameters, starts, held_out, settings, path):
+def descend(
+    tuner: Tuner, parameters: Parameters, starts: Starts, held_out: Starts, settings: ConfigDict, path: str
+) -> Parameters:
     """The Parameters with the smallest error on held-out starts, by descent from `parameters`.
 
     path: of the file that keeps the state after every EVERY iterations, where the memory of L-BFGS begins anew; a run
@@ -187,7 +191,7 @@ def descend(tuner, parameters, starts, held_out, settings, path):
     return search.best
 
 
-def resumed(search, path):
+def resumed(search: Search, path: str) -> Search:
     """The Search that was kept in the file, or this one where there is none."""
     if not os.path.exists(path):
         return search

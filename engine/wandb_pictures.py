@@ -2,16 +2,21 @@
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from linnet.training.metrics import Wandb
+
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
 
 ASIDE = {"wandb", "png"}
 """Folders whose pictures are not told: those of the run itself, and single samples."""
 
 
 @contextlib.contextmanager
-def told(experiment):
+def told(experiment: "Experiment") -> Iterator[None]:
     """In it a command runs; at its end new and changed pictures in the workdir and --result_folder are told.
 
     ValueError where there is no workdir; ImportError without wandb.
@@ -25,7 +30,7 @@ def told(experiment):
             run.picture(name, path)
 
 
-def pictures(folders):
+def pictures(folders: Iterable[str]) -> set[tuple[str, str, int]]:
     """{(name, path, time of change)} of the PNG files below the folders; a name is the path there without .png."""
     found = set()
     for folder in map(Path, folders):

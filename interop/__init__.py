@@ -21,7 +21,7 @@ from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, s
 from linnet.interop.expected import expected_shapes
 from linnet.interop.foreign import describe
 from linnet.interop.mismatch import Mismatch, compare, needed
-from linnet.interop.published import Published, check_kind
+from linnet.interop.published import Loaded, check_kind
 
 exported = importlib.import_module("linnet.interop.export")  # whose name in this package is that of the function
 
@@ -34,7 +34,7 @@ FORMATS = {
     "improved-diffusion, guided-diffusion or DDDM (torch)": improved_diffusion,
     "score_sde_pytorch or CLD-SGM (torch)": score_sde_pytorch,
 }
-"""Format -> module with recognises(path) -> bool and read(path, config, params) -> Published; the first match reads.
+"""Format -> module with recognises(path) -> bool and read(path, config, params) -> Loaded; the first match reads.
 
 A module may have estimates(path), stored(path) and steps(path) as well.
 """
@@ -145,7 +145,7 @@ def detect(path) -> str:
     raise Refused(f"{path}: {describe(path)}")
 
 
-def _examine(path, config, params, shape, k) -> tuple[str, Published, Mismatch]:
+def _examine(path, config, params, shape, k) -> tuple[str, Loaded, Mismatch]:
     check_kind(params)
     name = detect(path)
     published = FORMATS[name].read(Path(path), config, params)

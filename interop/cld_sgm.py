@@ -12,7 +12,7 @@ config.model.mixed_score. What their numerical_eps adds to the variances at t = 
 import numpy as np
 
 from linnet.interop import known
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 FIELDS = {"sde.name": "cld", "model.prediction": "velocity", "model.mixed_score": True}
 CONSTANT = {"sde.beta_0": 4.0, "sde.beta_1": 0.0}
@@ -33,13 +33,13 @@ def recognises(leaves: dict[str, np.ndarray]) -> bool:
     return bool(outputs) and leaves[INPUT].shape[2] == 2 * leaves[outputs[0]].shape[3]
 
 
-def convert(leaves: dict[str, np.ndarray], kind: str) -> Published:
+def convert(leaves: dict[str, np.ndarray], kind: str) -> Loaded:
     """The same network with 2 C outputs. kind: what the leaves are."""
     leaves = dict(leaves)
     for name in _outputs(leaves):
         leaves |= {key: _padded(leaves[key]) for key in (name, name.replace("kernel", "bias")) if key in leaves}
     published = known.suggestion({name: leaf.shape for name, leaf in leaves.items()}, FIELDS)
-    return Published(leaves, FIELDS | PROCESSES.get(published, {}), kind=kind)
+    return Loaded(leaves, FIELDS | PROCESSES.get(published, {}), kind=kind)
 
 
 def _outputs(leaves):

@@ -23,7 +23,7 @@ import numpy as np
 from linnet.files.refused import Refused
 from linnet.interop import diffusers_folder
 from linnet.interop.diffusers_settings import Settings
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 CLASSES = {
     "ddpm": {"block": "ResnetBlockDDPM", "attention": "AttnBlock", "down": "Downsample", "up": "Upsample"},
@@ -53,7 +53,7 @@ def recognises(path: Path) -> bool:
     return diffusers_folder.find(path) is not None
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The parameters: of checkpoint-<step> those that are asked for, else the one set there is."""
     folder = diffusers_folder.find(path, params)
     if folder is None:
@@ -73,7 +73,7 @@ def read(path: Path, config, params: str) -> Published:
     if settings.name == "unet" and not settings.given["flip_sin_to_cos"] and "Dense_0/kernel" in leaves:
         leaves["Dense_0/kernel"] = _flipped(leaves["Dense_0/kernel"])
     fields = settings.fields(config) | diffusers_folder.scheduler(folder, config)
-    return Published(leaves | state, fields, kind=kind)
+    return Loaded(leaves | state, fields, kind=kind)
 
 
 def _of(prefix, state):

@@ -23,7 +23,7 @@ WEIGHTS = re.compile(
 ANCHOR = re.compile(r"(?<![^.])conv_in\.weight$")
 STEP = re.compile(r"checkpoint-(\d+)")
 KINDS = {"ema": "ema", "non_ema": "raw"}  # variants that say which parameters they are
-PREDICTIONS = {"epsilon": "eps", "sample": "x_0", "v_prediction": "v"}
+PREDICTION_TYPES = {"epsilon": "eps", "sample": "x_0", "v_prediction": "v"}
 SCHEDULES = {
     "linear": ("discrete", "linear"),
     "scaled_linear": ("quad",),
@@ -132,9 +132,9 @@ def _number(settings, key):
 def _prediction(settings):
     if "prediction_type" not in settings:
         return {}
-    if settings["prediction_type"] not in PREDICTIONS:
+    if settings["prediction_type"] not in PREDICTION_TYPES:
         raise Refused(f"scheduler_config.json: prediction_type={settings['prediction_type']!r} is not supported")
-    return {"model.prediction": PREDICTIONS[settings["prediction_type"]]}
+    return {"model.prediction": PREDICTION_TYPES[settings["prediction_type"]]}
 
 
 def _chain(settings, config):

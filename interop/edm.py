@@ -8,7 +8,7 @@ from pathlib import Path
 
 from linnet.files.refused import Refused
 from linnet.interop import edm_names, state_dicts
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 EDM = {"sde.name": "ve", "data.centered": True, "model.prediction": "edm", "model.sigma_data": 0.5}
 SONG = {"model.name": "ncsnpp", "model.skip_rescale": True, "model.scale_by_sigma": False}
@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
     return state_dicts.recognises(path, edm_names.ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The parameters; `params` makes a difference where the file holds raw ones and averages."""
     found = state_dicts.find(path, state_dicts.read(path), edm_names.ANCHOR, params)
     if found is None:
@@ -39,7 +39,7 @@ def read(path: Path, config, params: str) -> Published:
         raise Refused(f"{path}: {odd[0]} is no array of floating-point numbers")
     fields = EDM | (ADM if edm_names.is_adm(state) else _song(state)) | {"model.num_classes": edm_names.classes(state)}
     left_out = (*found.others, *(name for name in state if name.startswith(edm_names.AUGMENTATION)))
-    return Published(edm_names.rename(state), fields, left_out, kind="ema" if found.kind == "unknown" else found.kind)
+    return Loaded(edm_names.rename(state), fields, left_out, kind="ema" if found.kind == "unknown" else found.kind)
 
 
 def _song(state):

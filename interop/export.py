@@ -14,7 +14,7 @@ from flax import traverse_util
 from linnet.files.json_files import write_json
 from linnet.files.refused import Refused
 from linnet.interop import safetensors, stored_config
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 FORMAT, VERSION = "linnet", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -52,7 +52,7 @@ def stored(path: Path) -> dict:
     return _description(path).get("config", {})
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The parameters; the folder holds one set (the averages, unless the raw ones were asked for at export)."""
     description = _description(path)
     version, config = description.get("version"), description.get("config")
@@ -62,4 +62,4 @@ def read(path: Path, config, params: str) -> Published:
     if not (folder / WEIGHTS).is_file():
         raise Refused(f"{folder}: {CONFIG} without {WEIGHTS}")
     fields = stored_config.fields(folder / CONFIG, config)
-    return Published(safetensors.read(folder / WEIGHTS)[0], fields, kind=stored_config.kind(config))
+    return Loaded(safetensors.read(folder / WEIGHTS)[0], fields, kind=stored_config.kind(config))

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from linnet.interop import state_dicts, unet_names
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 ESTIMATES = "x_bar"
 KINDS = {r"ema_0\.\d+_\d+": "ema", r"model\d+": "raw"}  # how the training scripts name their files
@@ -23,7 +23,7 @@ def recognises(path: Path) -> bool:
     return state_dicts.recognises(path, ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The parameters; `params` makes a difference where the file holds raw ones and averages."""
     found = _find(path, params)
     state = {name: tensor for name, tensor in found.tensors.items() if name != ESTIMATES}
@@ -32,7 +32,7 @@ def read(path: Path, config, params: str) -> Published:
     leaves = unet_names.rename(state_dicts.arrays(path, state))
     dddm = any(name.startswith("SpatialTransformer_") for name in leaves)
     fields = {"model.prediction": "direct"} if dddm else {}
-    return Published(leaves, fields, left_out, named if found.kind == "unknown" else found.kind)
+    return Loaded(leaves, fields, left_out, named if found.kind == "unknown" else found.kind)
 
 
 def _find(path, params):

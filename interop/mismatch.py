@@ -57,7 +57,7 @@ class Mismatch:
 
 
 def compare(published, expected, config) -> Mismatch:
-    """The Mismatch, false if there is none, of a `Published` and the shapes that `config` asks for."""
+    """The Mismatch, false if there is none, of a `Loaded` and the shapes that `config` asks for."""
     theirs = {name: tuple(leaf.shape) for name, leaf in published.leaves.items()}
     missing = {name: expected[name] for name in expected if name not in theirs}
     unexpected = {name: theirs[name] for name in theirs if name not in expected}

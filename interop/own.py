@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from linnet.files.refused import Refused
 from linnet.interop import stored_config
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 STATE, MEMORY = "state", "memory"
 WHERE = {"ema": ("ema", "0"), "raw": ("params",)}
@@ -32,12 +32,12 @@ def steps(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name), reverse=True)
 
 
-def read(step: Path, config, params: str) -> Published:
+def read(step: Path, config, params: str) -> Loaded:
     """The averages of the first EMA rate, or the raw parameters. Refused where they or their config are damaged."""
     tree = part(step, WHERE[params])
     config = _config(step)
     fields = stored_config.fields(step / META, config) if config else {}
-    return Published(traverse_util.flatten_dict(tree, sep="/"), fields, kind=params)
+    return Loaded(traverse_util.flatten_dict(tree, sep="/"), fields, kind=params)
 
 
 def part(step: Path, names: tuple[str, ...]) -> dict:

@@ -10,7 +10,7 @@ from linnet import registry
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
+class Loaded:
     """leaves: arrays by our names ("Conv_0/kernel"), in our layout, any float dtype.
 
     fields: keys of the config ("model.prediction") with the value that the network of the file needs; only those

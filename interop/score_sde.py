@@ -19,7 +19,7 @@ import numpy as np
 
 from linnet.files.refused import Refused, first_bytes
 from linnet.interop import known, state_dicts
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint32", "uint8")}
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
     return is_map and 0xA1 <= start[after] <= 0xBF
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The averaged ("ema") or raw parameters."""
     state = _unpack(path)
     found = state_dicts.find(path, state, ANCHOR, params)
@@ -46,7 +46,7 @@ def read(path: Path, config, params: str) -> Published:
             f"it holds {', '.join(map(str, state))[:200]}{' (--config.eval.params=raw reads that)' if found else ''}"
         )
     leaves = dict(_leaf(path, name.replace(".", "/"), value) for name, value in found.tensors.items())
-    return Published(leaves, known.stated(leaves, config), kind=found.kind)
+    return Loaded(leaves, known.stated(leaves, config), kind=found.kind)
 
 
 def _unpack(path):

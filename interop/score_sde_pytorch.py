@@ -18,7 +18,7 @@ from pathlib import Path
 from linnet.files import torch_files
 from linnet.files.refused import Refused
 from linnet.interop import all_modules, cld_sgm, diffusers_folder, foreign, known, state_dicts
-from linnet.interop.published import Published
+from linnet.interop.published import Loaded
 
 BUFFER = "sigmas"
 FROZEN = "all_modules.0.W"
@@ -30,7 +30,7 @@ def recognises(path: Path) -> bool:
     return torch_files.recognises(path) or state_dicts.recognises(path, ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Published:
+def read(path: Path, config, params: str) -> Loaded:
     """The averaged ("ema") or raw parameters."""
     found = _find(path, params)
     arrays = state_dicts.arrays(path, {name: each for name, each in found.tensors.items() if name != BUFFER})
@@ -40,7 +40,7 @@ def read(path: Path, config, params: str) -> Published:
     fields = known.stated(leaves, config)
     if not fields and config.model.name == "ncsnpp" and config.model.resblock_type == "ddpm":
         leaves = all_modules.rename(arrays, "ncsnpp")
-    return Published(leaves, fields, found.others, found.kind)
+    return Loaded(leaves, fields, found.others, found.kind)
 
 
 def _find(path, params):

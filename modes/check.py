@@ -1,11 +1,12 @@
 """--mode=check: samples from a checkpoint, then the distance to the data, in one command."""
 
 from linnet.engine import copies, record, reference, score_images, score_points
+from linnet.engine.experiment import Experiment
 from linnet.evaluation.images import iterate_images
 from linnet.modes import sample
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """sample, then fid of these samples, with everything that made the images in the report.
 
     What may be refused is looked for before the reference statistics and the images are made: images of the classes

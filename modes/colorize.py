@@ -2,15 +2,17 @@
 
 from linnet.engine import completions
 from linnet.engine.chosen_images import chosen_images
+from linnet.engine.completions import Problem
+from linnet.engine.experiment import Experiment
 from linnet.samplers.measurements import Grey
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes colorize.json, colorize.png and completions.npz to the folder of the mode."""
     completions.run(experiment, "colorize", problem)
 
 
-def problem(experiment):
+def problem(experiment: Experiment) -> Problem:
     """The mean of the channels of each image. ValueError for a network that has no colours."""
     channels = experiment.shape[-1]
     if channels != 3:

@@ -3,12 +3,13 @@
 import os
 
 from linnet.engine.compared import Table, read
+from linnet.engine.experiment import Experiment
 from linnet.evaluation.panels import panels
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.files.json_files import write_json
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Prints the table; writes compare.csv, compare.json and compare.png into --result_folder.
 
     ValueError where config.compare.runs or the folder is missing; else as engine.compared.read.

@@ -5,12 +5,17 @@ grid.png      some of the images as the network will see them, with their classe
 """
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import WORDS, NoSplit
-from linnet.data.summary import summarize
+from linnet.data.source import Source
+from linnet.data.summary import Summary, summarize
 from linnet.engine.classes import listed
+from linnet.engine.experiment import Experiment
 from linnet.engine.pictures import save_picture
 from linnet.files.json_files import write_json
 
@@ -26,7 +31,7 @@ ENOUGH = 100
 """Images below which the asymmetry, whose error is about one over their number, decides nothing."""
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Prints the report of the training images; writes it, and the picture, to --result_folder or the workdir."""
     config, source = experiment.config, experiment.dataset()
     folder = experiment.paths.result_folder or experiment.paths.run("data_report")
@@ -51,7 +56,7 @@ def run(experiment):
     print(in_words(report, folder))
 
 
-def splits(dataset):
+def splits(dataset: Callable[..., Source]) -> dict[str, int]:
     """{"train": number of images, ...} of the splits that are there. dataset: opens a split by its name."""
     found = {}
     for split in WORDS:
@@ -62,9 +67,9 @@ def splits(dataset):
     return found
 
 
-def suggested(config, source, summary, scale):
+def suggested(config: ConfigDict, source: Source, summary: Summary, scale: float) -> dict[str, Any]:
     """{"model.sigma_data": value, ...}: the keys of this config that the data would set otherwise."""
-    wanted = {}
+    wanted: dict[str, Any] = {}
     if summary.std > 0:
         wanted["sde.sigma_max"] = float(f"{summary.distance * scale:.3g}")
     if summary.std > 0 and config.model.prediction in ("edm", "edm_aligned"):
@@ -73,13 +78,13 @@ def suggested(config, source, summary, scale):
         multipliers, attention = levels(*source.shape[:2])
         wanted |= {f"model.{key}": multipliers for key in ("ch_mult", "channel_mult")}
         wanted |= {f"model.{key}": attention for key in ("attn_resolutions", "attention_resolutions")}
-    if len(source.shape) == 3 and len(source) >= ENOUGH:
+    if len(source.shape) == 3 and len(source) >= ENOUGH and summary.asymmetry is not None:
         wanted["data.random_flip"] = summary.asymmetry <= SYMMETRIC
     present = {key: value for key, value in wanted.items() if key.split(".")[1] in config[key.split(".")[0]]}
     return {key: value for key, value in present.items() if config[key.split(".")[0]][key.split(".")[1]] != value}
 
 
-def levels(height, width):
+def levels(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(channels of each level in units of the first, heights with attention) for images of this size.
 
     Sides are halved while they are even and not below SMALLEST_LEVEL, as in score_sde's networks for 32 and 256 pixels.
@@ -92,7 +97,7 @@ def levels(height, width):
     return (1,) * wide + (2,) * (len(heights) - wide), tuple(h for h in heights if h in ATTENTION)
 
 
-def save_examples(source, counts, path):
+def save_examples(source: Source, counts: np.ndarray, path: str) -> None:
     """A picture of SHOWN examples, evenly chosen, with the names of their classes."""
     if len(source.shape) == 1:
         chosen = np.arange(len(source))
@@ -103,7 +108,7 @@ def save_examples(source, counts, path):
     save_picture(np.stack([example["image"] for example in examples]), path, captions=captions)
 
 
-def in_words(report, folder):
+def in_words(report: dict[str, Any], folder: str) -> str:
     """The report for people."""
     classes = [f"{name} ({count})" for name, count in report["classes"].items()]
     lines = [

@@ -1,14 +1,19 @@
 """--dry_run: what a command would do, without doing it."""
 
+from typing import Any
+
 import jax
+from ml_collections import ConfigDict
 
 from linnet import interop
 from linnet.devices.engines import ENGINES
 from linnet.engine import trained
+from linnet.engine.experiment import Experiment
 from linnet.training.conditions import make_conditions
+from linnet.training.objectives.base import Objective
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Prints the config, the parameter table (clu), an estimate of memory, how --ckpt fits, and the devices."""
     print(experiment.config)
     state = jax.eval_shape(experiment.create_state)
@@ -25,7 +30,7 @@ def run(experiment):
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 
-def overview(params):
+def overview(params: dict[str, Any]) -> str:
     """The table of the parameters, by clu; their number where that is not installed, or no newer jax can import it."""
     try:
         from clu import parameter_overview
@@ -35,7 +40,7 @@ def overview(params):
     return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
-def activations(config, objective, params, shape):
+def activations(config: ConfigDict, objective: Objective, params: dict[str, Any], shape: tuple[int, ...]) -> int:
     """Bytes of the values that the backward pass of the loss keeps: an upper estimate, before XLA's fusion."""
     conditions, batch = make_conditions(config), shape[0]
     x = jax.ShapeDtypeStruct(shape, "float32")

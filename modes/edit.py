@@ -13,13 +13,14 @@ from linnet.engine.batches import first_images, number_of_images
 from linnet.engine.chosen_images import chosen_images, describe
 from linnet.engine.completions import N, check_finite
 from linnet.engine.editing import METHODS, check
+from linnet.engine.experiment import Experiment
 from linnet.engine.pictures import save_picture
 from linnet.evaluation.psnr import psnr
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.files.json_files import write_json
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes edit.json, edit.png (a row for each image) and edited.npz to the folder of the mode."""
     config, settings = experiment.config, experiment.config.edit
     check(config)

@@ -5,6 +5,7 @@ written as an export, which --ckpt takes. Of several the distances are measured 
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from linnet.modes import check
 from linnet.modes.export import described
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes a folder for each width, ema.json and, of several widths, ema.png into --result_folder or WORKDIR/ema.
 
     ValueError where no width is given, or the checkpoints have no averages of which it can be made.
@@ -48,14 +49,14 @@ def run(experiment):
     write_json(os.path.join(folder, "ema.json"), {"step": averages.time, "kept": averages.kept, "widths": made})
 
 
-def measured(experiment, path):
+def measured(experiment: Experiment, path: str) -> dict[str, Any]:
     """The metrics of --mode=check with the parameters at `path`."""
     one = Experiment(experiment.config, experiment.paths.workdir, ckpt=path)
     check.run(one)
     return read_json(os.path.join(one.sample_folder(), "report.json"), "delete it")["metrics"]
 
 
-def save_picture(made, path):
+def save_picture(made: list[dict[str, Any]], path: str) -> None:
     """The first metric over the widths, as PNG."""
     name = next(iter(made[0]["metrics"]))
     curve = np.array(sorted((one["ema_std"], one["metrics"][name]) for one in made))

@@ -1,23 +1,26 @@
 """--mode=encode: images -> latents -> images along the probability flow, what is lost on the way, and a grid."""
 
 import os
+from typing import Any
 
 import numpy as np
 
 from linnet.data import transforms
 from linnet.devices import processes
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
+from linnet.engine.experiment import Experiment
 from linnet.engine.latents import Latents
 from linnet.engine.parts import Parts, decisive
 from linnet.engine.pictures import PAIRS_IN_ROW, as_stored, save_picture
 from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.files.json_files import write_json
+from linnet.sde_lib.base import LinearSDE
 
 N = 32
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes latents.npz, encode.json and encode.png (N pairs: image, reconstruction) to the folder of the mode.
 
     Of config.eval.num_images images, in batches that are dealt out to the processes; of N where that is 0.
@@ -38,7 +41,7 @@ def run(experiment):
         parts.remove()
 
 
-def there_and_back(latents, batch, kept):
+def there_and_back(latents: Latents, batch: dict[str, Any], kept: int) -> dict[str, Any]:
     """Images, latents and reconstructions of the first `kept`, evaluations of the slowest image each way."""
     u_T, nfe_encode = latents.encode(batch)
     x, nfe_decode = latents.decode(u_T, batch)
@@ -51,7 +54,7 @@ def there_and_back(latents, batch, kept):
     }
 
 
-def report(experiment, found, folder):
+def report(experiment: Experiment, found: dict[str, Any], folder: str) -> None:
     """Prints and writes what was found: {name: [array of each batch]}."""
     config = experiment.config
     images, u_T, x = (np.concatenate(found[name]) for name in ("images", "u_T", "x"))
@@ -77,7 +80,7 @@ def report(experiment, found, folder):
     print(f"{shown} | everything in {folder}")
 
 
-def reconstruction_errors(images, x, centered):
+def reconstruction_errors(images: np.ndarray, x: np.ndarray, centered: bool) -> dict[str, float]:
     """Root mean square and largest error in the range of the model; of images, pixels that changed grey level."""
     gap = x - np.asarray(transforms.to_model_range(images, centered=centered))
     errors = {"rms_error": float(np.sqrt((gap**2).mean())), "max_error": float(np.abs(gap).max())}
@@ -86,7 +89,7 @@ def reconstruction_errors(images, x, centered):
     return errors
 
 
-def latent_std(u_T, sde):
+def latent_std(u_T: np.ndarray, sde: LinearSDE) -> list[float]:
     """Root mean square of each of the k components of latents over that of the prior: 1 where they match."""
     parts = np.split(u_T, sde.k, axis=-1)
     return [round(float(np.sqrt((p**2).mean()) / std), 4) for p, std in zip(parts, sde.prior_std(), strict=True)]

@@ -6,14 +6,17 @@ Networks of classes and of low-resolution images are told those of the image its
 """
 
 import os
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet import registry
 from linnet.devices import parallel, processes
 from linnet.engine.batches import batch_size, fixed_batches, number_of_images
 from linnet.engine.bound_bits import BoundBits
+from linnet.engine.experiment import Experiment
 from linnet.engine.flow_bits import FlowBits
 from linnet.engine.losses import BINS, Losses
 from linnet.engine.parts import Parts, decisive
@@ -23,10 +26,10 @@ from linnet.files.json_files import write_json
 from linnet.randomness import Purpose, key_for
 from linnet.training.objectives import objective_class
 
-LIKELIHOODS = {"flow": FlowBits, "bound": BoundBits}
+LIKELIHOODS: dict[str, type[Any]] = {"flow": FlowBits, "bound": BoundBits}
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Prints the result; writes eval.json, and what the likelihood has to say, to the folder of the mode.
 
     The batches are dealt out to the processes; those that were measured before an end are not measured again.
@@ -63,7 +66,7 @@ def run(experiment):
         print(f"warning: {report['warning']}")
 
 
-def likelihood(config, is_carried=False):
+def likelihood(config: ConfigDict, is_carried: bool = False) -> str:
     """The key of LIKELIHOODS that config.eval.likelihood names; "" is the one that suits the objective.
 
     is_carried: the network is evaluated under another process than its own; "" is the flow then.

@@ -4,12 +4,15 @@ import copy
 import os
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from linnet import interop
+from linnet.engine.experiment import Experiment
 from linnet.files.atomic import check_writable
 from linnet.interop.export import CONFIG, recognises
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes the folder --result_folder, or `export` in the workdir."""
     paths = experiment.paths
     if paths.result_folder is None and paths.workdir is None:
@@ -24,7 +27,7 @@ def run(experiment):
     print(f"{kind} parameters in {written}")
 
 
-def described(experiment, kind):
+def described(experiment: Experiment, kind: str) -> ConfigDict:
     """The config that lies beside exported parameters of that kind."""
     config = copy.deepcopy(experiment.trained_config)
     config.eval.params = kind

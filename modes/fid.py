@@ -2,18 +2,21 @@
 
 import itertools
 import os
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from linnet.data import pipeline
 from linnet.data.folder import folder_source
 from linnet.engine import copies, reference, score_images, score_points
+from linnet.engine.experiment import Experiment
 from linnet.engine.reference import make_reference
 from linnet.evaluation.images import find_archives, iterate_images
 from linnet.files.atomic import check_writable
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Scores all images, or points, there. What may be refused is looked for before reference statistics are made."""
     images = experiment.sample_folder()
     config = experiment.config
@@ -40,7 +43,7 @@ def run(experiment):
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
 
 
-def check_shape(found, wanted, path):
+def check_shape(found: Sequence[int], wanted: Sequence[int], path: str) -> None:
     """ValueError for images of another size or other channels than those of the data, whose statistics are made."""
     if tuple(found) != tuple(wanted):
         raise ValueError(
@@ -49,7 +52,7 @@ def check_shape(found, wanted, path):
         )
 
 
-def read_images(settings, shape, path):
+def read_images(settings: ConfigDict, shape: tuple[int, ...], path: str) -> Iterator[np.ndarray]:
     """uint8 batches of the samples there: arrays as they are stored, pictures as those of config.data (`settings`).
 
     shape: (H, W, C) of the images.     FileNotFoundError where nothing is there, ValueError for a path without images.

@@ -1,11 +1,12 @@
 """--mode=fid_stats: reference statistics of the data set, for the extractor of config.eval."""
 
 from linnet.devices import processes
+from linnet.engine.experiment import Experiment
 from linnet.engine.reference import compute, load_extractor, save, stats_folder
 from linnet.files.atomic import check_writable
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes the statistics to --result_folder, or to <data set>_<extractor>_<split>.npz in `stats_folder`."""
     config = experiment.config
     source = experiment.dataset(config.eval.split)

@@ -6,16 +6,18 @@ Masks are drawn (config.inpaint.mask) or read (config.inpaint.masks); methods ar
 from linnet.engine import completions
 from linnet.engine.batches import number_of_images
 from linnet.engine.chosen_images import chosen_images
+from linnet.engine.completions import Problem
+from linnet.engine.experiment import Experiment
 from linnet.engine.masks import masks
 from linnet.samplers.measurements import Mask
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes inpaint.json, inpaint.png and completions.npz to the folder of the mode."""
     completions.run(experiment, "inpaint", problem)
 
 
-def problem(experiment):
+def problem(experiment: Experiment) -> Problem:
     """The pixels that are seen of each image."""
     config, settings = experiment.config, experiment.config.inpaint
     source = chosen_images(experiment, settings)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from linnet.engine.batches import first_images
+from linnet.engine.experiment import Experiment
 from linnet.engine.latents import Latents
 from linnet.engine.pictures import as_stored, save_picture
 from linnet.files.atomic import check_writable
@@ -18,7 +19,7 @@ PAIRS = 8
 STEPS = 10
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes interpolate.png to the folder of the mode: a pair of images in each row, from left to right."""
     config, sde = experiment.config, experiment.sde
     latents = Latents(config, sde, experiment.carried, experiment.sampler, experiment.trained.params)

@@ -6,6 +6,7 @@ the seed, are scored (engine.outliers), and each score is reported with AUROC, A
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from linnet.data.source import Drawn
 from linnet.devices import processes
 from linnet.engine.batches import batch_size
 from linnet.engine.bound_bits import BoundBits
+from linnet.engine.experiment import Experiment
 from linnet.engine.flow_bits import FlowBits
 from linnet.engine.outliers import Scores, names, open_outliers
 from linnet.engine.pictures import save_picture
@@ -27,7 +29,7 @@ SHOWN = 8
 NAME = "ood.json"
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Prints the table; writes ood.json, scores.npz, histograms.png and ood.png to the folder of the mode."""
     config, shape = experiment.config, experiment.shape
     if len(shape) != 3:
@@ -60,7 +62,7 @@ def run(experiment):
     print(f"{len(inside['l1'])} images of the data, {len(outside['l1'])} outliers | everything in {folder}")
 
 
-def save(found, scores, sets, folder):
+def save(found: dict[str, Any], scores: Scores, sets: dict[str, Any], folder: str) -> None:
     """Writes the scores of each image, and the pictures."""
     chosen = scores.config.ood.score
     with atomic_write(os.path.join(folder, "scores.npz")) as file:
@@ -70,7 +72,7 @@ def save(found, scores, sets, folder):
     save_extremes(scores, sets, {which: of[chosen] for which, of in found.items()}, os.path.join(folder, "ood.png"))
 
 
-def describe(experiment, sets):
+def describe(experiment: Experiment, sets: dict[str, Any]) -> dict[str, Any]:
     """What was scored, and by what, for the record."""
     config = experiment.config
     return experiment.provenance() | {
@@ -83,7 +85,7 @@ def describe(experiment, sets):
     }
 
 
-def save_extremes(scores, sets, values, path):
+def save_extremes(scores: Scores, sets: dict[str, Any], values: dict[str, np.ndarray], path: str) -> None:
     """Images of the lowest and of the highest scores of both sets, and below them their reconstructions."""
     images, captions = [], []
     level = len(scores.config.ood.recon_factor) // 2
@@ -96,7 +98,7 @@ def save_extremes(scores, sets, values, path):
     save_picture(np.stack(images), path, columns=min(SHOWN, *map(len, values.values())), captions=captions)
 
 
-def table(scores, chosen):
+def table(scores: dict[str, Any], chosen: str) -> str:
     """Lines of the scores, the chosen one first, with intervals."""
     lines = ["score                 AUROC  (95 % interval)    AUPR   FPR at 95 % TPR"]
     for name in sorted(scores, key=lambda name: (name != chosen, -scores[name]["auroc"])):

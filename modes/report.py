@@ -6,8 +6,12 @@ to type.
 
 import os
 import shlex
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from linnet.engine import reported
+from linnet.engine.experiment import Experiment
 from linnet.evaluation import history, page
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.training.checkpoint import versions
@@ -22,7 +26,7 @@ PANELS = {
 VERBS = ("train", "check", "eval", "report")
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes report.html into --result_folder or the workdir."""
     paths, config = experiment.paths, experiment.config
     workdir = paths.run()
@@ -51,7 +55,7 @@ def run(experiment):
     print(f"report: {path} ({os.path.getsize(path) / 2**20:.1f} MiB)")
 
 
-def introduce(config, records, workdir):
+def introduce(config: ConfigDict, records: list[dict[str, Any]], workdir: str) -> str:
     """A paragraph: data, process, network, how far training is."""
     steps = max((record["step"] for record in records), default=0)
     seen = steps * config.training.batch_size
@@ -63,7 +67,7 @@ def introduce(config, records, workdir):
     ) + page.paragraph(os.path.abspath(workdir), "note")
 
 
-def commands(workdir):
+def commands(workdir: str) -> str:
     """What to type to go on, and to measure it."""
     folder = shlex.quote(os.path.relpath(workdir))
     return "\n".join(

@@ -6,14 +6,18 @@ config.eval.png each of them as png/<number>.png. sampling.json says what made t
 
 import itertools
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from linnet.devices import parallel, processes
 from linnet.engine import record, trajectories
-from linnet.engine.generate import Generator
+from linnet.engine.experiment import Experiment
+from linnet.engine.generate import Generator, Recipe
 from linnet.engine.pictures import save_pairs, save_picture
 from linnet.engine.progress import progress
+from linnet.engine.sample_conditions import SampleConditions
 from linnet.evaluation.archive import write_archive
 from linnet.evaluation.grid import save_grid
 from linnet.files.atomic import atomic_write
@@ -23,7 +27,7 @@ GRID = 64
 PAIRS = 32
 
 
-def run(experiment):
+def run(experiment: Experiment) -> dict[str, Any]:
     """Writes config.eval.num_samples images into the result folder and returns the fields of its report.
 
     The files are dealt out to the processes; the first one does what concerns all images.
@@ -55,7 +59,7 @@ def run(experiment):
     return fields
 
 
-def make_missing(generator, params, files, in_file):
+def make_missing(generator: Generator, params: dict[str, Any], files: dict[str, int], in_file: int) -> None:
     """Writes this process's share of those {path: number of images} that are not whole; each begins at a multiple."""
     paths = [*files]
     missing = [k for k, path in enumerate(paths) if len(saved(path)) < files[path]]
@@ -65,7 +69,7 @@ def make_missing(generator, params, files, in_file):
             np.savez_compressed(file, samples=images)
 
 
-def evaluations(generator, params, known):
+def evaluations(generator: Generator, params: dict[str, Any], known: int | None) -> int:
     """Network evaluations of an image: the most that any process needed, else `known`, else those of one batch."""
     needed = max(processes.everyones(generator.nfe or 0)) or known
     if not needed:
@@ -73,13 +77,13 @@ def evaluations(generator, params, known):
     return needed or generator.nfe
 
 
-def images_from(generator, params, first, n):
+def images_from(generator: Generator, params: dict[str, Any], first: int, n: int) -> np.ndarray:
     """The n images from number `first` on, in as many batches as that takes."""
     batches = [generator.batch(params, first + done) for done in range(0, n, generator.batch_size)]
     return np.concatenate(batches)[:n]
 
 
-def saved(path):
+def saved(path: str) -> Any:
     """The samples of a samples_<k>.npz; none where it is absent or damaged."""
     try:
         with open_npz(path) as arrays:
@@ -88,13 +92,15 @@ def saved(path):
         return ()
 
 
-def stored(files):
+def stored(files: dict[str, int]) -> Iterator[np.ndarray]:
     """The samples of {path: number} in order."""
     for path, rows in files.items():
         yield saved(path)[:rows]
 
 
-def save_pictures(recipe, params, first, points, folder, trajectory):
+def save_pictures(
+    recipe: Recipe, params: dict[str, Any], first: np.ndarray, points: np.ndarray | None, folder: str, trajectory: bool
+) -> list[str]:
     """Writes grid.png of the `first` images and the others that were asked for; returns their names.
 
     params: replicated parameters. points: the training points, None for images. trajectory: whether their way is shown.
@@ -112,7 +118,9 @@ def save_pictures(recipe, params, first, points, folder, trajectory):
     return names
 
 
-def save_images(files, folder, shape, conditions, png):
+def save_images(
+    files: dict[str, int], folder: str, shape: tuple[int, ...], conditions: SampleConditions, png: bool
+) -> list[str]:
     """Writes the archive of all images, of `shape` (N, H, W, C), and with `png` single ones; returns the names."""
     names = [f"samples_{'x'.join(map(str, shape))}.npz"]
     classes = conditions.labels(np.arange(shape[0])) if conditions.classes else None

@@ -6,15 +6,17 @@ of the pictures in config.super_resolution.images.
 
 from linnet.engine import completions
 from linnet.engine.chosen_images import chosen_images
+from linnet.engine.completions import Problem
+from linnet.engine.experiment import Experiment
 from linnet.samplers.measurements import Pooling
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes super_resolution.json, super_resolution.png and completions.npz to the folder of the mode."""
     completions.run(experiment, "super_resolution", problem)
 
 
-def problem(experiment):
+def problem(experiment: Experiment) -> Problem:
     """Means over blocks of each image. ValueError for a factor that does not divide the size."""
     settings, size = experiment.config.super_resolution, experiment.shape[:2]
     factor = settings.factor

@@ -3,26 +3,34 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
+from linnet.data.source import Source
 from linnet.devices import parallel
 from linnet.devices.engines import ENGINES
 from linnet.engine import classes
 from linnet.engine.estimates import first_estimates
+from linnet.engine.experiment import Experiment
 from linnet.engine.feed import Feed
+from linnet.engine.paths import Paths
 from linnet.engine.snapshot import Snapshot, make_generators, make_measure
 from linnet.engine.start import Start, check_same, note, resume
 from linnet.engine.steps import make_evaluate, train_step
 from linnet.training import metrics
-from linnet.training.checkpoint import check_finite
+from linnet.training.checkpoint import Checkpoints, check_finite
 from linnet.training.interruption import Interruption
-from linnet.training.keeper import make_keeper
+from linnet.training.keeper import Keeper, make_keeper
 from linnet.training.lock import locked
 from linnet.training.loop import Schedule, train
+from linnet.training.objectives.base import Objective
+from linnet.training.state import TrainState
 
 
-def run(experiment, use_wandb=False, use_tensorboard=False):
+def run(experiment: Experiment, use_wandb: bool = False, use_tensorboard: bool = False) -> None:
     """Trains to config.training.n_iters. Files: see engine.paths.
 
     Raises Preempted once all is on disk after a signal; OSError or RuntimeError where the workdir cannot be had.
@@ -37,7 +45,7 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
         begin = start(experiment, checkpoints)
         first = int(begin.state.step)
         console = metrics.Console(config.training.n_iters, config.training.batch_size, first)
-        writers = []  # opened, as they write, once nothing is refused any more
+        writers: list[Any] = []  # opened, as they write, once nothing is refused any more
         parts = prepare(experiment, checkpoints, begin, console, closing)
         interruption = Interruption()
         parts |= measures(experiment, writers, interruption.asked, console.say)
@@ -49,7 +57,7 @@ def run(experiment, use_wandb=False, use_tensorboard=False):
             train(**parts, interruption=interruption, console=console, writers=writers)
 
 
-def start(experiment, checkpoints):
+def start(experiment: Experiment, checkpoints: Checkpoints) -> Start:
     """The Start from the newest checkpoint of the workdir, else from the parameters of --ckpt, else from new ones.
 
     ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
@@ -69,7 +77,13 @@ def start(experiment, checkpoints):
     return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 
-def prepare(experiment, checkpoints, begin, console, closing):
+def prepare(
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    begin: Start,
+    console: metrics.Console,
+    closing: contextlib.ExitStack,
+) -> dict[str, Any]:
     """What `training.loop.train` takes of the steps, as keyword arguments.
 
     closing: an ExitStack for what has to be closed.
@@ -91,7 +105,7 @@ def prepare(experiment, checkpoints, begin, console, closing):
     }
 
 
-def check(config, is_carried):
+def check(config: ConfigDict, is_carried: bool) -> None:
     """ValueError for a network of another process, or a batch that the devices cannot share."""
     if is_carried:
         raise ValueError(
@@ -102,7 +116,14 @@ def check(config, is_carried):
     parallel.check_batch(config.training.batch_size, "config.training.batch_size", devices, parts)
 
 
-def introduce(config, source, shape, state, workdir, say):
+def introduce(
+    config: ConfigDict,
+    source: Source,
+    shape: tuple[int, ...],
+    state: TrainState,
+    workdir: str | None,
+    say: Callable[[str], None],
+) -> None:
     """Says what is trained, on what, and where it goes."""
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     say(
@@ -114,7 +135,7 @@ def introduce(config, source, shape, state, workdir, say):
         say(classes.table(config.data.classes))
 
 
-def make_schedule(training, stride):
+def make_schedule(training: ConfigDict, stride: int | None) -> Schedule:
     """The Schedule of config.training. stride: steps per dispatch where the keeper prescribes them, else None."""
     return Schedule(
         n_iters=training.n_iters,
@@ -126,7 +147,7 @@ def make_schedule(training, stride):
     )
 
 
-def open_feed(config, source, begin, schedule, put):
+def open_feed(config: ConfigDict, source: Source, begin: Start, schedule: Schedule, put: Callable[..., Any]) -> Feed:
     """The Feed of the steps that are left."""
     return Feed(
         source,
@@ -139,7 +160,9 @@ def open_feed(config, source, begin, schedule, put):
     )
 
 
-def open_writers(paths, config, console, step, use_wandb, use_tensorboard):
+def open_writers(
+    paths: Paths, config: ConfigDict, console: metrics.Console, step: int, use_wandb: bool, use_tensorboard: bool
+) -> list[Any]:
     """The writers of process 0; other processes write nothing."""
     if jax.process_index():
         return []
@@ -151,13 +174,17 @@ def open_writers(paths, config, console, step, use_wandb, use_tensorboard):
     return writers
 
 
-def measures(experiment, writers, asked, say):
+def measures(
+    experiment: Experiment, writers: list[Any], asked: Callable[[], bool], say: Callable[[str], None]
+) -> dict[str, Any]:
     """What `training.loop.train` takes of the measurements, as keyword arguments. asked: see Interruption."""
     evaluate = held_out(experiment.objective, experiment.config, experiment.examples, say)
     return {"snapshot": make_snapshot(experiment, writers, asked), "evaluate": evaluate}
 
 
-def make_snapshot(experiment, writers, asked=lambda: False):
+def make_snapshot(
+    experiment: Experiment, writers: list[Any], asked: Callable[[], bool] = lambda: False
+) -> Callable[..., dict[str, float]]:
     """The Snapshot that config.training asks for, or `nothing`. Statistics are loaded at once."""
     config, training = experiment.config, experiment.config.training
     if not training.snapshot_sampling:
@@ -170,7 +197,9 @@ def make_snapshot(experiment, writers, asked=lambda: False):
     return Snapshot(generators, training.snapshot_fid, measure, own, experiment.points, folder, writers, asked)
 
 
-def make_save(checkpoints, feed, keeper, config, began_from):
+def make_save(
+    checkpoints: Checkpoints, feed: Feed, keeper: Keeper, config: ConfigDict, began_from: str | None
+) -> Callable[..., None]:
     """save(state, for_good) for the loop: the state is whole in every process, and the first writes it."""
 
     def save(state, for_good):
@@ -190,7 +219,9 @@ def make_save(checkpoints, feed, keeper, config, began_from):
     return save
 
 
-def held_out(objective, config, examples, say):
+def held_out(
+    objective: Objective, config: ConfigDict, examples: Callable[..., Source], say: Callable[[str], None]
+) -> Callable[..., dict[str, float]]:
     """The measurement of eval_loss; `nothing` where there are no test images that the network knows, which is said.
 
     examples: opens a split of the data.
@@ -202,6 +233,6 @@ def held_out(objective, config, examples, say):
         return nothing
 
 
-def nothing(state, step):
+def nothing(state: TrainState, step: int) -> dict[str, float]:
     """What there is to write where nothing is measured."""
     return {}

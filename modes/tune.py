@@ -7,11 +7,14 @@ found on the way is kept beside it until it is written, so that a run that ended
 import json
 import os
 import time
+from typing import Any
 
 import numpy as np
 from jax import device_put
+from ml_collections import ConfigDict
 
 from linnet.engine import tables, tuning
+from linnet.engine.experiment import Experiment
 from linnet.engine.parts import Parts
 from linnet.engine.progress import progress
 from linnet.files.atomic import check_writable
@@ -20,7 +23,7 @@ from linnet.samplers import optimal_times
 from linnet.samplers.tuning import Starts, Tuner
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes table.json into the folder of the mode, or --result_folder, and prints the errors before and after.
 
     ValueError for a method that cannot be tuned, and for a depth that is unknown.
@@ -53,12 +56,14 @@ def run(experiment):
     report(errors, time.time() - began, path)
 
 
-def decisive(experiment):
+def decisive(experiment: Experiment) -> dict[str, Any]:
     """What a table depends on: as for samples, and the keys of config.tune."""
     return json.loads(json.dumps(experiment.made_by() | {"tune": experiment.config.tune.to_dict()}))
 
 
-def wanted_ends(teacher, params, settings, folder, made_by):
+def wanted_ends(
+    teacher: tuning.Teacher, params: dict[str, Any], settings: ConfigDict, folder: str, made_by: dict[str, Any]
+) -> tuple[Parts, Starts, Starts]:
     """(Parts, Starts to tune on, Starts held out), with the ends of fine trajectories, which the Parts keep."""
     total, size = settings.starts + settings.held_out, settings.batch_size
     parts = Parts(folder, made_by, -(-total // size))
@@ -67,13 +72,16 @@ def wanted_ends(teacher, params, settings, folder, made_by):
     x = np.concatenate(parts.join()["x"])[:total]
     u, condition = teacher.states(0, total)
     cut = settings.starts
-    return parts, *(
+    starts, held_out = (
         Starts(u[rows], x[rows], {key: value[rows] for key, value in condition.items()})
         for rows in (slice(None, cut), slice(cut, None))
     )
+    return parts, starts, held_out
 
 
-def tuned_sampler(tuner, teacher, starts, held_out, settings, path):
+def tuned_sampler(
+    tuner: Tuner, teacher: tuning.Teacher, starts: Starts, held_out: Starts, settings: ConfigDict, path: str
+) -> Any:
     """The sampler that config.tune.depth finds."""
     sampler = tuner.sampler
     if settings.depth == "network_free":
@@ -85,16 +93,16 @@ def tuned_sampler(tuner, teacher, starts, held_out, settings, path):
         return tuning.bare(sampler, jumps)
     candidates = tuning.hand_made(sampler) | {"jumps": jumps}
     errors = tuning.best_times(tuner, candidates, starts, settings.batch_size)
-    begun = tuner.begin(candidates[min(errors, key=errors.get)])
+    begun = tuner.begin(candidates[min(errors, key=lambda name: errors[name])])
     return tuner.tuned(tuning.descend(tuner, begun, starts, held_out, settings, path))
 
 
-def measured(errors):
+def measured(errors: np.ndarray) -> dict[str, float]:
     """The numbers of the errors of held-out starts."""
     return {"rms": tuning.root_mean_square(errors), "median": float(np.median(errors))}
 
 
-def report(errors, seconds, path):
+def report(errors: dict[str, dict[str, float]], seconds: float, path: str) -> None:
     """Prints what was gained."""
     words = (f"{name} {errors['before'][name]:.4g} -> {errors['after'][name]:.4g}" for name in ("rms", "median"))
     print(f"distance of held-out ends: {', '.join(words)}; {seconds:.0f} s: {path}")

@@ -46,6 +46,7 @@ class EpsAlone:
     prediction = "eps"
 
     def __call__(self, u: Array, t: Array) -> Array:
+        """eps, the shape of u (B, ...), at times t (B,)."""
         return self.eps_fn(u, t)
 
     output = __call__

@@ -100,7 +100,7 @@ def _stationary(sde):
     return np.allclose(F_S + blocks.transpose(F_S) + sde.GGt(t), 0, atol=1e-9 * np.abs(F_S).max())
 
 
-def grows_evenly(sde):
+def grows_evenly(sde: LinearSDE) -> bool:
     """Whether equal times resolve the noise: the first 2 % of [0, T] hold less than half of the levels of log rho."""
     first, half, last = (grids.log_rho(sde, t) for t in (sde.t_min, 0.02 * sde.T, sde.T))
     return half - first < (last - first) / 2

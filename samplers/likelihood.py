@@ -101,6 +101,7 @@ class Likelihood:
         return latent[0], change[0], nfe
 
     def __call__(self, eps_fn: EpsFn, key: Array, u_0: Array) -> Density:
+        """The Density of states u_0 (B, ...); key: one, or one of each (B,)."""
         keys = example_keys(key, len(u_0))
         solve = jax.vmap(lambda i, key, u: self._solve(of_image(eps_fn, i), key, u))
         latent, change, nfe = solve(jnp.arange(len(u_0)), keys, u_0)

@@ -44,6 +44,7 @@ class Known:
     y: Array
 
     def __call__(self, u: Array, t: Array) -> Array:
+        """eps of the network, the shape of u (B, ...), at times t (B,)."""
         return self.network(u, t)
 
     def replace(self, u: Array, last: tuple[Array, ...], t: Array, z: Array) -> Array:
@@ -73,7 +74,7 @@ def replacing(sampler: Any, resamples: int | None = None) -> Any:
 class ReplacingPC(PredictorCorrector):
     """score_sde's predictor-corrector sampler of a Known network."""
 
-    def settle(self, network, u, last, t, keys, i):
+    def settle(self, network: Any, u: Array, last: tuple[Array, ...], t: Array, keys: Array, i: Any) -> Array:
         return jnp.where(t > 0, network.replace(u, last, t, draw(keys, ANEW + i, u)), u)
 
 
@@ -104,6 +105,7 @@ class Replacing:
         return (n - 1) * self.resamples + 1
 
     def __call__(self, network: Known, key: Array, u_T: Array) -> Samples:
+        """Samples from u_T (B, ...); key: one, or one of each (B,)."""
         rows, sde = self.sampler.rows, self.sampler.sde
         keys = example_keys(key, len(u_T))
         t, ends = rows.times[:-1], rows.times[1:]

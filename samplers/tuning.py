@@ -43,7 +43,7 @@ class Starts(NamedTuple):
     """u (B, ...): states at T. x (B, ...): the ends that are wanted. context: what eps takes besides, by start."""
 
     u: Array
-    x: Array
+    x: Array | Host
     context: Any
 
 
@@ -170,7 +170,9 @@ class Tuner:
             return WORST, jax.tree.map(np.zeros_like, parameters)
         return value, self.pull_back(by_rows, self.jacobian(parameters), parameters)
 
-    def descend(self, parameters: Parameters, starts: Starts, batch: int, iterations: int, watch: Callable):
+    def descend(
+        self, parameters: Parameters, starts: Starts, batch: int, iterations: int, watch: Callable
+    ) -> Parameters:
         """The Parameters after at most `iterations` of L-BFGS from `parameters`; watch sees those of each."""
         cut, shape = len(parameters.lengths), parameters.corrections.shape
 
@@ -194,7 +196,7 @@ class Tuner:
         return unpack(found.x)
 
 
-def both_ways(forward):
+def both_ways(forward: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """forward(params, u, past, row, context) -> (u, past), and its cotangents of u, past and row, compiled."""
 
     def backward(params, u, past, row, context, cotangent):

@@ -35,7 +35,7 @@ def matrix(rows: Sequence[Sequence[Any]]) -> Block:
     return flat.reshape(flat.shape[:-1] + (1, 1, len(rows), len(rows)))
 
 
-def constant(matrix, like):
+def constant(matrix: Host, like: Block) -> Block:
     """A k x k matrix as a block of spatial (1, 1) in the array type and dtype of `like`."""
     xp, like = namespace(like)
     return xp.asarray(matrix, like.dtype)[None, None]
@@ -93,7 +93,7 @@ def root(a: Block) -> Block:
     return matmul(vectors * xp.sqrt(xp.maximum(values, 0))[..., None, :], transpose(vectors))
 
 
-def complement(d):
+def complement(d: Block) -> Block:
     """Rows (..., k - 1, k) that make an orthogonal matrix of determinant 1 with the unit row d (..., 1, k) above them.
 
     The rotation in the plane of the first axis and d; for k = 3 it has no limit where d is minus the first axis.

@@ -5,6 +5,7 @@ u_t = x_0 + t eps,    F = 0,    G G^T = 2 t,    t from sigma_min to sigma_max
 
 import numpy as np
 
+from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -20,26 +21,26 @@ class EDM(LinearSDE):
         self.t_min = sigma_min
         self.T = sigma_max
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(t * 0)
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(2 * t)
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         _, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         return blocks.scalar((t - s) * 0 + 1)
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(t**2)
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(t)
 
-    def prior_std(self):
+    def prior_std(self) -> Host:
         return np.array([self.T])

@@ -8,6 +8,7 @@ singular at t = 1, where nothing of x_0 is left in u and eps does not determine 
 
 import numpy as np
 
+from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -30,26 +31,26 @@ class Flow(LinearSDE):
         self.T = T
         self.t_min = t_min
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(-1 / (1 - t))
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(2 * t / (1 - t))
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         _, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         return blocks.scalar((1 - t) / (1 - s))
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(t**2)
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(t)
 
-    def prior_std(self):
+    def prior_std(self) -> Host:
         return np.array([self.T])

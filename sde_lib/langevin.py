@@ -19,11 +19,13 @@ Every entry of (3) is a sum whose first term dominates for small z, so that noth
 """
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -31,7 +33,7 @@ PIECES = 4096
 SERIES = 34  # terms of (4) that matter below y = n, for the n in use
 
 
-def gamma_tail(n, y):
+def gamma_tail(n: int, y: Times) -> Any:
     """P(n, y) of (4) for y >= 0: the power series below n, where the closed form cancels, and the closed form above."""
     xp, y = blocks.namespace(y)
     small = xp.minimum(y, float(n))
@@ -76,23 +78,23 @@ class Langevin(LinearSDE):
                 terms[m] += left @ self.GGt_0 @ right.T * math.factorial(m) / (2 * self.lam) ** (m + 1)
         return terms
 
-    def beta(self, t):
+    def beta(self, t: Times) -> Any:
         """beta_0 + beta_1 t, the shape of t."""
         return self.beta_0 + self.beta_1 * t
 
-    def z(self, t, s):
+    def z(self, t: Times, s: Times) -> Any:
         """The clock int_s^t beta, broadcast over t and s."""
         return (t - s) * (self.beta_0 + self.beta_1 * (t + s) / 2)
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(self.beta(t)) * blocks.constant(self.F_0, t)
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.scalar(self.beta(t)) * blocks.constant(self.GGt_0, t)
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         _, t = blocks.namespace(t)
         _, s = blocks.namespace(s)
         return self._transition(self.z(t, s))
@@ -113,18 +115,18 @@ class Langevin(LinearSDE):
         )
         return carried + sum(noise)
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return self._covariance(self.z(t, t * 0))
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         _, t = blocks.namespace(t)
         return blocks.matmul(self.L(t), self.rotation(self.z(t, t * 0)))
 
-    def prior_std(self):
+    def prior_std(self) -> Host:
         return np.sqrt(self.variances)
 
-    def rotation(self, z):
+    def rotation(self, z: Times) -> Block:
         """exp(z Omega) W(z) of (5), a block."""
         return blocks.matmul(self._limit(z), self._rest(z))
 

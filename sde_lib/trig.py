@@ -8,6 +8,7 @@ It preserves variance. F is singular at t = 1, where nothing of x_0 is left in u
 
 import numpy as np
 
+from linnet.arrays import Block, Times
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE
 
@@ -38,17 +39,17 @@ class Trig(LinearSDE):
         xp, t = blocks.namespace(t)
         return xp.sin(np.pi / 2 * t)
 
-    def F(self, t):
+    def F(self, t: Times) -> Block:
         return blocks.scalar(-np.pi / 2 * self._sin(t) / self._cos(t))
 
-    def GGt(self, t):
+    def GGt(self, t: Times) -> Block:
         return blocks.scalar(np.pi * self._sin(t) / self._cos(t))
 
-    def Psi(self, t, s):
+    def Psi(self, t: Times, s: Times) -> Block:
         return blocks.scalar(self._cos(t) / self._cos(s))
 
-    def Sigma(self, t):
+    def Sigma(self, t: Times) -> Block:
         return blocks.scalar(self._sin(t) ** 2)
 
-    def R(self, t):
+    def R(self, t: Times) -> Block:
         return blocks.scalar(self._sin(t))

@@ -38,9 +38,11 @@ class LinearBeta:
     chain = None
 
     def beta(self, t: Times) -> Times:
+        """The rate at times t, the shape of t."""
         return self.beta_min + (self.beta_max - self.beta_min) * t
 
     def B(self, t: Times, s: Times) -> Times:
+        """int_s^t beta, broadcast over t and s."""
         return (t - s) * (self.beta_min + (self.beta_max - self.beta_min) * (t + s) / 2)
 
 
@@ -61,9 +63,11 @@ class CosineBeta:
         return xp.sin(self.rate * (t + self.offset)) / xp.sin(self.rate * (1 - t))
 
     def beta(self, t: Times) -> Block:
+        """The rate at times t, the shape of t."""
         return 2 * self.rate * self._tan(t)
 
     def B(self, t: Times, s: Times) -> Block:
+        """int_s^t beta, broadcast over t and s."""
         # cos a(s) / cos a(t) = cos d + tan a(t) sin d with d = a(t) - a(s) >= 0: no loss of digits as t -> s.
         xp, t = blocks.namespace(t)
         later, earlier = xp.where(t < s, s, t), xp.where(t < s, t, s)
@@ -103,10 +107,13 @@ class DiscreteBeta:
         return c, n * (t - start - rest)
 
     def beta(self, t: Times) -> Block:
+        """The rate at times t, the shape of t."""
         c, d = self._piece(t)
         return self.chain.n * (c[1] + d * (2 * c[2] + d * 3 * c[3]))
 
     def B(self, t: Times, s: Times) -> Block:
+        """int_s^t beta, broadcast over t and s."""
+
         def at(t):
             c, d = self._piece(t)
             return c[0] + d * (c[1] + d * (c[2] + d * c[3]))

@@ -12,10 +12,14 @@ import importlib.metadata
 import logging
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
+
+from linnet.arrays import Array
 
 
 class NonFinite(RuntimeError):
@@ -36,12 +40,13 @@ class Retention:
     def __init__(self, last):
         self.last, self.for_good = last, set()
 
-    def should_preserve(self, checkpoints, *, context):
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether each of Orbax's checkpoints, oldest first, is kept."""
         newest = {info.step for info in checkpoints[-self.last :]}
         return [info.step in newest | self.for_good for info in checkpoints]
 
 
-def newest(directory):
+def newest(directory: str) -> int | None:
     """Step of the newest complete checkpoint in a directory, or None: Orbax names those being written otherwise."""
     names = os.listdir(directory) if os.path.isdir(directory) else []
     return max((int(name) for name in names if name.isdigit()), default=None)
@@ -78,7 +83,7 @@ class Checkpoints:
             self._retention.for_good |= {step for step in self._manager.all_steps() if self._is_for_good(step)}
 
     @property
-    def latest(self):
+    def latest(self) -> int | None:
         """Step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
@@ -93,7 +98,16 @@ class Checkpoints:
         except Exception:  # Orbax reports absent and damaged files by many types
             return True
 
-    def save(self, state, *, position, config, memory=None, for_good=False, began_from=None):
+    def save(
+        self,
+        state: Any,
+        *,
+        position: Array,
+        config: ConfigDict,
+        memory: np.ndarray | None = None,
+        for_good: bool = False,
+        began_from: str | None = None,
+    ) -> None:
         """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is.
 
         memory: (N, ...) of the examples; it must not change any more. for_good: it is not deleted later. began_from:
@@ -112,11 +126,11 @@ class Checkpoints:
             self._retention.for_good.add(step)
         self._finish(lambda: self._manager.save(step, args=ocp.args.Composite(**items)))
 
-    def check(self):
+    def check(self) -> None:
         """OSError where the last save has failed meanwhile."""
         self._finish(self._manager.check_for_errors)
 
-    def close(self):
+    def close(self) -> None:
         """Waits until everything is on disk; OSError where it could not be written."""
         try:
             self._finish(self._manager.wait_until_finished)
@@ -132,7 +146,7 @@ class Checkpoints:
             last = "there is none yet" if complete is None else f"the last complete one is of step {complete}"
             raise OSError(f"no checkpoint could be written to {self._directory} ({brief(error)}); {last}") from error
 
-    def restore(self, state, say=print) -> Restored:
+    def restore(self, state: Any, say: Callable[[str], Any] = print) -> Restored:
         """The newest checkpoint that is whole, its state in the structure of `state` (arrays or their shapes).
 
         say: told which newer ones are damaged; the process that writes puts them aside, into <directory>_damaged.
@@ -179,13 +193,13 @@ class Checkpoints:
         return f"; what is left of it is in {target}"
 
 
-def brief(error):
+def brief(error: Exception) -> str:
     """Beginning and end of the message of another package's error, in one line: the cause is named last."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) < 200 else f"{text[:80]} ... {text[-110:]}"
 
 
-def check_finite(tree):
+def check_finite(tree: Any) -> None:
     """NonFinite names the first array of a tree, or a TrainState, on the host that holds NaN or infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(leaf).all():

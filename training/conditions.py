@@ -4,14 +4,19 @@ Classifier-free guidance (arXiv:2207.12598) needs a network that also knows the 
 dropped (-1) with probability config.training.label_dropout. Low-resolution images are means over blocks of pixels.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from linnet.arrays import Array
 from linnet.models.guidance import NO_CLASS
 from linnet.randomness import Part, fold
 
 
-def make_conditions(config):
+def make_conditions(config: ConfigDict) -> Callable[..., dict[str, Array]]:
     """conditions(batch, x, keys) -> keyword arguments of the network of config.model, each (B, ...).
 
     batch holds "label" (B,) int where model.num_classes is set. x (B, H, W, C) are the images in model range. keys (B,)
@@ -35,13 +40,13 @@ def make_conditions(config):
     return conditions
 
 
-def drop(labels, keys, probability):
+def drop(labels: Array, keys: Array, probability: float) -> Array:
     """labels (B,) with NO_CLASS in place of each with `probability`; keys (B,) of the examples decide."""
     chosen = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(fold(keys, Part.LABEL))
     return jnp.where(chosen, NO_CLASS, labels)
 
 
-def block_means(x, size):
+def block_means(x: Any, size: int) -> Any:
     """x (B, H, W, C) -> (B, size, size W/H, C), means over square blocks. ValueError where blocks do not fit."""
     _, height, width, _ = x.shape
     block = height // size

@@ -9,12 +9,15 @@ which is exact because the batches of one epoch have no example in common. An ex
 later estimate. What is too large for the dtype of the rows is kept as its largest number.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
 from linnet import registry
+from linnet.arrays import Array
 from linnet.randomness import Purpose, key_for
 
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}
@@ -25,12 +28,12 @@ DEVICE_BYTES = 4 * 2**30
 BLOCK = 4096
 
 
-def dtype_of(name):
+def dtype_of(name: str) -> Any:
     """The NumPy dtype `name`. ValueError for an unknown one."""
     return registry.choose(DTYPES, name, "config.training.memory_dtype")
 
 
-def initial(seed, n, shape, dtype="float16"):
+def initial(seed: int, n: int, shape: tuple[int, ...], dtype: str = "float16") -> np.ndarray:
     """Standard normal rows (n, *shape) of `dtype` (see DTYPES); row i depends on (seed, i) alone. ValueError."""
     rows = np.empty((n, *shape), dtype_of(dtype))
     draw = jax.jit(jax.vmap(lambda i: jax.random.normal(key_for(seed, Purpose.ESTIMATES, i), shape)))
@@ -39,25 +42,25 @@ def initial(seed, n, shape, dtype="float16"):
     return rows
 
 
-def on_devices(place, nbytes, devices):
+def on_devices(place: str, nbytes: int, devices: int) -> bool:
     """Whether `nbytes` of rows are sharded over devices, as config.training.memory says. ValueError for other words."""
     registry.check(PLACES, place, "config.training.memory")
     return place == "device" or (place == "auto" and nbytes <= devices * DEVICE_BYTES)
 
 
-def stored(values, dtype):
+def stored(values: Array, dtype: Any) -> Array:
     """Device arrays as they are kept: of `dtype`, within its range."""
     largest = float(jnp.finfo(dtype).max)
     return jnp.clip(values, -largest, largest).astype(dtype)
 
 
-def divided(rows, devices):
+def divided(rows: np.ndarray, devices: int) -> np.ndarray:
     """Rows (N, ...) -> (devices * ceil(N / devices), ...), filled up with zeros that nobody reads."""
     missing = -len(rows) % devices
     return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else rows
 
 
-def recall(rows, index, axis):
+def recall(rows: Array, index: Array, axis: str) -> Array:
     """This device's examples (n, ...) float32 from the rows that all devices of `axis` share; index (n,) of examples.
 
     rows (N / devices, ...): those of this device.
@@ -68,7 +71,7 @@ def recall(rows, index, axis):
     return jax.lax.psum_scatter(found, axis, tiled=True)
 
 
-def remember(rows, index, values, axis):
+def remember(rows: Array, index: Array, values: Array, axis: str) -> Array:
     """This device's rows after values (B, ...) were written for the examples index (B,) of the whole batch."""
     later = jnp.triu(index[:, None] == index[None, :], 1).any(1)
     local = jnp.where(later, len(rows), _local(rows, index, axis))
@@ -89,7 +92,7 @@ class HostMemory:
         self._pending = []
         self._epochs = (0, 0)
 
-    def recall(self, index, epoch):
+    def recall(self, index: np.ndarray, epoch: np.ndarray) -> np.ndarray:
         """Rows (n, ...) of the examples index (n,) of this process, whose epochs are `epoch` (n,).
 
         Waits for the step that is running where it may train on the same examples: an epoch began in this batch, in
@@ -100,13 +103,13 @@ class HostMemory:
         self._epochs = (self._epochs[1], latest)
         return self._rows[index]
 
-    def remember(self, index, values):
+    def remember(self, index: Array, values: Array) -> None:
         """Device arrays (B,) and (B, ...) of a step that may still be running."""
         for array in (index, values):
             array.copy_to_host_async()
         self._pending.append((index, values))
 
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """All rows, after every step so far: the array itself, which later steps change."""
         self._settle(0)
         return self._rows

@@ -2,10 +2,13 @@
 
 import signal
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import jax
 
+from linnet.arrays import Array
 from linnet.devices import parallel, processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -38,13 +41,13 @@ class Interruption:
             signal.signal(number, handler)
 
     @property
-    def heard(self):
+    def heard(self) -> str:
         """What asks to stop, or "". Several processes hear it by `after` or `asked`, at the same step."""
         if self._alone:
             return self._name
         return (self._name or "a signal to another process") if self._everywhere else ""
 
-    def after(self, metrics):
+    def after(self, metrics: dict[str, Array]) -> None:
         """To be called after every dispatch, with its metrics on the devices.
 
         A dispatch carries what its process has heard to all others, and what is looked at is what the dispatch AHEAD
@@ -57,12 +60,12 @@ class Interruption:
             jax.block_until_ready(loss)
             self._everywhere = bool(flag)
 
-    def asked(self):
+    def asked(self) -> bool:
         """Whether a signal asks to stop, for measurements between their batches; to be called in all processes."""
         self._everywhere = self._everywhere or any(processes.everyones(bool(self._name)))
         return self._everywhere
 
-    def run(self, function, *arguments):
+    def run(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """function(*arguments); {} as soon as a signal is heard, and nobody waits for the function any more.
 
         Several processes cannot agree before their devices are free: they wait until the function has `asked`.

@@ -8,11 +8,17 @@ rows       the estimates (N, ...) after a step, for a checkpoint, which copies i
 engine: one of devices.engines.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
+import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.devices import parallel
 from linnet.devices.engines import ENGINES
 from linnet.training import estimates
+from linnet.training.state import TrainState
 
 
 class Keeper:
@@ -25,16 +31,20 @@ class Keeper:
     def __init__(self, engine=parallel):
         self.engine = engine
 
-    def put(self, batches):
+    def put(self, batches: list[dict[str, np.ndarray]]) -> Any:
+        """What a dispatch takes, on the devices, of host batches; run ahead of the step."""
         return self.engine.shard_steps([{name: batch[name] for name in self.fields} for batch in batches])
 
-    def place(self, state):
+    def place(self, state: TrainState) -> TrainState:
+        """The state of one on the host on the devices, with the estimates of this keeper."""
         return self.engine.place(state)
 
-    def wrap(self, step):
+    def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """The compiled step as one of (state, what `put` made) that reads and keeps estimates."""
         return step
 
-    def rows(self, state):
+    def rows(self, state: TrainState) -> np.ndarray | None:
+        """The estimates (N, ...) after every step so far, for a checkpoint; None where there are none."""
         return None
 
 
@@ -48,10 +58,10 @@ class OnDevices(Keeper):
         super().__init__(engine)
         self.n, self._sharded = len(rows), engine.share(estimates.divided(rows, jax.device_count()))
 
-    def place(self, state):
+    def place(self, state: TrainState) -> TrainState:
         return super().place(state).replace(memory=self._sharded)
 
-    def rows(self, state):
+    def rows(self, state: TrainState) -> np.ndarray | None:
         return self.engine.whole(state.memory)[: self.n]
 
 
@@ -66,10 +76,10 @@ class OnHost(Keeper):
         super().__init__(engine)
         self.memory = estimates.HostMemory(rows)
 
-    def put(self, batches):
+    def put(self, batches: list[dict[str, np.ndarray]]) -> Any:
         return super().put(batches), batches[0]
 
-    def wrap(self, step):
+    def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def remembering(state, chunk):
             placed, batch = chunk
             x_hat = self.memory.recall(batch["index"], batch["epoch"])
@@ -80,11 +90,13 @@ class OnHost(Keeper):
 
         return remembering
 
-    def rows(self, state):
+    def rows(self, state: TrainState) -> np.ndarray | None:
         return self.memory.rows()
 
 
-def make_keeper(settings, values, shape, say=print):
+def make_keeper(
+    settings: ConfigDict, values: np.ndarray | None, shape: tuple[int, ...], say: Callable[[str], Any] = print
+) -> Keeper:
     """The Keeper that config.training (`settings`) asks for by its keys engine, memory and memory_dtype.
 
     values: the estimates at the start (N, ...), None for objectives that keep none. shape: that of all training images

@@ -12,13 +12,15 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 BEAT = 5
 WATCH = 20
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder: str) -> Iterator[None]:
     """Holds the lock of `folder`, which is made where it is missing.
 
     OSError where the folder cannot be written, RuntimeError where another training holds the lock.
@@ -37,7 +39,7 @@ def locked(folder):
             file.truncate(0)
 
 
-def open_lock(folder):
+def open_lock(folder: str) -> TextIO:
     """The file `lock` of `folder`, open. OSError names the folder."""
     try:
         os.makedirs(folder, exist_ok=True)
@@ -46,7 +48,7 @@ def open_lock(folder):
         raise OSError(f"--workdir={folder} cannot be written: {error.strerror}") from error
 
 
-def take(file, folder):
+def take(file: TextIO, folder: str) -> None:
     """Locks `file`. RuntimeError names the owner who lives."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +66,7 @@ def take(file, folder):
         print(f"process {pid} on {host} left {folder} without closing it", flush=True)
 
 
-def in_use(file, folder):
+def in_use(file: TextIO, folder: str) -> RuntimeError:
     """The error of a second training."""
     host, pid = read_owner(file)
     return RuntimeError(
@@ -72,7 +74,7 @@ def in_use(file, folder):
     )
 
 
-def read_owner(file):
+def read_owner(file: TextIO) -> tuple[str, Any]:
     """(host, pid) of who locked last; an empty host where the lock was given back."""
     file.seek(0)
     text = file.read()
@@ -83,21 +85,21 @@ def read_owner(file):
         return "another host", "?"
 
 
-def beat(path, released):
+def beat(path: str, released: threading.Event) -> None:
     """Touches the file until `released`."""
     with contextlib.suppress(OSError):
         while not released.wait(BEAT):
             os.utime(path)
 
 
-def beats(path):
+def beats(path: str) -> bool:
     """Whether the file is touched within WATCH seconds."""
     before = touched(path)
     time.sleep(WATCH)
     return touched(path) != before
 
 
-def touched(path):
+def touched(path: str) -> int:
     """When the file was last changed, asked anew of a file system that is shared."""
     with open(path) as file:
         return os.fstat(file.fileno()).st_mtime_ns

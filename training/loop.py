@@ -5,13 +5,15 @@ those of a few steps before (see training.interruption). What can fail comes aft
 """
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from linnet.training.checkpoint import NonFinite
-from linnet.training.interruption import Preempted
+from linnet.training.interruption import Interruption, Preempted
+from linnet.training.state import TrainState
 from linnet.training.step import QUARTILES
 
 
@@ -25,11 +27,11 @@ class Schedule(NamedTuple):
     snapshot: int
     preemption: int
 
-    def chunks(self, step):
+    def chunks(self, step: int) -> Iterator[int]:
         """Steps of each dispatch from `step` on."""
         return (min(self.stride, self.n_iters - begin) for begin in range(step, self.n_iters, self.stride))
 
-    def due(self, frequency, step, before):
+    def due(self, frequency: int, step: int, before: int) -> bool:
         """Whether a multiple of `frequency` lies in (before, step], or the run ends at `step`."""
         return frequency > 0 and (step // frequency > before // frequency or step == self.n_iters)
 
@@ -38,7 +40,7 @@ class NonFiniteLoss(RuntimeError):
     """The loss or the state is NaN or infinite; the message says since which step and what to try."""
 
 
-def advice(saved):
+def advice(saved: int) -> str:
     """What to do about a number that is not finite. saved: step of the last checkpoint, 0 where there is none."""
     last = f"the last good checkpoint is at step {saved}" if saved else "no checkpoint was saved before"
     return (
@@ -47,7 +49,7 @@ def advice(saved):
     )
 
 
-def summarize(window, rate):
+def summarize(window: list[dict[str, np.ndarray]], rate: float) -> dict[str, Any]:
     """Means over the logged steps: window is a list of metrics of shape (s, ...), on the host."""
     joined = {k: np.concatenate([m[k] for m in window]) for k in window[0]}
     sums, counts = joined["quartile_sum"].sum(0), joined["quartile_count"].sum(0)
@@ -63,7 +65,7 @@ class Window:
         self.start, self.first = start, first
         self.metrics = []
 
-    def fetch(self, saved):
+    def fetch(self, saved: int) -> list[dict[str, np.ndarray]]:
         """The metrics on the host; NonFiniteLoss where a loss is not finite. saved: step of the last checkpoint."""
         window = jax.device_get([self.first(m) for m in self.metrics])
         losses = np.concatenate([m["loss"] for m in window]) if window else np.zeros(0)
@@ -83,7 +85,8 @@ class Saver:
     def __init__(self, write, step):
         self.write, self.saved = write, step
 
-    def __call__(self, state, step, window, for_good=False):
+    def __call__(self, state: TrainState, step: int, window: Window, for_good: bool = False) -> None:
+        """Saves the state of `step`; NonFiniteLoss where it, or a loss of the window, is not finite."""
         if step == self.saved:
             return
         window.fetch(self.saved)
@@ -94,13 +97,26 @@ class Saver:
         self.saved = step
 
 
-def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate, interruption, console, writers, first):
+def train(
+    state: TrainState,
+    step_fn: Callable[..., Any],
+    batches: Callable[[int], Any],
+    schedule: Schedule,
+    *,
+    save: Callable[..., None],
+    check: Callable[[], None],
+    snapshot: Callable[..., dict[str, float]],
+    evaluate: Callable[..., dict[str, float]],
+    interruption: Interruption,
+    console: Any,
+    writers: list[Any],
+    first: Callable[[Any], Any],
+) -> TrainState:
     """Runs `step_fn` until schedule.n_iters and returns the state.
 
-    state: TrainState on the devices, of which `first` takes one copy (see devices.engines). batches(n) places the next
-    n batches there. save(state, for_good) writes a checkpoint in the background, and check() raises where that failed.
-    evaluate(state, step) and snapshot(state, step) return scalars to write. interruption: an Interruption that was
-    entered. Raises NonFiniteLoss, and Preempted after saving on a signal.
+    state: on the devices; `first` takes one copy (see devices.engines). batches(n) places the next n batches there.
+    save(state, for_good) writes a checkpoint in the background, and check() raises where that failed. evaluate(state,
+    step) and snapshot(state, step) return scalars to write. NonFiniteLoss; Preempted after saving on a signal.
     """
     step = int(first(state.step))
     save = Saver(save, step)
@@ -143,14 +159,14 @@ def train(state, step_fn, batches, schedule, *, save, check, snapshot, evaluate,
     return state
 
 
-def write(writers, step, scalars):
+def write(writers: list[Any], step: int, scalars: dict[str, float]) -> None:
     """Tells every writer, where there is something to tell."""
     for writer in writers * bool(scalars):
         writer.write(step, scalars)
 
 
 @contextlib.contextmanager
-def saving_first(save, *arguments):
+def saving_first(save: Callable[..., None], *arguments: Any) -> Iterator[None]:
     """save(*arguments) before an error leaves the block; not in one of several processes, for saving may need all."""
     try:
         yield

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+from typing import Any
 
 
 class Console:
@@ -25,36 +26,39 @@ class Console:
             self.bar = tqdm(total=n_iters, initial=start, unit="step", dynamic_ncols=True)
         self.mark(start)
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         """Prints a line without disturbing the bar."""
         self.bar.write(line) if self.bar else print(line, flush=True)
 
-    def mark(self, step):
+    def mark(self, step: int) -> None:
         """Restarts the clock of images/s: what went before (compilation, sampling) does not count."""
         self.step, self.clock = step, time.perf_counter()
 
-    def rate(self, step):
+    def rate(self, step: int) -> float:
         """Images per second since the last mark, which moves here."""
         rate = (step - self.step) * self.batch_size / max(time.perf_counter() - self.clock, 1e-9)
         self.mark(step)
         return rate
 
-    def advance(self, step):
+    def advance(self, step: int) -> None:
         """Moves the bar to `step`."""
         if self.bar:
             self.bar.update(step - self.bar.n)
 
-    def write(self, step, scalars):
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Prints the line of a step."""
         left = (self.n_iters - step) * self.batch_size / max(scalars.get("images_per_s", 0), 1e-9)
         shown = "  ".join(f"{k} {v:.4g}" for k, v in scalars.items())
         self.say(
             f"step {step}/{self.n_iters}  {shown}" + (f"  ETA {duration(left)}" if "images_per_s" in scalars else "")
         )
 
-    def image(self, step, name, path):
+    def image(self, step: int, name: str, path: str) -> None:
+        """Says where a picture lies."""
         self.say(f"step {step}/{self.n_iters}  {name} samples: {path}")
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the bar."""
         if self.bar:
             self.bar.close()
 
@@ -65,21 +69,22 @@ class JsonLines:
     def __init__(self, path, start=0):
         kept = []
         if os.path.exists(path):
-            with open(path, "rb") as file:
-                kept = [line for line in file.read().splitlines() if _step(line) <= start]
+            kept = [line for line, record in recorded(path) if record and record["step"] <= start]
         with open(f"{path}.tmp", "wb") as file:
             file.writelines(line + b"\n" for line in kept)
         os.replace(f"{path}.tmp", path)
         self.file = open(path, "a")  # noqa: SIM115  (closed by close)
 
-    def write(self, step, scalars):
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Appends the line of a step, flushed at once."""
         self.file.write(json.dumps({"step": step, **scalars}) + "\n")
         self.file.flush()
 
-    def image(self, step, name, path):
-        pass
+    def image(self, step: int, name: str, path: str) -> None:
+        """Pictures are no part of the record."""
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the file."""
         self.file.close()
 
 
@@ -102,21 +107,24 @@ class Wandb:
             config=config.to_dict(),
         )
 
-    def write(self, step, scalars):
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Logs the numbers of a step."""
         self.run.log(scalars, step=step)
 
-    def image(self, step, name, path):
+    def image(self, step: int, name: str, path: str) -> None:
+        """Uploads the picture at `path`."""
         self.run.log({f"samples/{name}": self.wandb.Image(path)}, step=step)
 
-    def picture(self, name, path):
+    def picture(self, name: str, path: str) -> None:
         """A picture of no step."""
         self.run.log({name: self.wandb.Image(path)})
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the run, once all is uploaded."""
         self.run.finish()
 
 
-def run_id(path):
+def run_id(path: str) -> str:
     """The id of the W&B run of the workdir with this absolute path: another folder of the same name is another run."""
     return hashlib.sha256(path.encode()).hexdigest()[:16]
 
@@ -131,28 +139,38 @@ class TensorBoard:
             raise ImportError("--tensorboard needs packages: pip install clu tensorflow tensorboard") from error
         self.writer = metric_writers.SummaryWriter(logdir)
 
-    def write(self, step, scalars):
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes the numbers of a step as scalars."""
         self.writer.write_scalars(step, scalars)
 
-    def image(self, step, name, path):
+    def image(self, step: int, name: str, path: str) -> None:
+        """Writes the picture at `path`."""
         import numpy as np
         from PIL import Image
 
         self.writer.write_images(step, {name: np.atleast_3d(np.array(Image.open(path)))[None]})
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the event file."""
         self.writer.close()
 
 
-def _step(line):
-    """The step of a line (bytes) of metrics.jsonl; infinity for a line that a crash cut off or filled with zeros."""
+def recorded(path: str) -> list[tuple[bytes, dict[str, Any] | None]]:
+    """(line, record) of each line of metrics.jsonl; None for what a crash cut off or filled with zeros."""
+    with open(path, "rb") as file:
+        return [(line, _record(line)) for line in file.read().splitlines()]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """{"step": ..., name: number, ...} of a line; None where it is damaged."""
     try:
-        return float(json.loads(line)["step"])
+        record = json.loads(line)
+        return record if math.isfinite(record["step"]) else None
     except (ValueError, KeyError, TypeError):
-        return math.inf
+        return None
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """1:02:03, or 2:03 below an hour."""
     hours, rest = divmod(int(seconds), 3600)
     minutes, seconds = divmod(rest, 60)

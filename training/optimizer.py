@@ -4,13 +4,14 @@ A largest norm of 0 would train nothing; here, as with negative ones, gradients 
 """
 
 import optax
+from ml_collections import ConfigDict
 
 from linnet import registry
 
 OPTIMIZERS = ("Adam", "AdamW")
 
 
-def create_optimizer(config) -> optax.GradientTransformation:
+def create_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The optimiser of config.optim. ValueError for an unknown name."""
     c = config.optim
     registry.check(OPTIMIZERS, c.optimizer, "config.optim.optimizer")

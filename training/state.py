@@ -1,12 +1,14 @@
 """The state of training, and its one update."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from linnet.training import power_averages
 
@@ -29,13 +31,20 @@ class TrainState(flax.struct.PyTreeNode):
     fixed: Any = ()
 
     @classmethod
-    def create(cls, params, optimizer, ema_rates, extra=(), ema_stds=()):
+    def create(
+        cls,
+        params: dict[str, Any],
+        optimizer: optax.GradientTransformation,
+        ema_rates: tuple[float, ...],
+        extra: Any = (),
+        ema_stds: tuple[float, ...] = (),
+    ) -> "TrainState":
         """The state before the first step; every average starts at the parameters."""
         ema = tuple(jax.tree.map(jnp.array, params) for _ in (*ema_rates, *ema_stds))
         step = jnp.zeros((), jnp.int32)
         return cls(step=step, params=params, ema=ema, opt_state=optimizer.init(params), extra=extra)
 
-    def layout(self, copied, divided, rows):
+    def layout(self, copied: Callable[..., Any], divided: Callable[..., Any], rows: Callable[..., Any]) -> "TrainState":
         """A tree of the state's structure that says where its arrays are on several devices, by functions of a leaf.
 
         divided: of what only the update reads, which need not be whole anywhere. rows: of those of the examples, each
@@ -45,7 +54,13 @@ class TrainState(flax.struct.PyTreeNode):
         names = [field.name for field in dataclasses.fields(self)]
         return self.replace(**{name: jax.tree.map(kinds.get(name, copied), getattr(self, name)) for name in names})
 
-    def apply_gradients(self, grads, optimizer, ema_rates, ema_stds=()):
+    def apply_gradients(
+        self,
+        grads: dict[str, Any],
+        optimizer: optax.GradientTransformation,
+        ema_rates: tuple[float, ...],
+        ema_stds: tuple[float, ...] = (),
+    ) -> "TrainState":
         """One optimiser step, then the averages; the rate warms up as min(rate, (1 + k) / (10 + k)) at step k.
 
         ema_stds: widths of averages that training.power_averages describes.
@@ -61,7 +76,7 @@ class TrainState(flax.struct.PyTreeNode):
         return self.replace(step=self.step + 1, params=params, ema=ema, opt_state=opt_state)
 
 
-def ema_rates(config) -> tuple[float, ...]:
+def ema_rates(config: ConfigDict) -> tuple[float, ...]:
     """The rates of config.model.ema_rate, one number or several. ValueError unless all are in [0, 1)."""
     rates = config.model.ema_rate
     rates = (rates,) if isinstance(rates, float | int) else tuple(rates)

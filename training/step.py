@@ -6,22 +6,29 @@ neither the number of devices nor gradient accumulation changes what an example 
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
+from linnet.arrays import Array
 from linnet.data import transforms
 from linnet.devices.parallel import AXIS
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.training import estimates
+from linnet.training.objectives.base import Objective
+from linnet.training.state import TrainState
 
 QUARTILES = 4
 TRAINING = (Purpose.TRAINING, Purpose.TRAINING_TIMES)
 VALIDATION = (Purpose.VALIDATION, Purpose.VALIDATION_TIMES)
 
 
-def draw(seed, purposes, step, n, objective, extra):
+def draw(
+    seed: int, purposes: tuple[Purpose, Purpose], step: Array, n: int, objective: Objective, extra: Any
+) -> tuple[Array, Array, Array]:
     """(keys, times, weights), each (n,), of this device's n examples at `step`; purposes: of the keys and the times."""
     devices = jax.lax.axis_size(AXIS)
     position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
@@ -30,7 +37,7 @@ def draw(seed, purposes, step, n, objective, extra):
     return keys, *objective.draw(extra, key_for(seed, times, step), position, devices * n)
 
 
-def make_flip(images, keys, data):
+def make_flip(images: Array, keys: Array, data: ConfigDict) -> Callable[[Array], Array]:
     """The function that mirrors arrays (n, H, W, C) where these images are mirrored, as config.data says."""
     if not data.random_flip or images.ndim != 4:
         return lambda array: array
@@ -38,31 +45,33 @@ def make_flip(images, keys, data):
     return lambda array: transforms.flip(array, flips)
 
 
-def prepare(images, keys, data):
+def prepare(images: Array, keys: Array, data: ConfigDict) -> Array:
     """uint8 images (n, H, W, C) -> network range float32, dequantised as config.data says."""
     dequantize = fold(keys, Part.DEQUANTISATION) if data.uniform_dequantization else None
     return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
 
 
-def by_quartile(losses, t, objective):
+def by_quartile(losses: Array, t: Array, objective: Objective) -> tuple[Array, Array]:
     """(sum of losses, number of examples) in each quarter of the time range, both (QUARTILES,), over all devices."""
     fraction = (t - objective.t_min) / (objective.t_max - objective.t_min)
     member = jax.nn.one_hot((fraction * QUARTILES).astype(int).clip(0, QUARTILES - 1), QUARTILES)
     return jax.lax.psum((losses @ member, member.sum(0)), AXIS)
 
 
-def unconditional(batch, x, keys):
+def unconditional(batch: dict[str, Any], x: Array, keys: Array | None) -> dict[str, Any]:
     """What networks without conditions are told besides the image and the time."""
     return {}
 
 
-def read_estimates(state, batch, flip):
+def read_estimates(state: TrainState, batch: dict[str, Any], flip: Callable[[Array], Array]) -> dict[str, Array]:
     """What is kept of the examples of the batch and their epochs: from the state's memory, or in the batch itself."""
     kept = batch["x_hat"] if "x_hat" in batch else estimates.recall(state.memory, batch["index"], AXIS)
     return {"x_hat": flip(kept.astype(jnp.float32)), "epoch": batch["epoch"]}
 
 
-def keep_estimates(state, batch, estimate, flip):
+def keep_estimates(
+    state: TrainState, batch: dict[str, Any], estimate: Array, flip: Callable[[Array], Array]
+) -> tuple[TrainState, dict[str, Array]]:
     """(state, metrics) with the estimates kept: in the state's memory, or in the metrics for the host to keep."""
     index, values = jax.lax.all_gather((batch["index"], flip(estimate)), AXIS, tiled=True)
     if "x_hat" in batch:
@@ -82,21 +91,51 @@ class TrainStep:
     differentiate: Callable
     update: Callable
 
-    def __call__(self, state, batch):
+    def __call__(self, state: TrainState, batch: dict[str, Any]) -> tuple[TrainState, dict[str, Array]]:
         state, grads, metrics = self.differentiate(state, batch)
         return self.update(state, grads), metrics
 
 
+def in_parts(gradient_of_part: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """(params, fixed, inputs (n, ...)) -> (mean gradient, what is seen (n, ...)) of so many equal parts of the inputs.
+
+    On CPU the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
+    """
+
+    def gradient(params, fixed, inputs):
+        if number == 1:
+            return gradient_of_part(params, fixed, inputs)
+
+        def add(total, part):
+            grads, seen = gradient_of_part(params, fixed, part)
+            return jax.tree.map(jnp.add, total, grads), seen
+
+        parts = jax.tree.map(lambda a: a.reshape(number, -1, *a.shape[1:]), inputs)
+        zero = jax.tree.map(jnp.zeros_like, params)
+        grads, seen = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
+        seen = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
+        return jax.tree.map(lambda g: g / number, grads), seen
+
+    return gradient
+
+
 def make_train_step(
-    objective, optimizer, ema_rates, *, seed, data, grad_accum=1, conditions=unconditional, ema_stds=()
-):
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    ema_rates: tuple[float, ...],
+    *,
+    seed: int,
+    data: ConfigDict,
+    grad_accum: int = 1,
+    conditions: Callable[..., dict[str, Array]] = unconditional,
+    ema_stds: tuple[float, ...] = (),
+) -> TrainStep:
     """The TrainStep of batches {"image": (n, ...)}; metrics: loss, grad_norm, quartile sums and counts, and the means
     of what else the objective sees of each example.
 
     conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that keep estimates
     need "index" and "epoch" in it, and state.memory or "x_hat".
-    The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch. On CPU
-    the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
+    The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch.
     """
 
     def mean_loss(params, fixed, x, keys, t, weights, condition, before):
@@ -108,19 +147,7 @@ def make_train_step(
         (_, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, fixed, *inputs)
         return grads, seen
 
-    def gradient(params, fixed, inputs):
-        if grad_accum == 1:
-            return gradient_of_part(params, fixed, inputs)
-
-        def add(total, part):
-            grads, seen = gradient_of_part(params, fixed, part)
-            return jax.tree.map(jnp.add, total, grads), seen
-
-        parts = jax.tree.map(lambda a: a.reshape(grad_accum, -1, *a.shape[1:]), inputs)
-        zero = jax.tree.map(jnp.zeros_like, params)
-        grads, seen = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
-        seen = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
-        return jax.tree.map(lambda g: g / grad_accum, grads), seen
+    gradient = in_parts(gradient_of_part, grad_accum)
 
     def differentiate(state, batch):
         keys, t, weights = draw(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
@@ -149,7 +176,9 @@ def make_train_step(
     return TrainStep(differentiate, lambda state, grads: state.apply_gradients(grads, optimizer, ema_rates, ema_stds))
 
 
-def make_eval_step(objective, *, seed, data, conditions=unconditional):
+def make_eval_step(
+    objective: Objective, *, seed: int, data: ConfigDict, conditions: Callable[..., dict[str, Array]] = unconditional
+) -> Callable[..., Array]:
     """step(params, step number, {"image"}, objective.fixed) -> mean loss of all devices, without dropout or flips."""
 
     def step(params, number, batch, fixed):

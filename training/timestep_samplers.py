@@ -7,9 +7,12 @@
 Each draw carries the weight 1 / (N p_i), so that the weighted mean loss has the same expectation.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from linnet import registry
+from linnet.arrays import Array
 
 HISTORY = 10
 UNIFORM_SHARE = 1e-3
@@ -21,15 +24,15 @@ class Uniform:
     def __init__(self, n):
         self.n = n
 
-    def init(self):
+    def init(self) -> Any:
         """What is kept: nothing."""
         return ()
 
-    def draw(self, kept, fraction):
+    def draw(self, kept: Any, fraction: Array) -> tuple[Array, Array]:
         """(steps int32, weights float32) for numbers in [0, 1), (B,) each."""
         return jnp.minimum((fraction * self.n).astype(jnp.int32), self.n - 1), jnp.ones(fraction.shape)
 
-    def update(self, kept, i, losses):
+    def update(self, kept: Any, i: Array, losses: Array) -> Any:
         """What is kept after the losses (B,) at steps i (B,)."""
         return kept
 
@@ -45,23 +48,25 @@ class LossSecondMoment:
         self.history = history
         self.uniform_share = uniform_share
 
-    def init(self):
+    def init(self) -> Any:
+        """What is kept before the first step: no losses."""
         return {"history": jnp.zeros((self.n, self.history)), "count": jnp.zeros(self.n, jnp.int32)}
 
-    def probabilities(self, kept):
+    def probabilities(self, kept: Any) -> Array:
         """p (n,)."""
         size = jnp.sqrt((kept["history"] ** 2).mean(1))
         mixed = (1 - self.uniform_share) * size / size.sum() + self.uniform_share / self.n
         return jnp.where((kept["count"] == self.history).all(), mixed, 1 / self.n)
 
-    def draw(self, kept, fraction):
+    def draw(self, kept: Any, fraction: Array) -> tuple[Array, Array]:
+        """(steps int32, weights float32) for numbers in [0, 1), (B,) each."""
         p = self.probabilities(kept)
         edges = jnp.cumsum(p)
         i = jnp.searchsorted(edges, fraction * edges[-1], side="right").astype(jnp.int32)
         i = jnp.minimum(i, self.n - 1)
         return i, 1 / (self.n * p[i])
 
-    def update(self, kept, i, losses):
+    def update(self, kept: Any, i: Array, losses: Array) -> Any:
         """Appends the losses in their order; of each step the last HISTORY stay."""
         history, count = kept["history"], kept["count"]
         earlier = jnp.tril(i[:, None] == i[None, :], -1).sum(1)  # losses of the same step before each one
@@ -78,6 +83,6 @@ class LossSecondMoment:
 TIMESTEP_SAMPLERS = {"uniform": Uniform, "loss_second_moment": LossSecondMoment}
 
 
-def get_timestep_sampler(name, n):
+def get_timestep_sampler(name: str, n: int) -> Uniform | LossSecondMoment:
     """The sampler `name` for a chain of n steps. ValueError for an unknown name."""
     return registry.choose(TIMESTEP_SAMPLERS, name, "config.training.timestep_sampler")(n)

@@ -11,7 +11,7 @@ from configs.default import get_config
 from interop import cld_sgm, known
 from interop.expected import expected_shapes
 from interop.mismatch import compare
-from interop.published import Published
+from interop.published import Loaded
 from models import BORDER
 
 VE = "configs/ve/cifar10_ncsnpp.py"
@@ -43,7 +43,7 @@ def advice(file, config, fields=None):
     """The Mismatch under a config of a file with the network of the config `file`, read by score_sde's reader."""
     leaves = leaves_of(shapes_of(file))
     fields = known.stated(leaves, config) if fields is None else fields
-    return compare(Published(leaves, fields), shapes_of(config), config)
+    return compare(Loaded(leaves, fields), shapes_of(config), config)
 
 
 def follow(file, config, config_of, fields=None):
@@ -99,7 +99,7 @@ def test_where_networks_differ_only_their_names_are_told(file, start, config_of)
     wanted, config = config_of(file), config_of(start)
     theirs, ours = (shapes_of(c, (2,) if c.data.dataset == "points" else (32, 32, 3), 1) for c in (wanted, config))
     fields = {f"model.{key}": value for key, value in wanted.model.items()}
-    mismatch = compare(Published(leaves_of(theirs), fields), ours, config)
+    mismatch = compare(Loaded(leaves_of(theirs), fields), ours, config)
     if wanted.model.name == config.model.name:
         assert "model.name" not in mismatch.keys
     else:

@@ -5,6 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from linnet.arrays import Array
+
 
 class Objective(abc.ABC):
     """Base of the entries of OBJECTIVES. `sde` is the process; drawn times lie between t_min and t_max.
@@ -19,40 +21,60 @@ class Objective(abc.ABC):
     fixed: Any = ()
     """Arrays that the losses need and training leaves as they are: arguments of compiled steps, not their constants."""
 
+    sde: Any
+    t_min: Any
+    t_max: Any
     on_chain = False
     keeps_estimates = False
 
-    def init(self):
+    def init(self) -> Any:
         """What the objective keeps before the first step: a pytree of arrays, () for nothing."""
         return ()
 
-    def bind(self, fixed):
+    def bind(self, fixed: Any) -> "Objective":
         """The objective with these arrays, on the device, in place of `fixed`."""
         return self
 
-    def draw(self, extra, key, position, batch_size):
+    def draw(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
         """(times, weights), each (B,), of the examples at `position` (B,) of a global batch of `batch_size`.
 
         The mean of weights times losses is what training lowers.
         """
         return self.times(key, position, batch_size), jnp.ones(position.shape)
 
-    def times(self, key, position, batch_size):
+    def times(self, key: Array, position: Array, batch_size: int) -> Array:
         """Times (B,) for objectives that draw them evenly."""
         raise NotImplementedError
 
-    def update(self, extra, t, losses):
+    def update(self, extra: Any, t: Array, losses: Array) -> Any:
         """What is kept after the global batch with these times and losses, (B,) each."""
         return extra
 
     @abc.abstractmethod
-    def losses(self, params, x, keys, t, train=True, condition=None):
+    def losses(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+    ) -> Array:
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,).
 
         condition: keyword arguments of the network, each (B, ...).
         """
 
-    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
+    def examine(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+        estimates: dict[str, Array] | None = None,
+    ) -> tuple[Array, dict[str, Array]]:
         """(`losses`, what else is seen of the examples: a dict of arrays (B, ...)).
 
         estimates: for objectives that keep them, {"x_hat": (B, ...), "epoch": (B,)}; what is seen then holds the next

@@ -14,11 +14,15 @@ a noised x_hat_i (EpsNet.noised), which is a variant of ours. The distances d, m
 """
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from linnet import registry
+from linnet.arrays import Array
 from linnet.models import lpips
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, fold
@@ -29,7 +33,7 @@ DISTANCES = ("mse", "pseudo_huber", "adaptive_pseudo_huber", "pseudo_lpips")
 """Values of config.training.loss."""
 
 
-def pseudo(square, c):
+def pseudo(square: Array, c: float) -> Array:
     """sqrt(square + c^2) - c without cancellation, elementwise."""
     return square / (jnp.sqrt(square + c**2) + c)
 
@@ -64,23 +68,23 @@ class DirectDenoising(Objective):
             self.lpips_net = training.lpips_net
             self.fixed = load_params(training.lpips_net, training.lpips_path or None)
 
-    def bind(self, fixed):
+    def bind(self, fixed: Any) -> Objective:
         bound = copy.copy(self)
         bound.fixed = fixed
         return bound
 
-    def times(self, key, position, batch_size):
+    def times(self, key: Array, position: Array, batch_size: int) -> Array:
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
         return self.labels.time(jnp.floor(fraction * self.labels.n))
 
-    def distances(self, y, others, epoch):
+    def distances(self, y: Array, others: Sequence[Array], epoch: Array) -> list[Array]:
         """d(y, b) (B,) of images (B, ...) in epochs (B,) for each b of `others`."""
         if self.name != "pseudo_lpips":
             return [self.distance(y, b, epoch) for b in others]
         of_y, *of_others = (lpips.features(self.fixed, lpips.upscaled(image), self.lpips_net) for image in (y, *others))
         return [pseudo(lpips.distance(self.fixed, of_y, of_b) ** 2, self.c) for of_b in of_others]
 
-    def distance(self, a, b, epoch):
+    def distance(self, a: Array, b: Array, epoch: Array) -> Array:
         """d(a, b) of images by their pixels."""
         square = ((a - b) ** 2).reshape(len(a), -1)
         if self.name == "mse":
@@ -88,22 +92,49 @@ class DirectDenoising(Objective):
         c = self.c / (epoch[:, None] + 1) if self.name == "adaptive_pseudo_huber" else self.c
         return pseudo(square, c).mean(1)
 
-    def losses(self, params, x, keys, t, train=True, condition=None):
+    def losses(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+    ) -> Array:
         """The guide loss of the first estimate, made from noise: what there is to measure without a memory."""
         context = normal_per_example(fold(keys, Part.CONTEXT), x.shape)
         y = self.f(params, x, keys, t, train, condition, context)
         return self.distances(y, [x], 0 * t)[0]
 
-    def f(self, params, x, keys, t, train, condition, context):
+    def f(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool,
+        condition: dict[str, Any] | None,
+        context: Array,
+    ) -> Array:
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
         x_t, _ = self.sde.perturb(fold(keys, Part.NOISE), x, t)
         dropout = fold(keys, Part.DROPOUT) if train else None
         F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
         return self.net.estimate(F, x_t, t)
 
-    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
+    def examine(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+        estimates: dict[str, Array] | None = None,
+    ) -> tuple[Array, dict[str, Array]]:
         """estimates: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
         distances and the mean absolute change of the estimate."""
+        assert estimates is not None, "of an objective that keeps them"
         x_hat, epoch = estimates["x_hat"], estimates["epoch"]
         share = jax.vmap(jax.random.uniform)(fold(keys, Part.SHARE))
         context = self.net.noised(x_hat, share, fold(keys, Part.CONTEXT))
@@ -116,7 +147,7 @@ class DirectDenoising(Objective):
         return w * guide + (1 - w) * iteration, seen
 
 
-def check(training, eps_net):
+def check(training: ConfigDict, eps_net: Any) -> None:
     """ValueError for what DDDM cannot be trained with."""
     if eps_net.prediction != "direct":
         raise ValueError("config.training.objective='dddm' trains a network with config.model.prediction=direct")

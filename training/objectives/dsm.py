@@ -12,9 +12,12 @@ Times are low-discrepancy: one uniform number shifts an even grid over the whole
 an example depends on the step and on its position in the global batch, not on the device it is computed on.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array
 from linnet.models.transfer import check_isotropic, time_of
 from linnet.randomness import Part, fold
 from linnet.sde_lib import blocks
@@ -55,7 +58,7 @@ class DenoisingScoreMatching(Objective):
                 "likelihood_weighting"
             )
 
-    def times(self, key, position, batch_size):
+    def times(self, key: Array, position: Array, batch_size: int) -> Array:
         """Times (B,) of the examples at `position` (B,) of a global batch of `batch_size`."""
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
         labels = self.eps_net.labels
@@ -66,13 +69,21 @@ class DenoisingScoreMatching(Objective):
             return time_of(self.sde, sigma, self.t_min, self.sde.T)
         return self.t_min + (self.sde.T - self.t_min) * fraction
 
-    def losses(self, params, x, keys, t, train=True, condition=None):
+    def losses(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+    ) -> Array:
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
         dropout = fold(keys, Part.DROPOUT) if train else None
         u, eps = self.sde.perturb(fold(keys, Part.NOISE), self.sde.lift(x), t)
         return self.weigh(self.eps_net(params, u, t, dropout, condition) - eps, t)
 
-    def weigh(self, gap, t):
+    def weigh(self, gap: Array, t: Array) -> Array:
         """Weighted, reduced squared norm of gap = eps_net - eps, (B,)."""
         if self.output_weighting:
             gap = gap / self.eps_net.to_eps(jnp.ones_like, jnp.zeros_like(gap), t)

@@ -8,6 +8,7 @@ The published runs have vlb_weight = 1e-3 ("rescaled" losses there); without res
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array
 from linnet.sde_lib.chain import split_output
 from linnet.sde_lib.variational import mean_over_image
 from linnet.training.objectives.on_chain import ChainObjective
@@ -30,13 +31,14 @@ class Hybrid(ChainObjective):
             )
         self.weight = config.training.vlb_weight * self.chain.n
 
-    def loss(self, output, x_0, x, i, noise):
+    def loss(self, output: Array, x_0: Array, x: Array, i: Array, noise: Array) -> Array:
         squared, bits = self.terms(output, x_0, x, i, noise)
         return squared + self.weight * bits
 
-    def terms(self, output, x_0, x, i, noise):
+    def terms(self, output: Array, x_0: Array, x: Array, i: Array, noise: Array) -> tuple[Array, Array]:
         """(squared error, L_i with the mean held fixed), (B,) each."""
         f, values = split_output(output, x)
+        assert values is not None, "of a learned variance"
         squared = mean_over_image((f - self.chain.target(self.prediction, x_0, x, i, noise)) ** 2)
         frozen = jnp.concatenate([jax.lax.stop_gradient(f), values], axis=-1)
         return squared, self.bits(frozen, x_0, x, i)

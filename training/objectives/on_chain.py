@@ -1,11 +1,13 @@
 """Objectives on the discrete chain: i from a timestep sampler, x_i ~ q(x_i | x_0), a loss of the network's output."""
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from linnet import registry
+from linnet.arrays import Array
 from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import MEANINGS, VARIANCES
@@ -43,22 +45,30 @@ class ChainObjective(Objective):
             )
         registry.check(VARIANCES, self.variance, "config.model.variance")
 
-    def init(self):
+    def init(self) -> Any:
         return self.timesteps.init()
 
-    def draw(self, extra, key, position, batch_size):
+    def draw(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
         fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
         i, weights = self.timesteps.draw(extra, fraction)
         return self.chain.time(i), weights
 
-    def step_of(self, t):
+    def step_of(self, t: Array) -> Array:
         """Step numbers of times that `draw` returned, int32."""
         return jnp.round(self.chain.step(t)).astype(jnp.int32)
 
-    def update(self, extra, t, losses):
+    def update(self, extra: Any, t: Array, losses: Array) -> Any:
         return self.timesteps.update(extra, self.step_of(t), losses)
 
-    def losses(self, params, x, keys, t, train=True, condition=None):
+    def losses(
+        self,
+        params: dict[str, Any],
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: dict[str, Any] | None = None,
+    ) -> Array:
         dropout = fold(keys, Part.DROPOUT) if train else None
         noise = normal_per_example(fold(keys, Part.NOISE), x.shape)
         i = self.step_of(t)
@@ -67,9 +77,9 @@ class ChainObjective(Objective):
         return self.loss(output, x, x_i, i, noise)
 
     @abc.abstractmethod
-    def loss(self, output, x_0, x, i, noise):
+    def loss(self, output: Array, x_0: Array, x: Array, i: Array, noise: Array) -> Array:
         """Loss of each example, (B,), from the network's output at x = q_sample(x_0, i, noise)."""
 
-    def bits(self, output, x_0, x, i):
+    def bits(self, output: Array, x_0: Array, x: Array, i: Array) -> Array:
         """The term of the variational bound at step i in bits per dimension, (B,)."""
         return step_bits(self.chain, x_0, x, i, self.chain.reverse(output, x, i, self.prediction, self.variance))

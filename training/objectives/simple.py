@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from linnet import registry
+from linnet.arrays import Array
 from linnet.sde_lib.chain import split_output
 from linnet.sde_lib.variational import mean_over_image
 from linnet.training.objectives.on_chain import ChainObjective
@@ -35,6 +36,6 @@ class Simple(ChainObjective):
                 "hybrid or vlb, or a fixed variance"
             )
 
-    def loss(self, output, x_0, x, i, noise):
+    def loss(self, output: Array, x_0: Array, x: Array, i: Array, noise: Array) -> Array:
         target = self.chain.target(self.prediction, x_0, x, i, noise)
         return mean_over_image(self.distance(split_output(output, x)[0] - target))
