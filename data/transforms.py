@@ -8,9 +8,10 @@ batch it is in nor on the number of devices.
     to uint8           v = round(255 x), after clipping x to its range
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 ROUNDING_RULE = "clip to the range, scale to [0, 255], round to nearest (ties to even)"
 """The rule of `to_uint8` in words, for reports. Truncating 2 (v / 255) - 1 instead would shift 63 of 256 levels."""
@@ -26,10 +27,8 @@ def flip(images: jax.Array, flips: jax.Array) -> jax.Array:
     return jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
 
 
-def to_model_range(
-    images: jax.Array | np.ndarray, centered: bool = True, dequantize_keys: jax.Array | None = None
-) -> jax.Array:
-    """uint8 (B, ...) -> float32 in [-1, 1] (centered) or [0, 1]; floating inputs, such as points, are returned.
+def to_model_range(images: Any, centered: bool = True, dequantize_keys: jax.Array | None = None) -> jax.Array:
+    """uint8 (B, ...) of NumPy or JAX -> float32 in [-1, 1] (centered) or [0, 1]; floating inputs (points) are returned.
 
     With `dequantize_keys` (B,), uniform noise fills each level: x = (v + u) / 256. The inverse of that map is
     floor(256 x); `to_uint8` of a dequantised image may differ from it by one level.

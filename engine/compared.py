@@ -101,7 +101,7 @@ class Table:
 
     def lines(self) -> dict[str, Any]:
         """{metric: {run and sampler: (n, 2) of evaluations and the metric}} of the first metric of each protocol."""
-        found = {}
+        found: dict[str, dict[str, list[tuple[int, float]]]] = {}
         for row in self.rows:
             metric = next(name for name in row if name not in (*MADE_BY, "protocol"))
             if isinstance(row["evaluations"], int):
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a.b": value} of nested dicts."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         found |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found

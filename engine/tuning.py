@@ -174,7 +174,7 @@ def descend(
     for first in progress(rounds, "descent", -(-settings.iterations // EVERY)):
         if search.waited >= PATIENCE:
             break
-        seen = []
+        seen: list[Any] = []
         steps = min(EVERY, settings.iterations - first)
         last = tuner.descend(
             search.parameters, starts, batch, steps, lambda at, seen=seen: seen.append((error_of(at), at))

@@ -210,6 +210,6 @@ def split(starts: Starts, batch: int) -> list[Starts]:
     return [jax.tree.map(lambda a, k=k: a[k : k + batch], starts) for k in range(0, len(starts.u), batch)]
 
 
-def loss(x: Array, wanted: Array) -> Array:
+def loss(x: Array, wanted: Array | Host) -> Array:
     """Mean squared distance of the ends."""
     return ((x - wanted) ** 2).mean()

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.arrays import Block, Host
+from linnet.arrays import Block, Host, Times
 
 
 def namespace(t: Any) -> tuple[Any, Any]:
@@ -35,10 +35,10 @@ def matrix(rows: Sequence[Sequence[Any]]) -> Block:
     return flat.reshape(flat.shape[:-1] + (1, 1, len(rows), len(rows)))
 
 
-def constant(matrix: Host, like: Block) -> Block:
+def constant(matrix: Host, like: Times) -> Block:
     """A k x k matrix as a block of spatial (1, 1) in the array type and dtype of `like`."""
-    xp, like = namespace(like)
-    return xp.asarray(matrix, like.dtype)[None, None]
+    xp, array = namespace(like)
+    return xp.asarray(matrix, array.dtype)[None, None]
 
 
 def transpose(a: Block) -> Block:

@@ -10,6 +10,8 @@ the way is the average of another width as far as its weights are the same combi
 weights that the kept ones span are met exactly.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def combination(kept: list[tuple[float, int]], std: float, time: int) -> tuple[n
     residual: the norm of the difference of the weights of steps, as a share of that of those wanted. float64.
     """
     wanted = [*kept, (std, time)]
-    triangle = np.zeros((0, len(wanted)))
+    triangle: Any = np.zeros((0, len(wanted)))
     for first in range(1, time + 1, BLOCK):
         steps = np.arange(first, min(first + BLOCK, time + 1), dtype=np.float64)
         rows = np.stack([profile(*one, steps) for one in wanted], axis=1)
