@@ -53,9 +53,11 @@ class Mask:
     gram = 1.0
 
     def __call__(self, x: Array) -> Array:
+        """A x: x where it is seen, 0 elsewhere; x (B, H, W, C)."""
         return self.seen * x
 
     def pinv(self, y: Array) -> Array:
+        """A^+ y (B, H, W, C)."""
         return self.seen * y
 
     def of_image(self, i: Array) -> "Mask":
@@ -71,12 +73,15 @@ class Grey:
 
     @property
     def gram(self) -> float:
+        """The number of which A A^T is the multiple of 1."""
         return 1 / self.channels
 
     def __call__(self, x: Array) -> Array:
+        """A x (B, H, W, 1): the mean of the channels of x (B, H, W, C)."""
         return x.mean(-1, keepdims=True)
 
     def pinv(self, y: Array) -> Array:
+        """A^+ y (B, H, W, C)."""
         return jnp.repeat(y, self.channels, axis=-1)
 
 
@@ -88,12 +93,15 @@ class Pooling:
 
     @property
     def gram(self) -> float:
+        """The number of which A A^T is the multiple of 1."""
         return 1 / self.factor**2
 
     def __call__(self, x: Array) -> Array:
+        """A x (B, H / f, W / f, C): means over blocks of x (B, H, W, C)."""
         n, height, width, channels = x.shape
         blocks = x.reshape(n, height // self.factor, self.factor, width // self.factor, self.factor, channels)
         return blocks.mean((2, 4))
 
     def pinv(self, y: Array) -> Array:
+        """A^+ y (B, H, W, C)."""
         return jnp.repeat(jnp.repeat(y, self.factor, axis=1), self.factor, axis=2)

@@ -54,6 +54,7 @@ class Posterior:
     iterations: int = 3
 
     def __call__(self, u: Array, t: Array) -> Array:
+        """eps of the images with this y, the shape of u (B, ...), at times t (B,)."""
         eps, d = METHODS[self.method](self, u, t)
         return eps - blocks.apply(blocks.inverse(self.sde.R(t)), moved(self.sde, d, t))
 

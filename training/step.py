@@ -92,6 +92,7 @@ class TrainStep:
     update: Callable
 
     def __call__(self, state: TrainState, batch: dict[str, Any]) -> tuple[TrainState, dict[str, Array]]:
+        """Both halves, on one device."""
         state, grads, metrics = self.differentiate(state, batch)
         return self.update(state, grads), metrics
 
