@@ -4,7 +4,8 @@ python main.py --config=configs/toy/rings_dddm.py --mode=train --workdir=runs/to
 python main.py --config=configs/toy/rings_dddm.py --mode=sample --workdir=runs/toy_rings_dddm
 
 Samples fill the disc: 0.21 of them lie within three standard deviations of a ring (0.92 for rings_vp), and the sliced
-Wasserstein distance to the data at five evaluations is 0.080 (test points: 0.030).
+Wasserstein distance to the data at five evaluations is 0.080 (test points: 0.030). Of our variants,
+model.context_noise=1 with training.guide_floor=1 has 0.40 at one evaluation and 0.70 at five: they are no cure.
 """
 
 from linnet.configs.data_sets import rings
