@@ -31,6 +31,15 @@ def digits_unet(config):
     return config
 
 
+def digits_classifier(config):
+    """A classifier of the same digits at all noise levels, for guidance; minutes on two CPU cores."""
+    digits_data(config)
+    config.model.update(num_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(4,))
+    config.training.update(objective="classifier", batch_size=128, n_iters=2000)
+    config.training.update(eval_freq=500, snapshot_freq=1000, snapshot_freq_for_preemption=500)
+    return config
+
+
 def digits_data(config):
     """What every network on these digits has in common."""
     config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)

@@ -12,12 +12,13 @@ from ml_collections.config_dict import placeholder
 
 from linnet.configs import comparison, inverse, tuning
 from linnet.configs.processes import NETWORK_SDE, SDE
+from linnet.configs.sampling import sampling
 
 BORDER = {
     "ema_rate": 0.9999,  # or a tuple of rates; the first is the one that is sampled from
     # What the network's output means: eps | score (score_sde's VE) | x_0 | v | previous (mean of the step before, on a
     # discrete chain) | edm | edm_aligned (CLD: in a basis with x_0 in one component) | velocity (CLD-SGM) | flow (du/dt
-    # of the probability flow, as rectified flow) | direct (DDDM).
+    # of the probability flow, as rectified flow) | direct (DDDM) | class (encoder alone: logits of a classifier).
     "prediction": "eps",
     # Variance of the reverse steps of a discrete chain: fixed_small | fixed_large | learned_range | learned (the latter
     # two need a network with learn_sigma).
@@ -29,6 +30,10 @@ BORDER = {
     "context_noise": 0.0,  # direct: share of noise in what the network is told of the earlier estimate, 0 to 1
     "sigma_data": 0.5,  # edm, edm_aligned: standard deviation of the data in the model's range
     "mixed_score": False,  # CLD: eps = net + R^-1 (0, v); with velocity, CLD-SGM's mixed score
+}
+CLASSIFIER_BORDER = {
+    "prediction": "class",
+    **{key: BORDER[key] for key in ("ema_rate", "rescale_timesteps", "num_scales")},
 }
 NETWORK = {
     "nf": 128,  # channels of the first level; width of an MLP
@@ -105,6 +110,25 @@ MODEL = {
         "dtype": "float32",  # of convolutions and products: float32 | bfloat16
         "remat": False,  # recompute activations in the backward pass
     },
+    "encoder": CLASSIFIER_BORDER
+    | {
+        "name": "encoder",
+        "num_channels": 128,  # these as of the unet
+        "channel_mult": (),
+        "num_res_blocks": 2,
+        "attention_resolutions": (16, 8),
+        "num_heads": 4,
+        "num_head_channels": -1,
+        "use_scale_shift_norm": True,
+        "resblock_updown": True,
+        "conv_resample": True,
+        "dropout": 0.0,
+        "log_label": False,
+        "pool": "attention",  # of the features, for the logits: attention | mean
+        "num_classes": -1,  # -1: as many as the data has
+        "dtype": "float32",
+        "remat": False,
+    },
     "mlp": BORDER | NETWORK | EMBEDDING | {"name": "mlp", "num_frequencies": 0, "dropout": 0.0, "concat": False},
 }
 
@@ -169,7 +193,7 @@ def data():
 def training():
     """Keys of the training loop and its objective."""
     return {
-        "objective": "dsm",  # denoising score matching (CLD: hybrid); discrete chains: simple | hybrid | vlb; dddm
+        "objective": "dsm",  # dsm (CLD: hybrid) | dddm | classifier; discrete chains: simple | hybrid | vlb
         "loss": "mse",  # simple: mse | l1 | huber; dddm: mse | pseudo_huber | adaptive_pseudo_huber | pseudo_lpips
         "loss_c": 1.4e-4,  # dddm: c of the pseudo losses
         "lpips_net": "vgg",  # pseudo_lpips: vgg | alex
@@ -219,44 +243,6 @@ def optim():
         "weight_decay": 0.0,
         "warmup": 5_000,  # steps of linear warm-up from 0
         "grad_clip": 1.0,  # largest gradient norm; 0 or negative: off
-    }
-
-
-def sampling():
-    """Keys that a method does not take are refused on the command line; None stands for the method's own default."""
-    return {
-        "method": "gddim",  # --mode=sample --config.sampling.method=list shows them all
-        "nfe": 50,  # network evaluations per image
-        "labels": "",  # class-conditional networks: names or numbers like dog,cat or 3,5; "": all in turn
-        "guidance": 1.0,  # scale of classifier-free guidance; 1: none
-        "table": "",  # a file of --mode=tune, in place of the method and its keys
-        "times": (),  # decreasing times of the steps from T to t_min, in place of grid and nfe
-        "times_in": placeholder(str),  # what times are: t | rho (noise levels sigma / alpha)
-        "analytic_first": placeholder(bool),  # the first evaluation is that of the prior, which is free
-        "grid": placeholder(str),  # times: power | uniform | log_snr | rho | hybrid
-        "ts_order": placeholder(float),  # exponent of the grids power (by default 2) and rho (7)
-        "noise_removal": True,  # one of the evaluations is a denoising step at t_min
-        "trajectory": False,  # keep the states and predicted images of every step
-        "deis_order": placeholder(int),  # gddim and relatives, ipndm: 0 to 3
-        "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
-        "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
-        "respacing": placeholder(str),  # ddpm, ddim, in place of nfe: steps kept (sde_lib.respacing), 250 | quad50 ...
-        "variance": placeholder(str),  # ddpm: in place of model.variance
-        "eta": placeholder(float),  # ddim: 0 is deterministic, 1 is ddpm with the small variance
-        "clip_denoised": placeholder(bool),  # ddpm, ddim, fixed_point: images to [-1, 1] at every step
-        "lambda_coef": placeholder(float),  # stochastic methods: 0 is the ODE, 1 the usual reverse SDE
-        "rk_method": placeholder(str),  # rho_rk: 1euler | 2heun | 3kutta | 4rk
-        "atol": placeholder(float),  # ode: absolute tolerance
-        "rtol": placeholder(float),  # ode: relative tolerance
-        "predictor": placeholder(str),  # pc: euler_maruyama | reverse_diffusion | ancestral | none
-        "corrector": placeholder(str),  # pc: langevin | ald | none
-        "snr": placeholder(float),  # pc: signal-to-noise ratio of a corrector step
-        "n_steps_each": placeholder(int),  # pc: corrector steps per predictor step
-        "probability_flow": placeholder(bool),  # pc: predictor follows the ODE
-        "s_churn": placeholder(float),  # heun: as in EDM
-        "s_min": placeholder(float),
-        "s_max": placeholder(float),
-        "s_noise": placeholder(float),
     }
 
 

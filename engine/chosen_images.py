@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from linnet.data.folder import folder_source
 from linnet.data.source import Source
+from linnet.engine.classes import labelled
 
 if TYPE_CHECKING:
     from linnet.engine.experiment import Experiment
@@ -42,23 +43,29 @@ def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]
 
 
 def own_classes(experiment: "Experiment", source: Source, rows: dict[str, Any], advice: str) -> np.ndarray:
-    """The classes (n,) int32 of images of the data; zeros for a network without classes.
+    """The classes (n,) int32 of images of the data; zeros where neither network nor classifier is told one.
 
     ValueError, which ends in `advice`, for other images.
     """
-    if not experiment.config.model.get("num_classes", 0):
+    number, names = experiment.guided.classes
+    if not number:
         return np.zeros(len(rows["index"]), np.int32)
     if source is not experiment.evaluated():
         raise ValueError(f"this network needs the classes of the images: {advice}")
-    return rows["label"].astype(np.int32)
+    told = labelled(source, source.split, number, names)
+    return np.array([told[int(i)]["label"] for i in rows["index"]], np.int32)
 
 
 def describe(experiment: "Experiment", mode: str, source: Source, total: int) -> dict[str, Any]:
     """What was done to `total` images of a source by a mode, for its report."""
     config = experiment.config
-    return experiment.provenance() | {
-        "n": total,
-        "images": [source.name, source.split, source.fingerprint()],
-        mode: config[mode].to_dict(),
-        "sampling": config.sampling.to_dict(),
-    }
+    return (
+        experiment.provenance()
+        | experiment.guided.noted
+        | {
+            "n": total,
+            "images": [source.name, source.split, source.fingerprint()],
+            mode: config[mode].to_dict(),
+            "sampling": config.sampling.to_dict(),
+        }
+    )

@@ -118,17 +118,16 @@ def completed(
     "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
     """
     config, sde = experiment.config, experiment.sde
-    centered, guidance = config.data.centered, config.sampling.guidance
-    classes = config.model.get("num_classes", 0)
+    centered, guided = config.data.centered, experiment.guided
 
-    def complete(params, rows):
+    def complete(weights, rows):
         A = problem.operator(rows)
         given = transforms.to_model_range(rows["image"], centered=centered)
         y = given if problem.measured else A(given)
         keys = key_for(config.seed, Purpose.COMPLETIONS, rows["index"], rows["completion"])
         u_T = sde.prior(fold(keys, Part.PRIOR), (len(keys), *experiment.shape))
-        condition = {"label": rows["label"]} if classes else {}
-        network = experiment.carried.bind(params, condition, guidance)
+        condition = {"label": rows["label"]} if guided.classes[0] else {}
+        network = guided.bind(weights, condition)
         samples = sample(network, A, y, fold(keys, Part.NOISE), u_T)
         x = feasible(A, y, sde.project(samples.u), centered)
         stored = transforms.to_model_range(transforms.to_uint8(x, centered), centered=centered)
@@ -138,8 +137,7 @@ def completed(
     n = len(rows["index"])
     every = {name: np.repeat(values, completions, axis=0) for name, values in rows.items()}
     every["completion"] = np.tile(np.arange(completions), n)
-    params = experiment.trained.params
-    found = in_batches(complete, params, every, config.eval.batch_size, f"{n * completions} completions")
+    found = in_batches(complete, experiment.weights, every, config.eval.batch_size, f"{n * completions} completions")
     check_finite(found["x"])
     x = found["x"].reshape(n, completions, *experiment.shape)
     return found | {"x": x, "seen": found["seen"][::completions]}

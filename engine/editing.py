@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.data.source import Source
@@ -38,19 +37,17 @@ def noised_to(experiment: "Experiment", rows: dict[str, Any], share: float) -> t
     """(images, evaluations) by way of this share of the time. ValueError for one that leaves no step."""
     config, sde = experiment.config, ended(experiment.sde, share, "config.edit.strength")
     sampler = get_sampler(config, sde, experiment.carried.bind(None))
-    classes = config.model.get("num_classes", 0)
+    guided = experiment.guided
 
-    def edited(params, rows):
+    def edited(weights, rows):
         x = transforms.to_model_range(rows["image"], centered=config.data.centered)
         keys = key_for(config.seed, Purpose.EDITING, rows["index"])
         u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), sde.last_time, x.dtype))
-        condition = {"label": rows["label"]} if classes else {}
-        samples = sampler(
-            experiment.carried.bind(params, condition, config.sampling.guidance), fold(keys, Part.NOISE), u
-        )
+        condition = {"label": rows["label"]} if guided.classes[0] else {}
+        samples = sampler(guided.bind(weights, condition), fold(keys, Part.NOISE), u)
         return sde.project(samples.u), jnp.full(len(x), samples.nfe)
 
-    x, nfe = in_batches(edited, experiment.trained.params, rows, config.eval.batch_size, f"strength {share:g}")
+    x, nfe = in_batches(edited, experiment.weights, rows, config.eval.batch_size, f"strength {share:g}")
     return x, int(nfe.max())
 
 
@@ -73,15 +70,18 @@ def transferred(experiment: "Experiment", source: Source, rows: dict[str, Any]) 
 METHODS = {"noise": noised, "flow": transferred}
 
 
-def check(config: ConfigDict) -> None:
+def check(experiment: "Experiment") -> None:
     """ValueError for keys that mean nothing to config.edit.method, and for a network without classes to change."""
+    config = experiment.config
     method, strength = config.edit.method, config.edit.strength
     if method == "flow":
         if not config.model.get("num_classes", 0):
             raise ValueError(
                 "config.edit.method=flow changes the class: it needs a network of classes (config.model.num_classes)"
             )
-        if config.sampling.guidance != 1:
-            raise ValueError("config.sampling.guidance means nothing to config.edit.method=flow: leave it out")
+        if experiment.guided.is_guided:
+            raise ValueError(
+                "config.sampling.guidance, classifier and guide mean nothing to config.edit.method=flow: leave them out"
+            )
         if strength:
             raise ValueError("config.edit.strength means nothing to config.edit.method=flow: leave it out")

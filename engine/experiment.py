@@ -16,6 +16,7 @@ from linnet.data import NoSplit
 from linnet.data.source import Source
 from linnet.engine import classes, names, record, tables, trained
 from linnet.engine.generate import Recipe, make_sample
+from linnet.engine.guides import Guided
 from linnet.engine.latents import flow_begin
 from linnet.engine.open_data import open_split
 from linnet.engine.paths import Paths
@@ -121,8 +122,18 @@ class Experiment:
         return samplers.get_sampler(config, self.sde, self.carried.bind(None))
 
     def sample_with(self, **changes: Any) -> Callable[..., Samples]:
-        """sample(params, index, condition) with the sampler of `sampler_with`, see engine.generate."""
-        return make_sample(self.config, self.sde, self.carried, self.sampler_with(**changes), self.shape)
+        """sample(weights, index, condition) with the sampler of `sampler_with`, see engine.generate."""
+        return make_sample(self.config.seed, self.sde, self.guided, self.sampler_with(**changes), self.shape)
+
+    @functools.cached_property
+    def guided(self) -> Guided:
+        """The network under the process of config.sde with what config.sampling lets guide it."""
+        return Guided(self, lambda config, path: Experiment(config, ckpt=path))
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The parameters of the checkpoint to use, with those of its guides."""
+        return self.guided.weights(self.trained.params)
 
     @property
     def recipe(self) -> Recipe:
@@ -141,6 +152,7 @@ class Experiment:
             processes=self.processes,
             shape=self.shape,
             low_res=self.conditions.source,
+            guides=self.guided.noted,
         )
 
     def sample_folder(self) -> str:
@@ -178,7 +190,7 @@ class Experiment:
     def conditions(self) -> SampleConditions:
         """The SampleConditions of images that are drawn."""
         images = self.dataset if self.config.sampling.labels else self.examples
-        return SampleConditions(self.config, self.classes, low_res_source(self.config, self.shape, images))
+        return SampleConditions(self.config, *self.guided.classes, low_res_source(self.config, self.shape, images))
 
     @functools.cached_property
     def stored_classes(self) -> tuple[int | None, tuple[str, ...]]:

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from linnet.devices import parallel
 from linnet.engine.pictures import as_stored
@@ -19,28 +18,24 @@ from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers.base import Samples
 
 
-def make_sample(
-    config: ConfigDict, sde: Any, eps_net: Any, sampler: Any, shape: tuple[int, ...]
-) -> Callable[..., Samples]:
-    """sample(params, index (B,), condition) -> Samples: the images of these numbers, see SampleConditions.
+def make_sample(seed: int, sde: Any, guided: Any, sampler: Any, shape: tuple[int, ...]) -> Callable[..., Samples]:
+    """sample(weights, index (B,), condition) -> Samples: the images of these numbers, see SampleConditions.
 
-    shape: of one image. ValueError for a guidance that is not finite.
+    guided: an engine.guides.Guided, which makes the weights. shape: of one image.
     """
-    root, guidance = key_for(config.seed, Purpose.SAMPLING), config.sampling.guidance
-    if not np.isfinite(guidance):
-        raise ValueError(f"config.sampling.guidance={guidance} must be a finite number; 1 is none")
+    root = key_for(seed, Purpose.SAMPLING)
 
-    def sample(params, index, condition):
+    def sample(weights, index, condition):
         keys = fold(root, index)
         u_T = sde.prior(fold(keys, Part.PRIOR), (len(index), *shape))
-        return sampler(eps_net.bind(params, condition, guidance), fold(keys, Part.NOISE), u_T)
+        return sampler(guided.bind(weights, condition), fold(keys, Part.NOISE), u_T)
 
     return sample
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What makes images of parameters.
+    """What makes images of weights.
 
     sample_with(**changes): the function of `make_sample`, with other values of some keys of config.sampling. project:
     states -> images or points, each of `shape` and in the range that `centered` says. conditions: of an image by its
@@ -60,10 +55,10 @@ class NotFinite(RuntimeError):
 
 
 class Generator:
-    """batch(params, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image so far.
+    """batch(weights, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image yet.
 
-    params: replicated parameters. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
-    draw(params, index, condition) -> (images, nfe, which are finite) is what each device runs.
+    weights: Guided.weights, replicated. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
+    draw(weights, index, condition) -> (images, nfe, which are finite) is what each device runs.
     changes: keys of config.sampling in place of the recipe's.
     """
 
@@ -74,37 +69,37 @@ class Generator:
         self.nfe = None
         sample = recipe.sample_with(**changes)
 
-        def draw(params, index, condition):
-            samples = sample(params, index, condition)
+        def draw(weights, index, condition):
+            samples = sample(weights, index, condition)
             x = as_stored(recipe.project(samples.u), recipe.centered)
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
         self.draw, self._images = draw, parallel.parallel(draw)
 
-    def batch(self, params: dict[str, Any], first: int) -> np.ndarray:
+    def batch(self, weights: dict[str, Any], first: int) -> np.ndarray:
         """batch_size images from number `first` on. NotFinite where there is one that is not."""
         index = np.arange(first, first + self.batch_size, dtype=np.int32)
-        images, nfe, finite = self._images(params, *parallel.shard((index, self.recipe.conditions(index))))
+        images, nfe, finite = self._images(weights, *parallel.shard((index, self.recipe.conditions(index))))
         lost = index[~parallel.unshard(finite)]
         if len(lost):
             raise NotFinite(
-                f"image {lost[0]} of seed {self.recipe.seed} is not finite {self._since(params, lost[0])} "
+                f"image {lost[0]} of seed {self.recipe.seed} is not finite {self._since(weights, lost[0])} "
                 f"({len(lost)} of the {self.batch_size} images of its batch, which is not kept): look for NaN in the "
                 "checkpoint, too large a config.sampling.guidance or too few config.sampling.nfe"
             )
         self.nfe = max(self.nfe or 0, *(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards))
         return parallel.unshard(images)
 
-    def _since(self, params, number):
+    def _since(self, weights, number):
         """Since when image `number` is not finite, in words: it is drawn once more, by itself, with all its states."""
         sample = self.recipe.sample_with(**self.changes | {"trajectory": True})
 
-        def visited(params, index, condition):
-            path = sample(params, index, condition).trajectory
+        def visited(weights, index, condition):
+            path = sample(weights, index, condition).trajectory
             return jnp.asarray(path["t"]), jnp.isfinite(path["u"]).reshape(len(path["u"]), -1).all(1)
 
         index = np.full(jax.local_device_count(), number, np.int32)
-        found = parallel.parallel(visited)(params, *parallel.shard((index, self.recipe.conditions(index))))
+        found = parallel.parallel(visited)(weights, *parallel.shard((index, self.recipe.conditions(index))))
         t, finite = parallel.to_host(found)
         whole = len(t) if finite.all() else int(finite.argmin())
         if whole == 0:

@@ -15,6 +15,7 @@ from linnet.data import DATASETS
 from linnet.devices.engines import ENGINES
 from linnet.engine.completions import METHODS as COMPLETIONS
 from linnet.engine.editing import METHODS as EDITS
+from linnet.engine.guides import GUIDANCE
 from linnet.engine.masks import MASKS
 from linnet.evaluation.features import EXTRACTORS
 from linnet.models import MODELS
@@ -67,7 +68,7 @@ NAMES = {
 LISTED = NAMES | {"data.dataset": DATASETS}
 """Keys whose names `=list` shows; other data sets have the names of TFDS."""
 
-EVERY_METHOD = ("labels", "guidance", "table")
+EVERY_METHOD = ("labels", *GUIDANCE, "table")
 
 
 CHOICES: dict[str, dict[str, Sequence[str]]] = {

@@ -16,6 +16,7 @@ from linnet.data.source import Source
 from linnet.data.transforms import ROUNDING_RULE
 from linnet.devices import processes
 from linnet.engine.generate import Generator, Recipe
+from linnet.engine.guides import SCALES
 from linnet.engine.paths import Paths
 from linnet.engine.trained import Trained
 from linnet.files.json_files import read_json, write_json
@@ -26,11 +27,14 @@ NAME = "sampling.json"
 ASIDE = ("checkpoint", "batch_size", "versions")
 """Fields that may differ between runs whose samples are the same."""
 
-OPTIONAL = {"network_sde"}
+OPTIONAL = {"network_sde", "guides"}
 """Fields of samples that other samples do not have."""
 
-LATER = ("times", "times_in", "analytic_first")
+LATER = ("times", "times_in", "analytic_first", "guidance_interval")
 """Keys of config.sampling that earlier samples do not have; noted where they are set."""
+
+BY_CONTENT = ("table", *SCALES, *SCALES.values())
+"""Keys of config.sampling that are paths, and scales of what lies there: that is noted."""
 
 KEPT = ("nfe", "batch_size")
 """Fields that go with the samples that are there: evaluations of an image, and images in a file."""
@@ -63,18 +67,21 @@ def describe(
     processes: dict[str, Any],
     shape: tuple[int, ...],
     low_res: Source | None,
+    guides: dict[str, Any],
 ) -> dict[str, Any]:
     """What decides the samples, and where it came from. batch_size: images in a file.
 
     sampling, nfe_follows, processes, shape: as of the Experiment. low_res: the source of low-resolution images or None.
+    guides: as of Guided.noted.
     """
-    idle = ("trajectory", "table", "nfe") if nfe_follows else ("trajectory", "table")
+    idle = (*BY_CONTENT, "trajectory", *["nfe"] * bool(nfe_follows))
     chosen = {key: value for key, value in sampling.items() if value or key not in LATER}
     fields = {
         **provenance(trained, config.seed),
         **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and paths.ckpt is None else {}),
         "sampling": {key: value for key, value in chosen.items() if key not in idle},
         **processes,
+        **guides,
         "model": config.model.to_dict(),
         "continuous": config.training.continuous,
         "shape": list(shape),

@@ -26,11 +26,11 @@ class SampleConditions:
 
     Host arrays; index are the numbers of the samples. ValueError for labels that the network does not know or needs
     and for low-resolution images that do not fit.
-    names: of the classes, () for their numbers. source: see `low_res_source`.
+    classes, names: number of classes, 0 for none, and their names, () for their numbers. source: see `low_res_source`.
     """
 
-    def __init__(self, config, names, source):
-        self.classes, self.centered = config.model.get("num_classes", 0), config.data.centered
+    def __init__(self, config, classes, names, source):
+        self.classes, self.centered = classes, config.data.centered
         self.source = source
         self.shrink = 0 if config.data.low_res_path else config.data.low_res_size
         self.names = names or tuple(map(str, range(self.classes)))
@@ -61,7 +61,10 @@ class SampleConditions:
                 )
             return None
         if text and not self.classes:
-            raise ValueError("config.sampling.labels needs a class-conditional network: config.model.num_classes")
+            raise ValueError(
+                "config.sampling.labels needs a class-conditional network: config.model.num_classes, or a "
+                "config.sampling.classifier"
+            )
         chosen = [number_of(part, self.names) for part in parts(text, self.names)] if text else range(self.classes)
         wrong = [number is None or not 0 <= number < self.classes for number in chosen]
         if any(wrong):

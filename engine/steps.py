@@ -37,7 +37,10 @@ def own_step(objective: Objective, config: ConfigDict) -> TrainStep:
 
 
 def make_evaluate(objective: Objective, config: ConfigDict, source: Source) -> Callable[..., dict[str, float]]:
-    """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise."""
+    """evaluate(state, step) -> {"eval_loss": ...}: EMA parameters, one batch of the source, always the same noise.
+
+    Classifiers have an "eval_accuracy" as well.
+    """
     eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
     engine = ENGINES[config.training.engine]
     batch = None
@@ -59,6 +62,7 @@ def make_evaluate(objective: Objective, config: ConfigDict, source: Source) -> C
             )
             read = next(batches)
             batch = engine.shard({"image": read["image"], "label": read["label"]})
-        return {"eval_loss": float(engine.first(measure((state.ema[0], state.fixed), batch)))}
+        found = engine.first(measure((state.ema[0], state.fixed), batch))
+        return {f"eval_{name}": float(value) for name, value in found.items()}
 
     return evaluate

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from linnet import samplers
+from linnet.engine.guides import GUIDANCE
 from linnet.files.json_files import read_json
 
 FORMAT = "linnet table 1"
 IDLE = ("trajectory", "grid", "ts_order", "img_t_ratio", "noise_nfe_ratio")
 """Keys that say nothing beside explicit times."""
 
-FREE = ("sampling.labels", "sampling.guidance", "sampling.trajectory", "sampling.table")
+FREE = tuple(f"sampling.{key}" for key in ("labels", *GUIDANCE, "trajectory", "table"))
 """Keys of config.sampling that may be chosen beside a table."""
 
 

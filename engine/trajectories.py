@@ -21,23 +21,23 @@ COLUMNS = 10
 IMAGES, POINTS = 8, 1024
 
 
-def save_trajectories(recipe: Recipe, params: dict[str, Any], points: np.ndarray | None, folder: str) -> None:
+def save_trajectories(recipe: Recipe, weights: dict[str, Any], points: np.ndarray | None, folder: str) -> None:
     """Writes denoise.png and progressive.png of the first images of a Recipe.
 
-    params: replicated parameters. points: the training points (N, D) to show below; None for images.
+    weights: Guided.weights, replicated. points: the training points (N, D) to show below; None for images.
     """
     project = jax.vmap(recipe.project)
     sample = recipe.sample_with(trajectory=COLUMNS)
 
-    def visited(params, index, condition):
-        samples = sample(params, index, condition)
+    def visited(weights, index, condition):
+        samples = sample(weights, index, condition)
         x = recipe.project(samples.u)[None]
         rows = (project(samples.trajectory["u"]), samples.trajectory["x_0"])
         return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
     devices, wanted = jax.local_device_count(), IMAGES if len(recipe.shape) == 3 else POINTS
     index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
-    found = parallel.parallel(visited)(params, *parallel.shard((index, recipe.conditions(index))))
+    found = parallel.parallel(visited)(weights, *parallel.shard((index, recipe.conditions(index))))
     for name, states in zip(("denoise", "progressive"), found, strict=True):
         states = parallel.unshard(states)
         panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])

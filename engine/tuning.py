@@ -66,7 +66,7 @@ class Teacher:
 
     def eps_of(self, params: dict[str, Any], condition: dict[str, Any]) -> EpsFn:
         """eps(u, t) of the network with its condition."""
-        return self.experiment.carried.bind(params, condition, self.experiment.config.sampling.guidance)
+        return self.experiment.guided.bind(params, condition)
 
     def _end(self, params, u, condition, trajectory=False):
         frames = chosen(trajectory, len(self.fine.rows.times))

@@ -4,6 +4,7 @@
     load_with_kind(path, config, params="ema") -> params, and whether they are averages
     estimates(path) -> what DDDM remembers of its training images
     load_newest(path, config, params="ema") -> the same, and the step of a run that it was read from
+    stored(path) -> the config that a network of our own was trained with
     classes(path) -> number and names of the classes that a network of our own was trained on
 
 FORMATS names the readers. The format of a path is found from what it holds, never from its name, and nothing that a
@@ -128,10 +129,15 @@ def estimates(path) -> np.ndarray | None:
     return reader.estimates(Path(path)) if hasattr(reader, "estimates") else None
 
 
+def stored(path) -> dict:
+    """The config that is stored with parameters of our own, a dict of groups; {} where none is."""
+    reader = FORMATS[detect(path)]
+    return reader.stored(Path(path)) if hasattr(reader, "stored") else {}
+
+
 def classes(path) -> tuple[int | None, tuple[str, ...]]:
     """(number, names) of the classes of parameters of our own, as their config says; (None, ()) where none does."""
-    reader = FORMATS[detect(path)]
-    return stored_config.classes(reader.stored(Path(path)) if hasattr(reader, "stored") else {})
+    return stored_config.classes(stored(path))
 
 
 def detect(path) -> str:

@@ -8,11 +8,18 @@ import ml_collections
 from linnet import registry
 from linnet.configs.default import BORDER
 from linnet.models.ddpm import DDPM
+from linnet.models.encoder import Encoder
 from linnet.models.mlp import MLP
 from linnet.models.ncsnpp import NCSNpp
 from linnet.models.unet import UNet
 
-MODELS: dict[str, type[nn.Module]] = {"ncsnpp": NCSNpp, "ddpm": DDPM, "unet": UNet, "mlp": MLP}
+MODELS: dict[str, type[nn.Module]] = {
+    "ncsnpp": NCSNpp,
+    "ddpm": DDPM,
+    "unet": UNet,
+    "mlp": MLP,
+    "encoder": Encoder,
+}
 
 
 def create_model(config: ml_collections.ConfigDict) -> nn.Module:

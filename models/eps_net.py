@@ -3,17 +3,19 @@
     network output f = module(to_image(u), labels.label(t))          (see models.labels)
     eps = PREDICTIONS[prediction](f)                                 (see models.predictions)
 
-A network may return twice the channels of u: then f is the first half, and the second is about variances.
+A network may return twice the channels of u: then f is the first half, and the second is about variances. One of
+prediction "class" returns no f but logits of classes.
 """
 
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from linnet import registry
-from linnet.models.guidance import BoundDirect, BoundEps
+from linnet.models.guidance import NONE, BoundClassifier, BoundDirect, BoundEps
 from linnet.models.labels import labels_of
 from linnet.models.predictions import PREDICTIONS, check_direct, skip_and_out
 from linnet.sde_lib import LinearSDE, blocks
@@ -59,6 +61,8 @@ class EpsNet:
                 "config.model.prediction='previous' needs a discrete chain: config.sde.name=vp and "
                 "config.sde.schedule=discrete, discrete_cosine or quad"
             )
+        if (self.prediction == "class") != getattr(self.module, "classifies", False):
+            raise ValueError("config.model.prediction='class' and config.model.name=encoder go together")
         if self.prediction == "direct":
             self._check_direct()
         if self.labels is None:
@@ -88,8 +92,17 @@ class EpsNet:
         each (B, ...).
         """
         train = False if keys is None else keys
-        x, label = self.sde.to_image(u), self.labels.label(t)
-        return self.sde.from_image(self.module.apply({"params": params}, x, label, train=train, **(condition or {})))
+        f = self.module.apply({"params": params}, *self._seen(u, t), train=train, **(condition or {}))
+        return self.sde.from_image(f)
+
+    def log_probs(self, params, u, t, keys=None):
+        """log p(y | u, t) of all classes y, (B, num_classes), by a classifier; keys as in `output`."""
+        train = False if keys is None else keys
+        return jax.nn.log_softmax(self.module.apply({"params": params}, *self._seen(u, t), train=train))
+
+    def _seen(self, u, t):
+        """What the module is shown of the state u at times t (B,), and the label of the times."""
+        return self.sde.to_image(u), self.labels.label(t)
 
     def noised(self, x_hat, fraction, keys):
         """What a DDDM network sees of the estimates x_hat (B, ...): sqrt(1 - s^2) x_hat + s z, z ~ N(0, I).
@@ -126,13 +139,22 @@ class EpsNet:
         u = jnp.zeros((1, *shape[:-1], self.sde.k * shape[-1]))
         return self.module.init({"params": key}, u, jnp.ones(1), train=False)["params"]
 
-    def bind(self, params, condition=None, guidance=1.0):
-        """What samplers are given: the network with its parameters and condition, without dropout.
+    def bind(self, params, condition=None, guidance=NONE):
+        """What samplers are given: the network with its parameters and condition, without dropout, guided.
 
-        guidance: scale of classifier-free guidance; 1 is none.
+        ValueError for a classifier, which draws nothing.
         """
+        if self.prediction == "class":
+            raise ValueError(
+                "a classifier (config.model.prediction='class') gives no eps, so that nothing is drawn by it: let it "
+                "guide a network of the same process by config.sampling.classifier=WORKDIR"
+            )
         kind = BoundDirect if self.prediction == "direct" else BoundEps
         return kind(self, params, condition or {}, guidance)
+
+    def classify(self, params, condition):
+        """log p(y | u, t) of the labels of the condition, by a network of prediction "class"."""
+        return BoundClassifier(self, params, condition)
 
 
 def create_eps_net(config, module, sde) -> EpsNet:
@@ -143,8 +165,8 @@ def create_eps_net(config, module, sde) -> EpsNet:
         module,
         sde,
         prediction=model.prediction,
-        mixed_score=model.mixed_score,
-        sigma_data=model.sigma_data,
+        mixed_score=model.get("mixed_score", False),
+        sigma_data=model.get("sigma_data", 0.5),
         labels=labels_of(sde, model.prediction, config.training.continuous, model.get("num_scales"), rescale),
         variance=model.get("variance", "fixed_large"),
         context_noise=model.get("context_noise", 0.0),

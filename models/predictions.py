@@ -11,6 +11,7 @@
     "flow"         f = du/dt along the probability flow, eps = R^T (1/2 G G^T)^-1 (f - F u): on the straight
                    path f = eps - x_0 and eps = (1 - t) f + u             (arXiv:2209.03003, arXiv:2210.02747)
     "direct"       no eps: the F of DDDM's map, see `skip_and_out`        (arXiv:2405.13540)
+    "class"        no eps: logits of the classes of a classifier          (see models.guidance)
 
 "edm" is EDM's c_skip, c_out and c_in for any linear SDE: with data of variance sigma_data^2, P = Psi C Psi^T + Sigma is
 the covariance of u, R^T P^-1 u the best linear eps, and M M^T = I - R^T P^-1 R the covariance of what is left. C has
@@ -43,7 +44,7 @@ def from_eps(net, f, u, t):
 
 def from_score(net, f, u, t):
     """ "score"."""
-    return -blocks.apply(blocks.transpose(net.sde.R(t)), f(u))
+    return net.sde.eps(f(u), t)
 
 
 def from_x_0(net, f, u, t):
@@ -68,6 +69,13 @@ def from_direct(net, f, u, t):
     raise ValueError(
         "a network with config.model.prediction='direct' gives no eps: train it with "
         "config.training.objective=dddm and sample from it with config.sampling.method=fixed_point"
+    )
+
+
+def from_class(net, f, u, t):
+    """ValueError: "class" has no eps."""
+    raise ValueError(
+        "a classifier (config.model.prediction='class') gives no eps: train it by config.training.objective=classifier"
     )
 
 
@@ -115,6 +123,7 @@ PREDICTIONS = {
     "v": from_v,
     "previous": from_previous,
     "direct": from_direct,
+    "class": from_class,
     "edm": from_edm,
     "edm_aligned": from_edm_aligned,
     "velocity": from_velocity,

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.sde_lib import LinearSDE, blocks
-from linnet.sde_lib.chain import MEANINGS, split_output
+from linnet.sde_lib.chain import MEANINGS
 
 STEPS = 60  # of bisection: to rounding, from an interval of any width
 
@@ -96,11 +96,11 @@ class Transferred:
         said = []
 
         def eps_fn(u, s):
-            f, values = split_output(self.eps_fn.output(u, s), u)
+            eps, values = self.eps_fn.parts(u, s)
             said.append(values)
-            return self.eps_fn.net.to_eps(lambda _: f, u, s)
+            return eps
 
-        return jnp.concatenate([self._carry(eps_fn, u, t), *(values for values in said if values is not None)], axis=-1)
+        return jnp.concatenate([self._carry(eps_fn, u, t), *said], axis=-1)
 
     def _carry(self, eps_fn, u, t):
         """eps from eps_fn, of the network's own process."""
@@ -155,9 +155,9 @@ class CarriedNet:
         shares = self.net.variance == "learned_range" and self.net.prediction in MEANINGS
         return "learned_range" if shares else "fixed_large"
 
-    def bind(self, params, condition=None, guidance=1.0):
-        """What samplers are given, as EpsNet.bind."""
-        bound = self.net.bind(params, condition, guidance)
+    def bind(self, params, *told):
+        """What samplers are given; told: condition and guidance, as of EpsNet.bind."""
+        bound = self.net.bind(params, *told)
         return Transferred(bound, self.net.sde, self.sde, self.first, self.net.sde.T, self.variance)
 
     def begin(self, t_min, on_chain):

@@ -130,24 +130,26 @@ class UNet(nn.Module):
         h = Conv(int(multipliers[0] * self.num_channels), dtype=self.dtype)(x)
         keys = dropout_keys(train, self.dropout)
         h, skips = self._encode(h, emb, keys, context, multipliers)
-        h = self._resblock(h.shape[-1])(h, emb, keys)
-        h = self._attend(h, context, self.num_heads)
-        h = self._resblock(h.shape[-1])(h, emb, keys)
+        h = self._middle(h, emb, keys, context)
         h = self._decode(h, skips, emb, keys, context, multipliers)
         h = nn.silu(GroupNorm(self.norm_eps, self.norm_num_groups)(h))
         return Conv(channels * (2 if self.learn_sigma else 1), zero=True)(h)
 
     def _embed(self, time_label, label):
         """Embedding of time and class, (B, 4 num_channels) float32."""
-        width = 4 * self.num_channels
-        noise = noise_label(time_label) if self.log_label else time_label
-        emb = Dense(width)(sinusoid(noise, self.num_channels, self.freq_shift))
-        emb = Dense(width)(nn.silu(emb))
+        emb = self._embed_time(time_label)
         if self.num_classes:
-            table = self.param("class_embedding", nn.initializers.normal(1.0), (self.num_classes, width))
+            table = self.param("class_embedding", nn.initializers.normal(1.0), (self.num_classes, emb.shape[-1]))
             if label is not None:
                 emb = emb + class_embedding(table, label)
         return emb
+
+    def _embed_time(self, time_label):
+        """Embedding of time, (B, 4 num_channels) float32."""
+        width = 4 * self.num_channels
+        noise = noise_label(time_label) if self.log_label else time_label
+        emb = Dense(width)(sinusoid(noise, self.num_channels, self.freq_shift))
+        return Dense(width)(nn.silu(emb))
 
     def _encode(self, h, emb, keys, context, multipliers):
         """Features of the first level -> those of the last, and the feature maps that the way back reads."""
@@ -162,6 +164,12 @@ class UNet(nn.Module):
                 h = self._resample(h, emb, keys, "down")
                 skips.append(h)
         return h, skips
+
+    def _middle(self, h, emb, keys, context):
+        """Features of the last level, after a block, attention and a block."""
+        h = self._resblock(h.shape[-1])(h, emb, keys)
+        h = self._attend(h, context, self.num_heads)
+        return self._resblock(h.shape[-1])(h, emb, keys)
 
     def _decode(self, h, skips, emb, keys, context, multipliers):
         """Features of the last level and the stack -> features at full resolution."""

@@ -27,7 +27,7 @@ def run(experiment: Experiment) -> None:
         kept = experiment.paths.workdir or folder
         statistics = reference.make_reference(dataset(split), split, extractor, kept, config.data.num_workers)
     fields = sample.run(experiment)
-    if config.model.get("num_classes", 0) and extractor.classes == experiment.conditions.names:
+    if experiment.conditions.classes and extractor.classes == experiment.conditions.names:
         labels = experiment.conditions.labels
         fields |= score_images.label_agreement(extractor, score_images.first(iterate_images(folder), n), labels)
     if config.eval.memorisation:

@@ -23,7 +23,7 @@ from linnet.files.json_files import write_json
 def run(experiment: Experiment) -> None:
     """Writes edit.json, edit.png (a row for each image) and edited.npz to the folder of the mode."""
     config, settings = experiment.config, experiment.config.edit
-    check(config)
+    check(experiment)
     source = chosen_images(experiment, settings)
     rows = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
     folder = experiment.results("edit")

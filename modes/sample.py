@@ -41,7 +41,7 @@ def run(experiment: Experiment) -> dict[str, Any]:
     fields = record.prepare(recipe, experiment.made_by(), folder)
     in_file = fields["batch_size"]
     generator = Generator(recipe, min(config.eval.batch_size, in_file), trajectory=False)
-    params = parallel.replicate(experiment.trained.params)
+    params = parallel.replicate(experiment.weights)
     files = {}
     for k in range(-(-n // in_file)):
         files[os.path.join(folder, f"samples_{k:05d}.npz")] = min(in_file, n - k * in_file)

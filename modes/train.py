@@ -187,13 +187,17 @@ def make_snapshot(
 ) -> Callable[..., dict[str, float]]:
     """The Snapshot that config.training asks for, or `nothing`. Statistics are loaded at once."""
     config, training = experiment.config, experiment.config.training
-    if not training.snapshot_sampling:
+    if not (training.snapshot_sampling and experiment.objective.draws):
         return nothing
     generators, measure = make_generators(experiment.recipe, training), None
     if training.snapshot_fid:
         measure = make_measure(config, experiment.shape, experiment.dataset, experiment.paths.workdir)
     folder = experiment.paths.run("samples")
-    own = ENGINES[training.engine].own
+
+    def own(trees):
+        placed, guided = ENGINES[training.engine].own(trees), experiment.guided
+        return tuple(guided.weights(params, parallel.replicate) for params in placed)
+
     return Snapshot(generators, training.snapshot_fid, measure, own, experiment.points, folder, writers, asked)
 
 

@@ -42,7 +42,7 @@ def run(experiment: Experiment) -> None:
     check_writable(path)
     began = time.time()
     teacher = tuning.Teacher(experiment)
-    params = device_put(experiment.trained.params)
+    params = device_put(experiment.weights)
     parts, starts, held_out = wanted_ends(teacher, params, settings, folder, made_by)
     tuner = Tuner(sampler, teacher.eps_of, params, settings.history)
     chosen = tuned_sampler(tuner, teacher, starts, held_out, settings, os.path.join(parts.folder, "descent.npz"))

@@ -139,6 +139,10 @@ class LinearSDE(abc.ABC):
         """-R(t)^-T eps, same shape as eps; t of shape () or (B,)."""
         return -blocks.apply(blocks.transpose(blocks.inverse(self.R(t))), eps)
 
+    def eps(self, score: Array, t: Times) -> Array:
+        """-R(t)^T score, the inverse of `score`."""
+        return -blocks.apply(blocks.transpose(self.R(t)), score)
+
 
 def example_keys(key: Array, n: int) -> Array:
     """n keys: those of one key folded with 0..n-1, or `key` itself when it already holds n keys."""

@@ -14,7 +14,7 @@ import numpy as np
 from linnet.training.checkpoint import NonFinite
 from linnet.training.interruption import Interruption, Preempted
 from linnet.training.state import TrainState
-from linnet.training.step import QUARTILES
+from linnet.training.step import QUARTILES, SUM
 
 
 class Schedule(NamedTuple):
@@ -52,8 +52,10 @@ def advice(saved: int) -> str:
 def summarize(window: list[dict[str, np.ndarray]], rate: float) -> dict[str, Any]:
     """Means over the logged steps: window is a list of metrics of shape (s, ...), on the host."""
     joined = {k: np.concatenate([m[k] for m in window]) for k in window[0]}
-    sums, counts = joined["quartile_sum"].sum(0), joined["quartile_count"].sum(0)
-    quartiles = {f"loss_q{i}": float(sums[i] / counts[i]) for i in range(QUARTILES) if counts[i]}
+    counts = joined["quartile_count"].sum(0)
+    sums = {name.removeprefix(SUM): values.sum(0) for name, values in joined.items() if name.startswith(SUM)}
+    there = [i for i in range(QUARTILES) if counts[i]]
+    quartiles = {f"{name}_q{i}": float(total[i] / counts[i]) for name, total in sums.items() for i in there}
     means = {name: float(values.mean()) for name, values in joined.items() if not name.startswith("quartile")}
     return means | {"images_per_s": rate} | quartiles
 

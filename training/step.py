@@ -22,6 +22,7 @@ from linnet.training.objectives.base import Objective
 from linnet.training.state import TrainState
 
 QUARTILES = 4
+SUM = "quartile_sum_"
 TRAINING = (Purpose.TRAINING, Purpose.TRAINING_TIMES)
 VALIDATION = (Purpose.VALIDATION, Purpose.VALIDATION_TIMES)
 
@@ -51,11 +52,13 @@ def prepare(images: Array, keys: Array, data: ConfigDict) -> Array:
     return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
 
 
-def by_quartile(losses: Array, t: Array, objective: Objective) -> tuple[Array, Array]:
-    """(sum of losses, number of examples) in each quarter of the time range, both (QUARTILES,), over all devices."""
+def by_quartile(measured: dict[str, Array], t: Array, objective: Objective) -> dict[str, Array]:
+    """{SUM + name: sum of measured[name] (B,), "quartile_count": number of examples} in each quarter of the
+    time range, (QUARTILES,) each, over all devices."""
     fraction = (t - objective.t_min) / (objective.t_max - objective.t_min)
     member = jax.nn.one_hot((fraction * QUARTILES).astype(int).clip(0, QUARTILES - 1), QUARTILES)
-    return jax.lax.psum((losses @ member, member.sum(0)), AXIS)
+    sums = {SUM + name: values @ member for name, values in measured.items()}
+    return jax.lax.psum(sums | {"quartile_count": member.sum(0)}, AXIS)
 
 
 def unconditional(batch: dict[str, Any], x: Array, keys: Array | None) -> dict[str, Any]:
@@ -163,12 +166,11 @@ def make_train_step(
         grads = jax.lax.pmean(grads, AXIS)
         everywhere = jax.lax.all_gather((t, losses), AXIS, tiled=True)
         state = state.replace(extra=objective.update(state.extra, *everywhere))
-        sums, counts = by_quartile(losses, t, objective)
+        measured = {"loss": losses} | {name: seen[name] for name in objective.by_time}
         metrics = {
             "loss": jax.lax.pmean((losses * weights).mean(), AXIS),
             "grad_norm": optax.tree.norm(grads),
-            "quartile_sum": sums,
-            "quartile_count": counts,
+            **by_quartile(measured, t, objective),
             **{name: jax.lax.pmean(values.mean(), AXIS) for name, values in seen.items()},
             **kept,
         }
@@ -179,14 +181,22 @@ def make_train_step(
 
 def make_eval_step(
     objective: Objective, *, seed: int, data: ConfigDict, conditions: Callable[..., dict[str, Array]] = unconditional
-) -> Callable[..., Array]:
-    """step(params, step number, {"image"}, objective.fixed) -> mean loss of all devices, without dropout or flips."""
+) -> Callable[..., dict[str, Array]]:
+    """step(params, step number, {"image"}, objective.fixed) -> means over all devices, without dropout or flips.
+
+    They are {"loss"} and what is in objective.by_time.
+    """
 
     def step(params, number, batch, fixed):
         keys, t, weights = draw(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=data.centered)
         condition = conditions(batch, x, None)
-        losses = objective.bind(fixed).losses(params, x, keys, t, train=False, condition=condition)
-        return jax.lax.pmean((losses * weights).mean(), AXIS)
+        own, told = objective.bind(fixed), {"train": False, "condition": condition}
+        if not objective.by_time:
+            losses, seen = own.losses(params, x, keys, t, **told), {}
+        else:
+            losses, seen = own.examine(params, x, keys, t, **told)
+        means = {"loss": (losses * weights).mean()} | {name: seen[name].mean() for name in objective.by_time}
+        return jax.lax.pmean(means, AXIS)
 
     return step

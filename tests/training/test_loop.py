@@ -40,7 +40,7 @@ class Run:
         ones = np.ones(jax.local_device_count() * n, np.float32)
         metrics = {"loss": parallel.shard(ones)}
         metrics |= {
-            name: parallel.shard(ones[:, None].repeat(4, axis=1)) for name in ("quartile_sum", "quartile_count")
+            name: parallel.shard(ones[:, None].repeat(4, axis=1)) for name in ("quartile_sum_loss", "quartile_count")
         }
         return state.replace(step=state.step + n), metrics
 

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from linnet import registry
 from linnet.training.objectives.base import Objective
+from linnet.training.objectives.classifier import Classifier
 from linnet.training.objectives.dddm import DirectDenoising
 from linnet.training.objectives.dsm import DenoisingScoreMatching
 from linnet.training.objectives.hybrid import Hybrid
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type[Any]] = {
     "hybrid": Hybrid,
     "vlb": VariationalBound,
     "dddm": DirectDenoising,
+    "classifier": Classifier,
 }
 
 

@@ -14,6 +14,7 @@ class Objective(abc.ABC):
     on_chain: whether it is about the discrete chain alone, so that the variational bound is its measure.
     keeps_estimates: whether an array like x is kept for every training example (see training.estimates) and given to
     `examine`.
+    by_time: what of `examine` is logged by quarters of the time as well. draws: whether its networks make images.
     keys: those of config.training that it takes and others do not.
     """
 
@@ -26,6 +27,8 @@ class Objective(abc.ABC):
     t_max: Any
     on_chain = False
     keeps_estimates = False
+    by_time: tuple[str, ...] = ()
+    draws = True
 
     def init(self) -> Any:
         """What the objective keeps before the first step: a pytree of arrays, () for nothing."""

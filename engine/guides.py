@@ -1,0 +1,167 @@
+"""The network of an experiment with what guides it, as config.sampling says (see models.guidance).
+
+The classifier and the weaker network of autoguidance are parameters of our own: a workdir, one of its checkpoints, or
+an export, whose stored config says what network they are of. They are of the process of the network itself, also where
+that is carried to another one.
+"""
+
+import functools
+import math
+
+from linnet import interop
+from linnet.config_keys import resolve
+from linnet.engine.classes import listed
+from linnet.models.guidance import Guidance
+
+SCALES = {"guide": "guide_scale", "classifier": "classifier_scale"}
+GUIDANCE = ("guidance", "guidance_interval", *SCALES, *SCALES.values())
+"""Keys of config.sampling that are about guidance."""
+
+TAKES = {"label": "num_classes", "low_res": "super_resolution"}
+"""What images are told -> the key of config.model by which a network takes it."""
+
+NETWORK = "network"
+
+
+class Guided:
+    """weights(params) are the parameters of all networks, to be handed through compiled functions; bind(weights,
+    condition) is what samplers are given.
+
+    open_run(config, path) -> Experiment. ValueError, in one line, for keys that mean nothing, and for networks of
+    another kind, process, size or classes; OSError for paths where there is nothing.
+    """
+
+    def __init__(self, experiment, open_run):
+        self.experiment, self.sampling = experiment, experiment.config.sampling
+        check_keys(self.sampling)
+        self.guides = {}
+        for key in SCALES:
+            if path := self.sampling[key]:
+                name = f"config.sampling.{key}={path!r}"
+                self.guides[key] = guide = opened(path, name, open_run)
+                check_kind(guide, key, name)
+                check_same(guide, experiment, name)
+        check_classes(self)
+
+    @property
+    def classes(self):
+        """(number, names) of the classes that images are drawn of: the network's, else the classifier's; (0, ())."""
+        network = self.experiment
+        told = network if number_of(network) else self.guides.get("classifier", network)
+        return number_of(told), told.classes
+
+    @property
+    def is_guided(self):
+        """Whether there is any guidance."""
+        return bool(self.guides) or self.sampling.guidance != 1
+
+    @functools.cached_property
+    def noted(self):
+        """For records: {"guides": {key: {"parameters": their SHA-256, "scale"}}}, or {} without guides."""
+        found = {
+            key: {"parameters": guide.trained.hash, "scale": self.scale(key)} for key, guide in self.guides.items()
+        }
+        return {"guides": found} if found else {}
+
+    def scale(self, key):
+        """The scale of a guide; 1 where config.sampling does not say."""
+        value = self.sampling[SCALES[key]]
+        return 1.0 if value is None else value
+
+    def weights(self, params, put=lambda tree: tree):
+        """params of the network, with those of its guides where there are any, which `put` places beside them."""
+        if not self.guides:
+            return params
+        return {NETWORK: params} | {key: put(guide.trained.params) for key, guide in self.guides.items()}
+
+    def bind(self, weights, condition):
+        """What samplers are given. condition: what is known of the images, each (B, ...); each network takes its part.
+
+        ValueError for classifier-free guidance without classes, and for guides of a network that gives no eps.
+        """
+        weights = weights if self.guides else {NETWORK: weights}
+        told = {"scale": self.sampling.guidance}
+        if "guide" in self.guides:
+            guide = self.guides["guide"]
+            told["guide"] = guide.eps_net.bind(weights["guide"], taken(guide, condition))
+            told["guide_scale"] = self.scale("guide")
+        if "classifier" in self.guides:
+            told["log_prob"] = self.guides["classifier"].eps_net.classify(weights["classifier"], condition)
+            told["classifier_scale"] = self.scale("classifier")
+        if self.sampling.guidance_interval:
+            told["interval"] = tuple(self.sampling.guidance_interval)
+        own = taken(self.experiment, condition)
+        return self.experiment.carried.bind(weights[NETWORK], own, Guidance(**told))
+
+
+def number_of(experiment):
+    """The number of classes of an experiment's network, 0 for none."""
+    return experiment.config.model.get("num_classes", 0)
+
+
+def taken(experiment, condition):
+    """What the network of an experiment takes of a condition."""
+    return {key: value for key, value in condition.items() if experiment.config.model.get(TAKES[key], 0)}
+
+
+def opened(path, name, open_run):
+    """The Experiment of the parameters at `path`, by the config that is stored with them."""
+    stored = interop.stored(path)
+    if not stored:
+        raise ValueError(f"{name} does not say what network it is of: give the workdir or the export of a run")
+    return open_run(resolve(stored), path)
+
+
+def check_keys(sampling):
+    """ValueError for keys of guidance that mean nothing beside the others."""
+    if not math.isfinite(sampling.guidance):
+        raise ValueError(f"config.sampling.guidance={sampling.guidance} must be a finite number; 1 is none")
+    for key, scale in SCALES.items():
+        if sampling[scale] is not None and not sampling[key]:
+            raise ValueError(f"config.sampling.{scale} means nothing without config.sampling.{key}")
+    if sampling.guide and sampling.guide_scale is None:
+        raise ValueError("config.sampling.guide needs config.sampling.guide_scale, such as 2; 1 is none")
+    interval = tuple(sampling.guidance_interval)
+    if interval and not (sampling.guide or sampling.classifier or sampling.guidance != 1):
+        raise ValueError(
+            "config.sampling.guidance_interval means nothing without config.sampling.guidance, classifier or guide"
+        )
+    if interval and not (len(interval) == 2 and interval[0] < interval[1]):
+        raise ValueError(f"config.sampling.guidance_interval={interval} must be two noise levels, the lower one first")
+
+
+def check_kind(guide, key, name):
+    """ValueError for a network that is no classifier, or one where an eps is needed."""
+    prediction = guide.config.model.prediction
+    if key == "classifier" and prediction != "class":
+        raise ValueError(f"{name} is no classifier: train one by config.training.objective=classifier")
+    if key == "guide" and prediction in ("class", "direct"):
+        raise ValueError(f"{name} is of config.model.prediction={prediction!r}, which gives no eps")
+
+
+def check_same(guide, experiment, name):
+    """ValueError for a guide of another process or of other images than the network."""
+    there, here = guide.trained_config.sde.to_dict(), experiment.trained_config.sde.to_dict()
+    different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    if different:
+        key = "name" if "name" in different else different[0]
+        raise ValueError(
+            f"{name} is of another process: its config.sde.{key} is {there.get(key)!r}, that of the network "
+            f"{here.get(key)!r}"
+        )
+    if guide.shape != experiment.shape:
+        raise ValueError(f"{name} is for images of shape {guide.shape}, and the network for {experiment.shape}")
+    if guide.config.data.centered != experiment.config.data.centered:
+        raise ValueError(f"{name} has config.data.centered={guide.config.data.centered}, unlike the network")
+
+
+def check_classes(guided):
+    """ValueError for guides of other classes than the images are drawn of; those without classes are for all."""
+    number, names = guided.classes
+    for key, guide in guided.guides.items():
+        theirs = guide.classes
+        if number_of(guide) and (number_of(guide) != number or (theirs and names and theirs != names)):
+            wanted = listed(names) if names else f"{number} classes"
+            found = listed(theirs) if theirs else f"{number_of(guide)} classes"
+            path = guided.sampling[key]
+            raise ValueError(f"config.sampling.{key}={path!r} knows {found}, and images are drawn of {wanted}")
