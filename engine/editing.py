@@ -81,7 +81,7 @@ def check(experiment: "Experiment") -> None:
             )
         if experiment.guided.is_guided:
             raise ValueError(
-                "config.sampling.guidance, classifier and guide mean nothing to config.edit.method=flow: leave them out"
+                "config.sampling.guidance means nothing to config.edit.method=flow, nor do classifier and guide"
             )
         if strength:
             raise ValueError("config.edit.strength means nothing to config.edit.method=flow: leave it out")
