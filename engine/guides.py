@@ -7,11 +7,18 @@ that is carried to another one.
 
 import functools
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
 
 from linnet import interop
 from linnet.config_keys import resolve
 from linnet.engine.classes import listed
 from linnet.models.guidance import Guidance
+
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
 
 SCALES = {"guide": "guide_scale", "classifier": "classifier_scale"}
 GUIDANCE = ("guidance", "guidance_interval", *SCALES, *SCALES.values())
@@ -31,10 +38,10 @@ class Guided:
     another kind, process, size or classes; OSError for paths where there is nothing.
     """
 
-    def __init__(self, experiment, open_run):
+    def __init__(self, experiment: "Experiment", open_run: Callable[[ConfigDict, str], "Experiment"]):
         self.experiment, self.sampling = experiment, experiment.config.sampling
         check_keys(self.sampling)
-        self.guides = {}
+        self.guides: "dict[str, Experiment]" = {}
         for key in SCALES:
             if path := self.sampling[key]:
                 name = f"config.sampling.{key}={path!r}"
@@ -44,43 +51,43 @@ class Guided:
         check_classes(self)
 
     @property
-    def classes(self):
+    def classes(self) -> tuple[int, tuple[str, ...]]:
         """(number, names) of the classes that images are drawn of: the network's, else the classifier's; (0, ())."""
         network = self.experiment
         told = network if number_of(network) else self.guides.get("classifier", network)
         return number_of(told), told.classes
 
     @property
-    def is_guided(self):
+    def is_guided(self) -> bool:
         """Whether there is any guidance."""
         return bool(self.guides) or self.sampling.guidance != 1
 
     @functools.cached_property
-    def noted(self):
+    def noted(self) -> dict[str, Any]:
         """For records: {"guides": {key: {"parameters": their SHA-256, "scale"}}}, or {} without guides."""
         found = {
             key: {"parameters": guide.trained.hash, "scale": self.scale(key)} for key, guide in self.guides.items()
         }
         return {"guides": found} if found else {}
 
-    def scale(self, key):
+    def scale(self, key: str) -> float:
         """The scale of a guide; 1 where config.sampling does not say."""
         value = self.sampling[SCALES[key]]
         return 1.0 if value is None else value
 
-    def weights(self, params, put=lambda tree: tree):
+    def weights(self, params: dict[str, Any], put: Callable[[Any], Any] = lambda tree: tree) -> dict[str, Any]:
         """params of the network, with those of its guides where there are any, which `put` places beside them."""
         if not self.guides:
             return params
         return {NETWORK: params} | {key: put(guide.trained.params) for key, guide in self.guides.items()}
 
-    def bind(self, weights, condition):
+    def bind(self, weights: dict[str, Any], condition: dict[str, Any]) -> Any:
         """What samplers are given. condition: what is known of the images, each (B, ...); each network takes its part.
 
         ValueError for classifier-free guidance without classes, and for guides of a network that gives no eps.
         """
         weights = weights if self.guides else {NETWORK: weights}
-        told = {"scale": self.sampling.guidance}
+        told: dict[str, Any] = {"scale": self.sampling.guidance}
         if "guide" in self.guides:
             guide = self.guides["guide"]
             told["guide"] = guide.eps_net.bind(weights["guide"], taken(guide, condition))
@@ -94,17 +101,17 @@ class Guided:
         return self.experiment.carried.bind(weights[NETWORK], own, Guidance(**told))
 
 
-def number_of(experiment):
+def number_of(experiment: "Experiment") -> int:
     """The number of classes of an experiment's network, 0 for none."""
     return experiment.config.model.get("num_classes", 0)
 
 
-def taken(experiment, condition):
+def taken(experiment: "Experiment", condition: dict[str, Any]) -> dict[str, Any]:
     """What the network of an experiment takes of a condition."""
     return {key: value for key, value in condition.items() if experiment.config.model.get(TAKES[key], 0)}
 
 
-def opened(path, name, open_run):
+def opened(path: str, name: str, open_run: Callable[[ConfigDict, str], "Experiment"]) -> "Experiment":
     """The Experiment of the parameters at `path`, by the config that is stored with them."""
     stored = interop.stored(path)
     if not stored:
@@ -112,7 +119,7 @@ def opened(path, name, open_run):
     return open_run(resolve(stored), path)
 
 
-def check_keys(sampling):
+def check_keys(sampling: ConfigDict) -> None:
     """ValueError for keys of guidance that mean nothing beside the others."""
     if not math.isfinite(sampling.guidance):
         raise ValueError(f"config.sampling.guidance={sampling.guidance} must be a finite number; 1 is none")
@@ -130,7 +137,7 @@ def check_keys(sampling):
         raise ValueError(f"config.sampling.guidance_interval={interval} must be two noise levels, the lower one first")
 
 
-def check_kind(guide, key, name):
+def check_kind(guide: "Experiment", key: str, name: str) -> None:
     """ValueError for a network that is no classifier, or one where an eps is needed."""
     prediction = guide.config.model.prediction
     if key == "classifier" and prediction != "class":
@@ -139,7 +146,7 @@ def check_kind(guide, key, name):
         raise ValueError(f"{name} is of config.model.prediction={prediction!r}, which gives no eps")
 
 
-def check_same(guide, experiment, name):
+def check_same(guide: "Experiment", experiment: "Experiment", name: str) -> None:
     """ValueError for a guide of another process or of other images than the network."""
     there, here = guide.trained_config.sde.to_dict(), experiment.trained_config.sde.to_dict()
     different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
@@ -155,7 +162,7 @@ def check_same(guide, experiment, name):
         raise ValueError(f"{name} has config.data.centered={guide.config.data.centered}, unlike the network")
 
 
-def check_classes(guided):
+def check_classes(guided: Guided) -> None:
     """ValueError for guides of other classes than the images are drawn of; those without classes are for all."""
     number, names = guided.classes
     for key, guide in guided.guides.items():
