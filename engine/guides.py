@@ -41,7 +41,7 @@ class Guided:
     def __init__(self, experiment: "Experiment", open_run: Callable[[ConfigDict, str], "Experiment"]):
         self.experiment, self.sampling = experiment, experiment.config.sampling
         check_keys(self.sampling)
-        self.guides: "dict[str, Experiment]" = {}
+        self.guides: dict[str, Experiment] = {}
         for key in SCALES:
             if path := self.sampling[key]:
                 name = f"config.sampling.{key}={path!r}"
