@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from training.conditions import make_conditions
 from training.objectives import get_objective
 
-SHARED = {"default", "data_sets", "inverse", "kinds", "processes", "rules", "sampling", "tuning"}
+SHARED = {"comparison", "default", "data_sets", "inverse", "kinds", "processes", "rules", "sampling", "tuning"}
 EXPERIMENTS = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
     for path in (ROOT / "configs").rglob("*.py")
