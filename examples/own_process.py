@@ -24,6 +24,6 @@ class OrnsteinUhlenbeck(LinearSDE):
 
 
 sde = OrnsteinUhlenbeck()
-sampler = SAMPLERS["gddim"](sde, nfe=20)
+sampler = SAMPLERS["gddim"](sde, nfe=50)
 x = sampler(gaussian_eps(sde, [2.0], 0.25), None, sde.prior(jax.random.key(0), (10_000, 1))).u  # of data N(2, 0.5^2)
 print(f"mean {x.mean():.3f} std {x.std():.3f}")

@@ -23,7 +23,7 @@ class GoingOn(GridSampler):
 
 SAMPLERS["going_on"] = GoingOn  # known by name, with the keys nfe, grid and ts_order
 sde = SDES["cld"]()
-sampler = SAMPLERS["going_on"](sde, nfe=40, grid="uniform")
+sampler = SAMPLERS["going_on"](sde, nfe=80, grid="uniform")
 eps_fn = gaussian_eps(sde, [2.0], 0.25)  # of data N(2, 0.5^2)
 x = jax.jit(lambda u_T: sde.project(sampler(eps_fn, None, u_T).u))(sde.prior(jax.random.key(0), (10_000, 1)))
 print(f"mean {x.mean():.3f} std {x.std():.3f}")

@@ -51,7 +51,7 @@ def combination(kept: list[tuple[float, int]], std: float, time: int) -> tuple[n
     for first in range(1, time + 1, BLOCK):
         steps = np.arange(first, min(first + BLOCK, time + 1), dtype=np.float64)
         rows = np.stack([profile(*one, steps) for one in wanted], axis=1)
-        triangle = np.linalg.qr(np.concatenate([triangle, rows]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, rows]), mode="r"))
     basis = triangle[:, :-1]
     target = triangle[:, -1]
     weights = np.linalg.lstsq(basis, target, rcond=DIGITS)[0]
