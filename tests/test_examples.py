@@ -62,7 +62,7 @@ def test_own_network(printed):
 
 @pytest.mark.parametrize("name", ["own_process", "own_sampler"])
 def test_gaussian_data(printed, name):
-    """N(2, 0.5^2) by 10,000 samples: 0.03 is six standard errors of their mean, eight of their deviation; the steps leave less."""
+    """N(2, 0.5^2) by 10,000 samples: 0.03 is six standard errors of their mean, eight of their deviation."""
     _, mean, _, std = printed[name]
     assert abs(float(mean) - 2) < 0.03
     assert abs(float(std) - 0.5) < 0.03

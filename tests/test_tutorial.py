@@ -26,7 +26,7 @@ def test_the_tutorial_runs_and_is_right(tmp_path, monkeypatch):
     assert seen["missed"]["L"] > 2 * seen["left"]
     spread = {root: np.ptp(eps, axis=0).max() for root, eps in seen["noise"].items()}
     assert spread["R"] < 1e-2 * spread["L"]
-    # The network begins at the best linear prediction, whose loss is known; 20 batches of 512: 1 % is one standard error.
+    # The network begins at the best linear prediction. Over 20 batches of 512 one standard error is about 1 %.
     assert abs(seen["losses"].mean() / linear_loss(seen["sde"]) - 1) < 0.05
     assert seen["state"].step == len(seen["losses"])
     assert np.isfinite(list(seen["distances"].values())).all()
