@@ -32,7 +32,7 @@ def run(experiment: Experiment) -> None:
     check_writable(score_images.report_path(images))
     extractor, statistics = reference.prepare(config)
     if statistics is None:
-        check_shape(batch.shape[1:], experiment.shape, images)
+        check_size(batch.shape[1:3], experiment.shape[:2], images)
         folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}
@@ -43,12 +43,12 @@ def run(experiment: Experiment) -> None:
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
 
 
-def check_shape(found: Sequence[int], wanted: Sequence[int], path: str) -> None:
-    """ValueError for images of another size or other channels than those of the data, whose statistics are made."""
+def check_size(found, wanted, path):
+    """ValueError for images of another (H, W) than those of the data, whose statistics are made."""
     if tuple(found) != tuple(wanted):
         raise ValueError(
-            f"{path} holds images of {tuple(found)} and the data is read as {tuple(wanted)}: set "
-            "config.data.image_size and num_channels to those of the images, or name statistics by config.eval.stats"
+            f"{path} holds images of {tuple(found)} pixels and the data is read as {tuple(wanted)}: set "
+            "config.data.image_size to theirs, or name statistics by config.eval.stats"
         )
 
 

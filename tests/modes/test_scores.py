@@ -199,8 +199,8 @@ def of_nothing(path):
     np.savez(path, arr_0=np.zeros((0, 6, 6, 3), np.uint8))
 
 
-def of_other_channels(path):
-    np.savez(path, arr_0=noise(0, 5, 6, 6, 1))
+def of_another_size(path):
+    np.savez(path, arr_0=noise(0, 5, 8, 6, 3))
 
 
 BAD = {
@@ -208,7 +208,7 @@ BAD = {
     "cut.npz": (cut, "cut.npz: not a readable .npz file"),
     "pickled.npz": (pickled, "pickled.npz: the array 'arr_0' cannot be read"),
     "empty.npz": (of_nothing, "empty.npz holds no images"),
-    "grey.npz": (of_other_channels, r"grey.npz holds images of \(6, 6, 1\) and the data is read as \(6, 6, 3\): set"),
+    "size.npz": (of_another_size, r"size.npz holds images of \(8, 6\) pixels and the data is read as \(6, 6\): set"),
     "misspelt": (lambda path: None, "misspelt"),
     "misspelt.npz": (lambda path: None, "misspelt.npz"),
     "folder": (Path.mkdir, "folder"),
