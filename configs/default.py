@@ -174,6 +174,9 @@ def data():
     return {
         "dataset": "cifar10",  # digits | points | folder | cifar10 | mnist | ... (docs/data.md) | a TFDS name
         "path": "",  # folder: directory, zip or npz of images; published data: folder of their files; TFDS: data_dir
+        "latents": "",  # npz of latents of these images, which --mode=encode_data writes, and others train on
+        "autoencoder": "",  # of latents: folder of diffusers' AutoencoderKL, or package.module:Name of a Flax module
+        "autoencoder_params": "",  # npz or safetensors of the parameters of package.module:Name
         "image_size": 32,  # height and width in pixels, or (H, W); 0: as the first image
         "num_channels": 3,  # 1, 3 or 4; 0: as the first image
         "background": (255, 255, 255),  # levels (R, G, B) under transparent pixels where num_channels is 1 or 3

@@ -8,6 +8,7 @@ from linnet.data.archives import Archive, missing, published_source
 from linnet.data.cifar import CIFAR10, CIFAR100, CIFAR100_COARSE
 from linnet.data.digits import digits_source
 from linnet.data.folder import folder_source
+from linnet.data.latents import latents_source
 from linnet.data.listed import listed_source
 from linnet.data.medmnist import MEDMNIST, medmnist_source
 from linnet.data.mnist import FASHION_MNIST, MNIST
@@ -59,4 +60,20 @@ def missing_files(config, split: str = "train") -> list[tuple[Archive, Path]]:
     return missing(published, config.data, split) if published else []
 
 
-__all__ = ["DATASETS", "PICTURE_SETS", "PUBLISHED", "WORDS", "NoSplit", "Source", "get_dataset", "missing_files"]
+def get_latents(config, split: str = "train") -> Source:
+    """The latents of `config.data.latents`, ready for a process. Errors as `latents_source`."""
+    registry.check(WORDS, split, "split")
+    return latents_source(Path(config.data.latents), split)
+
+
+__all__ = [
+    "DATASETS",
+    "PICTURE_SETS",
+    "PUBLISHED",
+    "WORDS",
+    "NoSplit",
+    "Source",
+    "get_dataset",
+    "get_latents",
+    "missing_files",
+]

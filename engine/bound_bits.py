@@ -109,7 +109,7 @@ def check(config: ConfigDict, sde: Any, eps_net: Any, shape: tuple[int, ...]) ->
             f"config.eval.likelihood='bound' is for processes with {Ancestral.processes.name}, which "
             f"config.sde.name={config.sde.name!r} does not have; use config.eval.likelihood=flow"
         )
-    if len(shape) != 3 or not config.data.centered:
+    if len(shape) != 3 or not config.data.centered or config.data.latents:
         raise ValueError(
             "config.eval.likelihood='bound' is for 8-bit images with config.data.centered=True; "
             "use config.eval.likelihood=flow"

@@ -21,6 +21,7 @@ def chosen_images(experiment: "Experiment", settings: ConfigDict, size: tuple[in
     shape, data = experiment.shape, experiment.config.data
     if len(shape) != 3:
         raise ValueError("this mode is for images, and config.data.dataset=points has none")
+    refuse_latents(experiment)
     if experiment.config.model.get("super_resolution", False):
         raise ValueError(
             "a network with config.model.super_resolution=True is told a low-resolution image: use --mode=sample, or a "
@@ -30,6 +31,12 @@ def chosen_images(experiment: "Experiment", settings: ConfigDict, size: tuple[in
         return experiment.evaluated()
     read = {"path": settings.images, "image_size": size or shape[:2], "num_channels": shape[-1]}
     return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")
+
+
+def refuse_latents(experiment: "Experiment") -> None:
+    """ValueError for a network of latents, in modes that are about pixels."""
+    if experiment.latents is not None:
+        raise ValueError("this mode is about pixels, and the network makes latents (config.data.latents)")
 
 
 def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> np.ndarray:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,9 +13,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from linnet import interop, samplers
-from linnet.data import NoSplit
+from linnet.data import NoSplit, get_latents
+from linnet.data.latents import Latents
+from linnet.data.latents import describe as describe_latents
 from linnet.data.source import Source
 from linnet.engine import classes, names, record, tables, trained
+from linnet.engine.autoencoder import Decoder, check_latents
 from linnet.engine.generate import Recipe, make_sample
 from linnet.engine.guides import Guided
 from linnet.engine.latents import flow_begin
@@ -50,6 +54,7 @@ class Experiment:
             raise ValueError(
                 f"config.sampling.nfe means nothing beside config.sampling.{self.nfe_follows}: leave one of them out"
             )
+        check_latents(config)
         if config.model.get("num_classes", 0) == classes.FOLLOW:
             config.model.num_classes = self.stored_classes[0] or classes.follow(self.dataset())
 
@@ -139,7 +144,9 @@ class Experiment:
     def recipe(self) -> Recipe:
         """What makes images of parameters."""
         data, seed = self.config.data, self.config.seed
-        return Recipe(self.sample_with, self.sde.project, self.conditions, self.shape, data.centered, seed)
+        return Recipe(
+            self.sample_with, self.sde.project, self.conditions, self.shape, data.centered, seed, self.decoder
+        )
 
     def made_by(self) -> dict[str, Any]:
         """What decides the samples, see engine.record.describe."""
@@ -153,6 +160,7 @@ class Experiment:
             shape=self.shape,
             low_res=self.conditions.source,
             guides=self.guided.noted,
+            latents=record.of_latents(self.config.data.latents, self.decoder),
         )
 
     def sample_folder(self) -> str:
@@ -175,9 +183,33 @@ class Experiment:
         return self._datasets[split]
 
     def examples(self, split: str = "train") -> Source:
-        """The data set's `split` with labels as the network knows them. ValueError where it does not know them."""
+        """What a network is trained on: the data set's `split`, or the latents of its images.
+
+        Labels are as the network knows them. ValueError where it does not know them.
+        """
         number = self.config.model.get("num_classes", 0)
-        return classes.labelled(self.dataset(split), split, number, self.classes if number else ())
+        source = self.dataset(split) if self.latents is None else self._encoded(split)
+        return classes.labelled(source, split, number, self.classes if number else ())
+
+    def _encoded(self, split: str) -> Source:
+        if ("latents", split) not in self._datasets:
+            self._datasets["latents", split] = get_latents(self.config, split)
+        return self._datasets["latents", split]
+
+    @functools.cached_property
+    def latents(self) -> Latents | None:
+        """What config.data.latents says of its latents (data.latents.Latents); None for a process of the images."""
+        path = self.config.data.latents
+        return describe_latents(Path(path)) if path else None
+
+    @functools.cached_property
+    def decoder(self) -> Decoder | None:
+        """The Decoder of latents; None for a process of the images. ValueError where there is none that fits."""
+        return None if self.latents is None else Decoder(self.config.data, self.latents)
+
+    def stored(self, x: np.ndarray) -> np.ndarray:
+        """x (n, ...) in the range of the model, on the host -> uint8 images; points as they are."""
+        return self.recipe.stored(x)
 
     def evaluated(self) -> Source:
         """The examples of config.eval.image_split. NoSplit says which key chooses another."""
@@ -209,8 +241,13 @@ class Experiment:
         found = self.dataset().arrays() if len(self.shape) == 1 else None
         return found and found[0]
 
-    @functools.cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
+        """(H, W, C) or (D,) of what the process is of: images, points or latents."""
+        return self.picture_shape if self.latents is None else self.latents.shape
+
+    @functools.cached_property
+    def picture_shape(self) -> tuple[int, ...]:
         """(H, W, C) of images or (D,) of points: from the config, and from the data where the config leaves it open."""
         data = self.config.data
         size = (data.image_size,) * 2 if isinstance(data.image_size, int) else tuple(data.image_size)
@@ -222,8 +259,8 @@ class Experiment:
         data = self.config.data
         with self.config.ignore_type():
             data.classes = self.examples().class_names if self.config.model.get("num_classes", 0) else ()
-            data.image_size = tuple(self.shape[:2]) if len(self.shape) == 3 else 0
-            data.num_channels = self.shape[-1]
+            data.image_size = tuple(self.picture_shape[:2]) if len(self.shape) == 3 else 0
+            data.num_channels = self.picture_shape[-1]
 
     def create_state(self) -> TrainState:
         """The TrainState before training: initialised parameters, optimiser and averages."""

@@ -40,7 +40,8 @@ class FlowBits:
         if self.repeats < 1:
             raise ValueError(f"config.eval.bpd_repeats={self.repeats} must be at least 1")
         self.size = int(np.prod(shape))
-        self.width = level_width(shape, config.data.centered)
+        self.quantised = len(shape) == 3 and not config.data.latents
+        self.width = level_width(config.data.centered) if self.quantised else 1.0
         self.t_min = flow_begin(config, eps_net)
         self._bits = self._mapped(eps_net)
 
@@ -95,12 +96,13 @@ class FlowBits:
             "nfe": int(np.max(found["evaluations"])),
             "t_min": self.t_min,
             "tolerance": config.eval.flow_tolerance,
-            "warning": warning(config, len(self.shape)),
+            "warning": warning(config) if self.quantised else "",
         }
 
     def quantity(self) -> str:
         """What the bits are of."""
-        words = ["log density of points" if len(self.shape) == 1 else "uniformly dequantised images"]
+        density = f"log density of {'points' if len(self.shape) == 1 else 'latents'}"
+        words = ["uniformly dequantised images" if self.quantised else density]
         return ", ".join(words + ["bound on x by log p(x, v) - log q(v)"] * (self.sde.k > 1))
 
     def summary(self, report: dict[str, Any]) -> str:
@@ -111,14 +113,13 @@ class FlowBits:
         return text + f"{report['estimator']} trace, nfe {report['nfe']}"
 
 
-def level_width(shape: tuple[int, ...], centered: bool) -> float:
-    """Width of a grey level in the range of the model; 1 for points, which are not quantised."""
-    span = 2 if centered else 1
-    return span / GREY_LEVELS if len(shape) == 3 else 1.0
+def level_width(centered: bool) -> float:
+    """Width of a grey level in the range of the model."""
+    return (2 if centered else 1) / GREY_LEVELS
 
 
-def warning(config: ConfigDict, axes: int) -> str:
-    """Empty for points, and for networks that were trained on what is evaluated."""
-    if axes == 1 or config.data.uniform_dequantization:
+def warning(config: ConfigDict) -> str:
+    """Empty for networks that were trained on what is evaluated."""
+    if config.data.uniform_dequantization:
         return ""
     return "trained without data.uniform_dequantization: the density at the dequantised images is not what was learned"

@@ -39,7 +39,7 @@ class Recipe:
 
     sample_with(**changes): the function of `make_sample`, with other values of some keys of config.sampling. project:
     states -> images or points, each of `shape` and in the range that `centered` says. conditions: of an image by its
-    number.
+    number. decoder: of latents -> uint8 images; None where the process is of the images.
     """
 
     sample_with: Callable[..., Callable]
@@ -48,6 +48,11 @@ class Recipe:
     shape: tuple[int, ...]
     centered: bool
     seed: int
+    decoder: Callable | None = None
+
+    def stored(self, x: np.ndarray) -> np.ndarray:
+        """x (n, ...) as `project` gives it, on the host -> uint8 images; points as they are."""
+        return as_stored(x, self.centered) if self.decoder is None else self.decoder(x)
 
 
 class NotFinite(RuntimeError):
@@ -67,11 +72,12 @@ class Generator:
         self.recipe, self.changes = recipe, changes
         self.batch_size = batch_size
         self.nfe = None
-        sample = recipe.sample_with(**changes)
+        decoder, sample = recipe.decoder, recipe.sample_with(**changes)
 
         def draw(weights, index, condition):
             samples = sample(weights, index, condition)
-            x = as_stored(recipe.project(samples.u), recipe.centered)
+            x = recipe.project(samples.u)
+            x = as_stored(x, recipe.centered) if decoder is None else x
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
         self.draw, self._images = draw, parallel.parallel(draw)
@@ -88,7 +94,8 @@ class Generator:
                 "checkpoint, too large a config.sampling.guidance or too few config.sampling.nfe"
             )
         self.nfe = max(self.nfe or 0, *(int(np.asarray(shard.data).max()) for shard in nfe.addressable_shards))
-        return parallel.unshard(images)
+        images = parallel.unshard(images)
+        return images if self.recipe.decoder is None else self.recipe.decoder(images)
 
     def _since(self, weights, number):
         """Since when image `number` is not finite, in words: it is drawn once more, by itself, with all its states."""

@@ -24,10 +24,10 @@ from linnet.training.checkpoint import versions
 from linnet.training.state import ema_rates
 
 NAME = "sampling.json"
-ASIDE = ("checkpoint", "batch_size", "versions")
+ASIDE = ("checkpoint", "batch_size", "versions", "latents")
 """Fields that may differ between runs whose samples are the same."""
 
-OPTIONAL = {"network_sde", "guides"}
+OPTIONAL = {"network_sde", "guides", "autoencoder"}
 """Fields of samples that other samples do not have."""
 
 LATER = ("times", "times_in", "analytic_first", "guidance_interval")
@@ -68,11 +68,13 @@ def describe(
     shape: tuple[int, ...],
     low_res: Source | None,
     guides: dict[str, Any],
+    latents: dict[str, Any],
 ) -> dict[str, Any]:
     """What decides the samples, and where it came from. batch_size: images in a file.
 
     sampling, nfe_follows, processes, shape: as of the Experiment. low_res: the source of low-resolution images or None.
     guides: as of Guided.noted.
+    latents: what `of_latents` says.
     """
     idle = (*BY_CONTENT, "trajectory", *["nfe"] * bool(nfe_follows))
     chosen = {key: value for key, value in sampling.items() if value or key not in LATER}
@@ -87,11 +89,21 @@ def describe(
         "shape": list(shape),
         "centered": config.data.centered,
         **({} if low_res is None else {"low_res": low_res.fingerprint()}),
+        **latents,
         "batch_size": config.eval.batch_size,
         "rounding": ROUNDING_RULE,
         "versions": versions(),
     }
     return json.loads(json.dumps(fields))
+
+
+def of_latents(path: str, decoder: Any) -> dict[str, Any]:
+    """The content of the file of latents, and what decodes them; {} for a process of the images."""
+    if decoder is None:
+        return {}
+    with open(path, "rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"latents": content, "autoencoder": decoder.describe()}
 
 
 def folder_name(fields: dict[str, Any], params: str, nfe: int) -> str:

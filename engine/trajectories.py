@@ -15,7 +15,7 @@ import numpy as np
 
 from linnet.devices import parallel
 from linnet.engine.generate import Recipe
-from linnet.engine.pictures import as_stored, save_picture
+from linnet.engine.pictures import save_picture
 
 COLUMNS = 10
 IMAGES, POINTS = 8, 1024
@@ -42,4 +42,4 @@ def save_trajectories(recipe: Recipe, weights: dict[str, Any], points: np.ndarra
         states = parallel.unshard(states)
         panels = states.swapaxes(0, 1) if states.ndim == 3 else states.reshape(-1, *states.shape[2:])
         path = os.path.join(folder, f"{name}.png")
-        save_picture(as_stored(panels, recipe.centered), path, columns=states.shape[1], points=points)
+        save_picture(recipe.stored(panels), path, columns=states.shape[1], points=points)

@@ -19,6 +19,7 @@ Modes
     edit       noise images part of the way and denoise them, or encode them and decode them as another class
     tune       the best times and coefficients for the network, process and budget, as a table (JSON)
     data_report  what the training images hold, and the flags that suit them
+    encode_data  the images as latents of an autoencoder, into the file config.data.latents
     report     one HTML page of all that is in --workdir
     ema        averages of the parameters of any width after training (eval.ema_std), as exports
     compare    the reports of several runs (compare.runs) as one table and one picture, into --result_folder
@@ -42,7 +43,7 @@ from linnet.configs.kinds import Path, checked
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
-MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "ema", "data_report", "report", "export")
+MODES = ("train", *DEALT, "interpolate", *GROUPS[1:], "ema", "data_report", "encode_data", "report", "export")
 PATHS = ("workdir", "ckpt", "result_folder")
 FLAGS = flags.FLAGS
 

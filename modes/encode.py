@@ -70,7 +70,8 @@ def report(experiment: Experiment, found: dict[str, Any], folder: str) -> None:
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
     write_json(os.path.join(folder, "encode.json"), errors)
-    pairs = np.stack([images[:N], as_stored(x[:N], config.data.centered)], axis=1).reshape(-1, *images.shape[1:])
+    shown = images[:N] if experiment.latents is None else experiment.stored(images[:N])
+    pairs = np.stack([shown, experiment.stored(x[:N])], axis=1).reshape(-1, *shown.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     shown = " ".join(
         f"{key}={value}"
@@ -84,7 +85,7 @@ def reconstruction_errors(images: np.ndarray, x: np.ndarray, centered: bool) -> 
     """Root mean square and largest error in the range of the model; of images, pixels that changed grey level."""
     gap = x - np.asarray(transforms.to_model_range(images, centered=centered))
     errors = {"rms_error": float(np.sqrt((gap**2).mean())), "max_error": float(np.abs(gap).max())}
-    if images.ndim == 4:
+    if images.dtype == np.uint8:
         errors["changed_pixels"] = float((as_stored(x, centered) != images).mean())
     return errors
 

@@ -71,6 +71,7 @@ def likelihood(config: ConfigDict, is_carried: bool = False) -> str:
 
     is_carried: the network is evaluated under another process than its own; "" is the flow then.
     """
-    name = config.eval.likelihood or ("bound" if objective_class(config).on_chain and not is_carried else "flow")
+    has_bound = objective_class(config).on_chain and not is_carried and not config.data.latents
+    name = config.eval.likelihood or ("bound" if has_bound else "flow")
     registry.check(LIKELIHOODS, name, "config.eval.likelihood")
     return name

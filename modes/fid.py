@@ -25,7 +25,7 @@ def run(experiment: Experiment) -> None:
     if len(experiment.shape) == 1:
         score_points.score(images, config.eval.num_samples, dataset(split), dataset("test"), {})
         return
-    batches = read_images(config.data, experiment.shape, images)
+    batches = read_images(config.data, experiment.picture_shape, images)
     batch = next(batches, None)
     if batch is None:
         raise ValueError(f"{images} holds no images")
@@ -37,7 +37,7 @@ def run(experiment: Experiment) -> None:
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}
     if config.eval.memorisation:
-        drawn = read_images(config.data, experiment.shape, images)
+        drawn = read_images(config.data, experiment.picture_shape, images)
         folder = os.path.dirname(score_images.report_path(images))
         real |= copies.report(dataset, split, extractor, drawn, folder, config.data.num_workers)
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)

@@ -11,7 +11,7 @@ import numpy as np
 from linnet.engine.batches import first_images
 from linnet.engine.experiment import Experiment
 from linnet.engine.latents import Latents
-from linnet.engine.pictures import as_stored, save_picture
+from linnet.engine.pictures import save_picture
 from linnet.files.atomic import check_writable
 from linnet.samplers.interpolation import interpolate
 
@@ -30,5 +30,5 @@ def run(experiment: Experiment) -> None:
     between = interpolate(u_T[: len(u_T) // 2 * 2], sde, STEPS)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
     x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
-    save_picture(as_stored(x, config.data.centered), path, columns=STEPS)
+    save_picture(experiment.stored(x), path, columns=STEPS)
     print(f"{len(between)} pairs of {config.eval.image_split} images, {STEPS} steps, nfe {nfe}: {path}")

@@ -14,6 +14,7 @@ from linnet.data.source import Drawn
 from linnet.devices import processes
 from linnet.engine.batches import batch_size
 from linnet.engine.bound_bits import BoundBits
+from linnet.engine.chosen_images import refuse_latents
 from linnet.engine.experiment import Experiment
 from linnet.engine.flow_bits import FlowBits
 from linnet.engine.outliers import Scores, names, open_outliers
@@ -34,6 +35,7 @@ def run(experiment: Experiment) -> None:
     config, shape = experiment.config, experiment.shape
     if len(shape) != 3:
         raise ValueError("--mode=ood is for images, and config.data.dataset=points has none")
+    refuse_latents(experiment)
     names(config)
     sets = {"data": experiment.evaluated(), "outliers": open_outliers(config, shape)}
     if config.ood.bits:

@@ -53,7 +53,7 @@ def run(experiment: Experiment) -> dict[str, Any]:
         first = np.concatenate([*itertools.islice(stored(files), -(-shown // in_file))])[:shown]
         written = save_pictures(recipe, params, first, experiment.points, folder, config.sampling.trajectory)
         if len(shape) == 3:
-            written += save_images(files, folder, (n, *shape), recipe.conditions, config.eval.png)
+            written += save_images(files, folder, (n, *first.shape[1:]), recipe.conditions, config.eval.png)
         print(f"{n} samples in {folder}: {', '.join(written)}")
     processes.wait()
     return fields

@@ -73,7 +73,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> Start:
     state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
     remembered = None if ckpt is None else experiment.trained.step
     shape = experiment.shape
-    estimates = first_estimates(config, experiment.dataset(), shape, remembered) if keeps_estimates else None
+    estimates = first_estimates(config, experiment.examples(), shape, remembered) if keeps_estimates else None
     return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 

@@ -1,0 +1,66 @@
+"""--mode=encode_data: the pictures of a data set as latents of an autoencoder, in one .npz (data/latents.py)."""
+
+import os
+
+import numpy as np
+
+from linnet.data import WORDS, NoSplit, pipeline
+from linnet.engine import autoencoder
+from linnet.engine.autoencoder import BATCH
+from linnet.engine.progress import progress
+from linnet.files.atomic import atomic_write, check_writable
+
+
+def run(experiment):
+    """Writes config.data.latents: every split that there is, and scale and shift of the latents.
+
+    scale and shift are those that are published with the autoencoder, else 1 / standard deviation and mean of the
+    training latents. ValueError where that file exists, and where the autoencoder does not take the pictures.
+    """
+    data = experiment.config.data
+    if not data.latents:
+        raise ValueError("config.data.latents is missing: the .npz to write")
+    if os.path.exists(data.latents):
+        raise ValueError(f"config.data.latents={data.latents!r} exists: delete it or name another file")
+    check_writable(data.latents)
+    coder = autoencoder.load(data)
+    training = experiment.dataset("train")
+    if len(training.shape) != 3:
+        raise ValueError("--mode=encode_data is for images, and config.data.dataset=points has none")
+    latent = coder.shape_of("encode", training.shape, np.uint8)
+    if coder.shape_of("decode", latent, np.float32) != tuple(training.shape):
+        raise ValueError(
+            f"config.data.autoencoder={data.autoencoder!r} does not give pictures of {training.shape} back"
+        )
+    arrays = {}
+    seen = set()
+    for split in WORDS:
+        arrays |= encoded(experiment, coder, split, seen)
+    z = arrays["train_latents"]
+    scale = 1 / z.std(dtype=np.float64) if coder.scale is None else coder.scale
+    shift = z.mean(dtype=np.float64) if coder.shift is None else coder.shift
+    with atomic_write(data.latents) as file:
+        np.savez(file, **arrays, scale=scale, shift=shift, autoencoder=coder.hash, classes=training.class_names)
+    sizes = ", ".join(f"{len(a)} {name}" for name, a in arrays.items() if name.endswith("latents"))
+    print(f"{sizes} of {'x'.join(map(str, latent))}, scale {scale:.4g}, shift {shift:.4g}: {data.latents}")
+
+
+def encoded(experiment, coder, split, seen):
+    """{"SPLIT_latents" (N, h, w, c) float32, with classes "SPLIT_labels" (N,)}; {} where there is no such split.
+
+    seen: fingerprints of the splits before, of which one may stand in for this.
+    """
+    try:
+        source = experiment.dataset(split)
+    except NoSplit:
+        return {}
+    if source.fingerprint() in seen:
+        return {}
+    seen.add(source.fingerprint())
+    batches = pipeline.one_pass(source, BATCH, num_workers=experiment.config.data.num_workers)
+    found = [
+        (coder.encode(batch["image"]), batch["label"])
+        for batch in progress(batches, f"encoding {len(source)} {split} images", -(-len(source) // BATCH))
+    ]
+    latents, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return {f"{split}_latents": latents} | ({f"{split}_labels": labels} if source.num_classes else {})
