@@ -10,13 +10,16 @@ its parameters by names like "encoder/Conv_0/kernel". Methods, of pictures in [-
 import functools
 import importlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
+from linnet.data.latents import Latents
 from linnet.evaluation.features import parameter_hash
 from linnet.files.npz import open_npz
 from linnet.interop import autoencoders, safetensors
@@ -27,7 +30,9 @@ BATCH = 64
 class Autoencoder:
     """name: what config.data.autoencoder says; scale, shift: those that its authors publish, None where they do not."""
 
-    def __init__(self, name, module, params, scale=None, shift=None):
+    def __init__(
+        self, name: str, module: Any, params: dict[str, Any], scale: float | None = None, shift: float | None = None
+    ):
         self.name = name
         self.module = module
         self.params = params
@@ -39,7 +44,7 @@ class Autoencoder:
         self._encode, self._decode = jax.jit(self._encoded), jax.jit(self._decoded)
 
     @functools.cached_property
-    def hash(self):
+    def hash(self) -> str:
         """SHA-256 of the parameters."""
         return parameter_hash(traverse_util.flatten_dict(self.params, sep="/"))
 
@@ -49,11 +54,11 @@ class Autoencoder:
     def _decoded(self, params, z):
         return transforms.to_uint8(self.module.apply({"params": params}, z, method="decode"))
 
-    def encode(self, images):
+    def encode(self, images: np.ndarray) -> np.ndarray:
         """uint8 pictures (n, H, W, C) -> latents (n, h, w, c) float32."""
         return self._in_batches(self._encode, images)
 
-    def decode(self, z):
+    def decode(self, z: np.ndarray) -> np.ndarray:
         """Latents (n, h, w, c) -> uint8 pictures (n, H, W, C)."""
         return self._in_batches(self._decode, z)
 
@@ -63,7 +68,7 @@ class Autoencoder:
         rows = np.arange(-(-len(inputs) // size) * size).reshape(-1, size) % len(inputs)
         return np.concatenate([np.asarray(function(self.params, inputs[index])) for index in rows])[: len(inputs)]
 
-    def shape_of(self, method, shape, dtype):
+    def shape_of(self, method: str, shape: tuple[int, ...], dtype: Any) -> tuple[int, ...]:
         """The shape that one array of this shape becomes. ValueError where the autoencoder does not take it."""
         function = {"encode": self._encoded, "decode": self._decoded}[method]
         try:
@@ -79,7 +84,7 @@ class Autoencoder:
         return made[1:]
 
 
-def load(data):
+def load(data: ConfigDict) -> Autoencoder:
     """The Autoencoder of config.data. ValueError, ImportError and OSError say what is missing."""
     name, params = data.autoencoder, data.autoencoder_params
     if not name:
@@ -101,12 +106,12 @@ def load(data):
     return Autoencoder(name, imported(name), read_params(Path(params)))
 
 
-def is_module(name):
+def is_module(name: str) -> bool:
     """Whether it is `package.module:Name` and no path."""
     return ":" in name and not Path(name).exists()
 
 
-def imported(name):
+def imported(name: str) -> Any:
     """The Flax module `package.module:Name`. ImportError."""
     where, _, what = name.partition(":")
     try:
@@ -119,7 +124,7 @@ def imported(name):
     return found() if isinstance(found, type) else found
 
 
-def read_params(path):
+def read_params(path: Path) -> dict[str, Any]:
     """The tree of an .npz or .safetensors. ValueError, OSError."""
     if path.suffix == ".safetensors":
         flat = safetensors.read(path)[0]
@@ -135,7 +140,7 @@ class Decoder:
     ValueError where the autoencoder does not decode them, or is not the one that made them.
     """
 
-    def __init__(self, data, head):
+    def __init__(self, data: ConfigDict, head: Latents):
         self.head = head
         self.autoencoder = load(data)
         if head.autoencoder not in ("", self.autoencoder.hash):
@@ -145,16 +150,16 @@ class Decoder:
             )
         self.autoencoder.shape_of("decode", head.shape, jnp.float32)
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.autoencoder.decode(np.asarray(x) / self.head.scale + self.head.shift)
 
-    def describe(self):
+    def describe(self) -> dict[str, Any]:
         """What decides the pictures, for the record."""
         scaling = {"scale": self.head.scale.tolist(), "shift": self.head.shift.tolist()}
         return {"parameters": self.autoencoder.hash, **scaling}
 
 
-def check_latents(config):
+def check_latents(config: ConfigDict) -> None:
     """ValueError for keys that mean nothing to a process of latents, or nothing without one."""
     data = config.data
     if not data.latents:

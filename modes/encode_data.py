@@ -6,12 +6,13 @@ import numpy as np
 
 from linnet.data import WORDS, NoSplit, pipeline
 from linnet.engine import autoencoder
-from linnet.engine.autoencoder import BATCH
+from linnet.engine.autoencoder import BATCH, Autoencoder
+from linnet.engine.experiment import Experiment
 from linnet.engine.progress import progress
 from linnet.files.atomic import atomic_write, check_writable
 
 
-def run(experiment):
+def run(experiment: Experiment) -> None:
     """Writes config.data.latents: every split that there is, and scale and shift of the latents.
 
     scale and shift are those that are published with the autoencoder, else 1 / standard deviation and mean of the
@@ -32,8 +33,8 @@ def run(experiment):
         raise ValueError(
             f"config.data.autoencoder={data.autoencoder!r} does not give pictures of {training.shape} back"
         )
-    arrays = {}
-    seen = set()
+    arrays: dict[str, np.ndarray] = {}
+    seen: set[str] = set()
     for split in WORDS:
         arrays |= encoded(experiment, coder, split, seen)
     z = arrays["train_latents"]
@@ -45,7 +46,7 @@ def run(experiment):
     print(f"{sizes} of {'x'.join(map(str, latent))}, scale {scale:.4g}, shift {shift:.4g}: {data.latents}")
 
 
-def encoded(experiment, coder, split, seen):
+def encoded(experiment: Experiment, coder: Autoencoder, split: str, seen: set[str]) -> dict[str, np.ndarray]:
     """{"SPLIT_latents" (N, h, w, c) float32, with classes "SPLIT_labels" (N,)}; {} where there is no such split.
 
     seen: fingerprints of the splits before, of which one may stand in for this.
