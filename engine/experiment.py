@@ -183,10 +183,7 @@ class Experiment:
         return self._datasets[split]
 
     def examples(self, split: str = "train") -> Source:
-        """What a network is trained on: the data set's `split`, or the latents of its images.
-
-        Labels are as the network knows them. ValueError where it does not know them.
-        """
+        """The data set's `split`, or its latents, with labels as the network knows them. ValueError for others."""
         number = self.config.model.get("num_classes", 0)
         source = self.dataset(split) if self.latents is None else self._encoded(split)
         return classes.labelled(source, split, number, self.classes if number else ())
