@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +58,10 @@ def load(path: Path) -> Autoencoder:
     settings = folder.settings
     refuse_others(folder)
     fields = {field.name for field in dataclasses.fields(AutoencoderKL)} - {"parent", "name"}
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    module = AutoencoderKL(**{key: value for key, value in given.items() if key in fields})
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key in fields
+    }
+    module = AutoencoderKL(**given)
     arrays, _ = diffusers_folder.read(folder, "ema")
     leaves = dict(renamed(name, array) for name, array in arrays.items())
     check(folder.path, leaves, expected(module))

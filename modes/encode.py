@@ -73,12 +73,12 @@ def report(experiment: Experiment, found: dict[str, Any], folder: str) -> None:
     shown = images[:N] if experiment.latents is None else experiment.stored(images[:N])
     pairs = np.stack([shown, experiment.stored(x[:N])], axis=1).reshape(-1, *shown.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
-    shown = " ".join(
+    words = " ".join(
         f"{key}={value}"
         for key, value in errors.items()
         if key not in ("parameters", "seed", "params", *experiment.processes)
     )
-    print(f"{shown} | everything in {folder}")
+    print(f"{words} | everything in {folder}")
 
 
 def reconstruction_errors(images: np.ndarray, x: np.ndarray, centered: bool) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """--mode=encode_data: the pictures of a data set as latents of an autoencoder, in one .npz (data/latents.py)."""
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,10 @@ def run(experiment: Experiment) -> None:
     z = arrays["train_latents"]
     scale = 1 / z.std(dtype=np.float64) if coder.scale is None else coder.scale
     shift = z.mean(dtype=np.float64) if coder.shift is None else coder.shift
+    content: dict[str, Any] = arrays | {"scale": scale, "shift": shift}
+    content |= {"autoencoder": coder.hash, "classes": training.class_names}
     with atomic_write(data.latents) as file:
-        np.savez(file, **arrays, scale=scale, shift=shift, autoencoder=coder.hash, classes=training.class_names)
+        np.savez(file, **content)
     sizes = ", ".join(f"{len(a)} {name}" for name, a in arrays.items() if name.endswith("latents"))
     print(f"{sizes} of {'x'.join(map(str, latent))}, scale {scale:.4g}, shift {shift:.4g}: {data.latents}")
 
