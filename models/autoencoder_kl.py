@@ -135,6 +135,7 @@ class AutoencoderKL(nn.Module):
     use_post_quant_conv: bool = True
 
     def setup(self) -> None:
+        """The layers of both ways."""
         shared = (
             *(tuple(self.block_out_channels), self.layers_per_block, self.norm_num_groups),
             self.mid_block_add_attention,
