@@ -11,20 +11,26 @@ FORMATS names the readers. The format of a path is found from what it holds, nev
 file contains is executed. The parameters must fit the config exactly: every name, every shape.
 """
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
 
 from linnet.files.refused import Refused, printable
-from linnet.interop import diffusers, edm, improved_diffusion, own, score_sde, score_sde_pytorch, stored_config
+from linnet.interop import (
+    diffusers,
+    edm,
+    exported,
+    improved_diffusion,
+    own,
+    score_sde,
+    score_sde_pytorch,
+    stored_config,
+)
 from linnet.interop.expected import expected_shapes
 from linnet.interop.foreign import describe
 from linnet.interop.mismatch import Mismatch, compare, needed
 from linnet.interop.published import Loaded, check_kind
-
-exported = importlib.import_module("linnet.interop.export")  # whose name in this package is that of the function
 
 FORMATS = {
     "training run (Orbax)": own,

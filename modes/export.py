@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from linnet import interop
 from linnet.engine.experiment import Experiment
 from linnet.files.atomic import check_writable
-from linnet.interop.export import CONFIG, recognises
+from linnet.interop.exported import CONFIG, recognises
 
 
 def run(experiment: Experiment) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interop.export import CONFIG
+from interop.exported import CONFIG
 from tests.conftest import FAST_COMPILATION, ROOT
 from tests.interop.conftest import random_params
 from tests.interop.test_diffusers import DDPM, DDPM_SETTINGS, config_of, folder_of

@@ -39,7 +39,7 @@ def test_bad_inputs_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"samples_0\.npz: samples is float32"):
         read_all(tmp_path)
     np.savez(tmp_path / "samples_0.npz", x=np.zeros(2))
-    with pytest.raises(ValueError, match="no array named samples or arr_0 or images, only x"):
+    with pytest.raises(ValueError, match="no array named samples or arr_0 or images or train_images, only x"):
         read_all(tmp_path)
 
 

@@ -107,6 +107,7 @@ class Exact:
     """An EpsNet whose network is the exact eps of Gaussian data."""
 
     labels = Proportional()
+    prediction = "eps"
 
     def __init__(self, sde, shape, variance):
         self.sde, self.eps_fn = sde, gaussian_eps(sde, jnp.zeros(shape), variance)
@@ -210,7 +211,7 @@ def test_bad_settings_say_what_is_wrong(make, message):
         make()
 
 
-NETWORKS = ({}, {"variance": "learned_range"}, {"prediction": "direct", "concat": True})
+NETWORKS = ({}, {"variance": "learned_range"}, {"prediction": "direct", "concat": True}, {"prediction": "class"})
 
 
 class Doubled(nn.Module):
@@ -219,6 +220,12 @@ class Doubled(nn.Module):
     @nn.compact
     def __call__(self, x, label, train=False):
         return nn.Dense(2 * x.shape[-1])(jnp.concatenate([x, label[:, None]], 1))
+
+
+class Classifying(Doubled):
+    """A classifier of points, of four classes."""
+
+    classifies = True
 
 
 def with_a_network(name):
@@ -231,6 +238,7 @@ def with_a_network(name):
         settings.training.objective = name
         try:
             module = Doubled() if "variance" in changes else create_model(settings)
+            module = Classifying() if "class" in changes.values() else module
             eps_net = create_eps_net(settings, module, get_sde(settings))
             return get_objective(settings, eps_net), eps_net.init(jax.random.key(0), (2,))
         except ValueError as error:
@@ -249,8 +257,14 @@ def test_every_objective_treats_an_example_by_itself(name):
     own = objective.draw(objective.init(), jax.random.key(3), position[part], 6)
     np.testing.assert_array_equal(own, (t[part], weights[part]))
     assert ((objective.t_min <= t) & (t <= objective.t_max)).all()
-    losses = objective.losses(params, x, keys, t, train=False)
+    label, by_class = jnp.arange(6) % 4, "accuracy" in objective.by_time
+
+    def losses_of(rows):
+        condition = {"label": label[rows]} if by_class else None
+        return objective.losses(params, x[rows], keys[rows], t[rows], train=False, condition=condition)
+
+    losses = losses_of(slice(None))
     assert losses.std() > 0
     # float32 sums of two rows and of six differ in their order
-    own = objective.losses(params, x[part], keys[part], t[part], train=False)
+    own = losses_of(part)
     np.testing.assert_allclose(own, losses[part], rtol=1e-4)
