@@ -41,9 +41,10 @@ def beginnings(bench, nfe, seen, history):
             sampler = SAMPLERS[method](bench.sde, nfe=nfe, noise_removal=False, analytic_first=first, **keys)
             tuner = Tuner(sampler, lambda params, context: bench.eps_fn, None, history)
             for grid, times in hand_made(sampler).items():
-                error = root_mean_square(tuner.errors(tuner.tuned(tuner.begin(times)).rows, seen))
+                begun = tuner.begin(times)
+                error = root_mean_square(tuner.errors(tuner.tuned(begun).rows, seen))
                 label = " ".join([method, str(keys.get("deis_order", "")), grid, "analytic_first" * first])
-                found.append((error, label, tuner, tuner.begin(times)))
+                found.append((error, label, tuner, begun))
     found.sort(key=lambda each: each[0])
     plain = next(each for each in found if each[1].startswith("gddim 1"))
     return [plain] if plain is found[0] else [plain, found[0]]

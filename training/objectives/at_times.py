@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from linnet.models.transfer import check_isotropic, time_of
 from linnet.randomness import Part, fold
-from linnet.training.objectives.base import Objective
+from linnet.training.objectives.base import Objective, even_fractions
 
 
 class AtTimes(Objective):
@@ -41,7 +41,7 @@ class AtTimes(Objective):
 
     def times(self, key, position, batch_size):
         """Times (B,) of the examples at `position` (B,) of a global batch of `batch_size`."""
-        fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
+        fraction = even_fractions(key, position, batch_size)
         labels = self.eps_net.labels
         if labels.n is not None:
             return labels.time(jnp.floor(fraction * labels.n))

@@ -3,9 +3,11 @@
 import abc
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from linnet.arrays import Array
+from linnet.randomness import Part, fold
 
 
 class Objective(abc.ABC):
@@ -84,3 +86,13 @@ class Objective(abc.ABC):
         "estimate" (B, ...).
         """
         return self.losses(params, x, keys, t, train, condition), {}
+
+
+def even_fractions(key: Array, position: Array, batch_size: int) -> Array:
+    """Numbers in [0, 1), (B,): an even grid over the global batch, shifted by one uniform number."""
+    return (jax.random.uniform(key) + position / batch_size) % 1.0
+
+
+def dropout_keys(keys: Array, train: bool) -> Array | None:
+    """Keys of dropout from those of examples (B,); None where nothing is dropped."""
+    return fold(keys, Part.DROPOUT) if train else None

@@ -8,8 +8,8 @@ more components the network sees all of the state, as every other one does.
 
 import jax.numpy as jnp
 
-from linnet.randomness import Part, fold
 from linnet.training.objectives.at_times import AtTimes
+from linnet.training.objectives.base import dropout_keys
 
 
 class Classifier(AtTimes):
@@ -35,7 +35,8 @@ class Classifier(AtTimes):
 
     def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
         """condition: {"label" (B,)}. Seen is the "accuracy" of each example, 0 or 1."""
-        dropout, label = fold(keys, Part.DROPOUT) if train else None, condition["label"]
-        log_probs = self.eps_net.log_probs(params, self.noised(x, keys, t)[0], t, dropout)
+        u, _ = self.noised(x, keys, t)
+        label = condition["label"]
+        log_probs = self.eps_net.log_probs(params, u, t, dropout_keys(keys, train))
         losses = -jnp.take_along_axis(log_probs, label[:, None], axis=1)[:, 0]
         return losses, {"accuracy": (log_probs.argmax(1) == label).astype(losses.dtype)}

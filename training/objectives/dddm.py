@@ -27,7 +27,7 @@ from linnet.models import lpips
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
-from linnet.training.objectives.base import Objective
+from linnet.training.objectives.base import Objective, dropout_keys, even_fractions
 
 DISTANCES = ("mse", "pseudo_huber", "adaptive_pseudo_huber", "pseudo_lpips")
 """Values of config.training.loss."""
@@ -74,7 +74,7 @@ class DirectDenoising(Objective):
         return bound
 
     def times(self, key: Array, position: Array, batch_size: int) -> Array:
-        fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
+        fraction = even_fractions(key, position, batch_size)
         return self.labels.time(jnp.floor(fraction * self.labels.n))
 
     def distances(self, y: Array, others: Sequence[Array], epoch: Array) -> list[Array]:
@@ -118,7 +118,7 @@ class DirectDenoising(Objective):
     ) -> Array:
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
         x_t, _ = self.sde.perturb(fold(keys, Part.NOISE), x, t)
-        dropout = fold(keys, Part.DROPOUT) if train else None
+        dropout = dropout_keys(keys, train)
         F = self.net.output(params, x_t, t, dropout, (condition or {}) | {"context": context})
         return self.net.estimate(F, x_t, t)
 

@@ -13,9 +13,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from linnet.arrays import Array
-from linnet.randomness import Part, fold
 from linnet.sde_lib import blocks
 from linnet.training.objectives.at_times import AtTimes
+from linnet.training.objectives.base import dropout_keys
 
 
 class DenoisingScoreMatching(AtTimes):
@@ -53,7 +53,7 @@ class DenoisingScoreMatching(AtTimes):
         condition: dict[str, Any] | None = None,
     ) -> Array:
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
-        dropout = fold(keys, Part.DROPOUT) if train else None
+        dropout = dropout_keys(keys, train)
         u, eps = self.noised(x, keys, t)
         return self.weigh(self.eps_net(params, u, t, dropout, condition) - eps, t)
 

@@ -3,7 +3,6 @@
 import abc
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from linnet import registry
@@ -12,7 +11,7 @@ from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import MEANINGS, VARIANCES
 from linnet.sde_lib.variational import step_bits
-from linnet.training.objectives.base import Objective
+from linnet.training.objectives.base import Objective, dropout_keys, even_fractions
 from linnet.training.timestep_samplers import get_timestep_sampler
 
 
@@ -49,7 +48,7 @@ class ChainObjective(Objective):
         return self.timesteps.init()
 
     def draw(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
-        fraction = (jax.random.uniform(key) + position / batch_size) % 1.0
+        fraction = even_fractions(key, position, batch_size)
         i, weights = self.timesteps.draw(extra, fraction)
         return self.chain.time(i), weights
 
@@ -69,7 +68,7 @@ class ChainObjective(Objective):
         train: bool = True,
         condition: dict[str, Any] | None = None,
     ) -> Array:
-        dropout = fold(keys, Part.DROPOUT) if train else None
+        dropout = dropout_keys(keys, train)
         noise = normal_per_example(fold(keys, Part.NOISE), x.shape)
         i = self.step_of(t)
         x_i = self.chain.q_sample(x, i, noise)
