@@ -174,17 +174,14 @@ def descend(
     for first in progress(rounds, "descent", -(-settings.iterations // EVERY)):
         if search.waited >= PATIENCE:
             break
-        seen: list[Any] = []
+        seen: list[Parameters] = []
         steps = min(EVERY, settings.iterations - first)
-        last = tuner.descend(
-            search.parameters, starts, batch, steps, lambda at, seen=seen: seen.append((error_of(at), at))
-        )
-        error, best = min(seen, key=lambda pair: pair[0], default=(np.inf, last))
-        better = error < search.error
-        waited = 0 if better else search.waited + steps
+        last = tuner.descend(search.parameters, starts, batch, steps, seen.append)
+        candidates = [(search.error, search.best), *((error_of(at), at) for at in seen)]
+        error, best = min(candidates, key=lambda pair: pair[0])
+        waited = 0 if error < search.error else search.waited + steps
         if len(seen) < steps:
             waited = PATIENCE  # a minimum, to rounding
-        best, error = (best, error) if better else (search.best, search.error)
         search = Search(first + steps, last, best, error, waited)
         with atomic_write(path) as file:
             np.savez(file, *jax.tree.leaves(search))
