@@ -1,4 +1,4 @@
-"""What DDDM's memory costs: training steps with the estimates on the device, on the host, and with none at all.
+"""What DDDM's estimates cost: training steps with the estimates on the device, on the host, and with none at all.
 
     python -m benchmarks.estimates --batch=16 --steps=10 --json=estimates.json
 

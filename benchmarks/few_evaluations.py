@@ -70,8 +70,8 @@ def carried_covariance(rows, sde):
     Psi, R = sde.Psi(rows.times, 0.0), sde.R(rows.times)
     P = blocks.matmul(blocks.matmul(Psi, data_covariance(sde, STD**2)), blocks.transpose(Psi)) + sde.Sigma(rows.times)
     y = blocks.matmul(blocks.transpose(R), blocks.inverse(P))
-    if rows.recall is not None:
-        y = rows.recall[0] + blocks.matmul(rows.recall[1], y)
+    if rows.from_eps is not None:
+        y = rows.from_eps[0] + blocks.matmul(rows.from_eps[1], y)
     spatial, n = y.shape[1:-2], k * (1 + q)
     covariance = np.zeros((*spatial, n, n))
     covariance[..., :k, :k] = np.diag(sde.prior_std() ** 2)

@@ -43,7 +43,7 @@ def sampling(experiment, mesh, batch, _):
     rows = described((index, experiment.conditions(index)), engine.ROWS, mesh)
     specs = (engine.COPIED, engine.ROWS, engine.ROWS)
     found = (engine.ROWS, engine.COPIED, engine.ROWS)
-    run = jax.shard_map(generator.draw, mesh=mesh, in_specs=specs, out_specs=found, check_vma=False)
+    run = jax.shard_map(generator.images, mesh=mesh, in_specs=specs, out_specs=found, check_vma=False)
     return jax.jit(run), (described(params, engine.COPIED, mesh), *rows)
 
 

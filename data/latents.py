@@ -30,7 +30,7 @@ class Latents(NamedTuple):
     autoencoder: str
 
 
-def describe(path: Path) -> Latents:
+def read_head(path: Path) -> Latents:
     """What the file says, without reading its latents. ValueError where it is none of latents; OSError."""
     if not path.is_file():
         raise FileNotFoundError(f"config.data.latents={str(path)!r} does not exist: --mode=encode_data makes it")
@@ -77,8 +77,8 @@ def scaling(path: Path, arrays: Mapping, key: str, channels: int) -> np.ndarray:
 
 
 def latents_source(path: Path, split: str) -> ArraySource:
-    """(latent - shift) scale of a split, float32. NoSplit; ValueError as `describe`, and for what is not finite."""
-    head = describe(path)
+    """(latent - shift) scale of a split, float32. NoSplit; ValueError as `read_head`, and for what is not finite."""
+    head = read_head(path)
     with open_npz(path) as arrays:
         found = names(path, arrays)
         name = found[pick(found, split, f"data.latents={str(path)!r}")]

@@ -153,7 +153,7 @@ class Decoder:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.autoencoder.decode(np.asarray(x) / self.head.scale + self.head.shift)
 
-    def describe(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What decides the pictures, for the record."""
         scaling = {"scale": self.head.scale.tolist(), "shift": self.head.shift.tolist()}
         return {"parameters": self.autoencoder.hash, **scaling}

@@ -24,8 +24,8 @@ def chosen_images(experiment: "Experiment", settings: ConfigDict, size: tuple[in
     refuse_latents(experiment)
     if experiment.config.model.get("super_resolution", False):
         raise ValueError(
-            "a network with config.model.super_resolution=True is told a low-resolution image: use --mode=sample, or a "
-            "network without"
+            "a network with config.model.super_resolution=True is given a low-resolution image: use --mode=sample, or "
+            "a network without"
         )
     if not settings.images:
         return experiment.evaluated()
@@ -40,7 +40,7 @@ def refuse_latents(experiment: "Experiment") -> None:
 
 
 def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> np.ndarray:
-    """The classes (n,) int32 that the network is told of these rows; zeros for one without classes.
+    """The classes (n,) int32 that the network is given for these images; zeros for one without classes.
 
     Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
     """
@@ -50,7 +50,7 @@ def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]
 
 
 def own_classes(experiment: "Experiment", source: Source, rows: dict[str, Any], advice: str) -> np.ndarray:
-    """The classes (n,) int32 of images of the data; zeros where neither network nor classifier is told one.
+    """The classes (n,) int32 of images of the data; zeros where neither network nor classifier is given one.
 
     ValueError, which ends in `advice`, for other images.
     """
@@ -59,8 +59,8 @@ def own_classes(experiment: "Experiment", source: Source, rows: dict[str, Any], 
         return np.zeros(len(rows["index"]), np.int32)
     if source is not experiment.evaluated():
         raise ValueError(f"this network needs the classes of the images: {advice}")
-    told = labelled(source, source.split, number, names)
-    return np.array([told[int(i)]["label"] for i in rows["index"]], np.int32)
+    of_network = labelled(source, source.split, number, names)
+    return np.array([of_network[int(i)]["label"] for i in rows["index"]], np.int32)
 
 
 def describe(experiment: "Experiment", mode: str, source: Source, total: int) -> dict[str, Any]:

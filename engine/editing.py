@@ -61,8 +61,8 @@ def transferred(experiment: "Experiment", source: Source, rows: dict[str, Any]) 
     x, back = latents.decode(u_T, rows)
     columns = {"own": (x, there + back)}
     for number in experiment.conditions.chosen:
-        told = rows | {"label": np.full_like(own, number)}
-        x, back = latents.decode(u_T, told)
+        relabelled = rows | {"label": np.full_like(own, number)}
+        x, back = latents.decode(u_T, relabelled)
         columns[experiment.conditions.names[number]] = x, there + back
     return columns
 

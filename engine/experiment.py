@@ -14,8 +14,7 @@ from ml_collections import ConfigDict
 
 from linnet import interop, samplers
 from linnet.data import NoSplit, get_latents
-from linnet.data.latents import Latents
-from linnet.data.latents import describe as describe_latents
+from linnet.data.latents import Latents, read_head
 from linnet.data.source import Source
 from linnet.engine import classes, names, record, tables, trained
 from linnet.engine.autoencoder import Decoder, check_latents
@@ -149,8 +148,8 @@ class Experiment:
         )
 
     def made_by(self) -> dict[str, Any]:
-        """What decides the samples, see engine.record.describe."""
-        return record.describe(
+        """What decides the samples, see engine.record.identity."""
+        return record.identity(
             self.config,
             self.paths,
             self.trained,
@@ -197,7 +196,7 @@ class Experiment:
     def latents(self) -> Latents | None:
         """What config.data.latents says of its latents (data.latents.Latents); None for a process of the images."""
         path = self.config.data.latents
-        return describe_latents(Path(path)) if path else None
+        return read_head(Path(path)) if path else None
 
     @functools.cached_property
     def decoder(self) -> Decoder | None:
@@ -294,5 +293,5 @@ class Experiment:
     def nfe_follows(self) -> str:
         """The key of config.sampling that says how many evaluations are made, in place of nfe; "" where none does."""
         taken = [key for key in ("table", "times", "respacing") if self.config.sampling.get(key)]
-        known = ("table", *samplers.keys(self.sampling["method"]))
+        known = ("table", *samplers.config_keys(self.sampling["method"]))
         return next((key for key in taken if key in known), "")

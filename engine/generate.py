@@ -63,7 +63,7 @@ class Generator:
     """batch(weights, first) -> images first .. first + batch_size - 1 of config.seed; nfe: the most of any image yet.
 
     weights: Guided.weights, replicated. Images are uint8 (batch_size, H, W, C); points float32 (batch_size, D).
-    draw(weights, index, condition) -> (images, nfe, which are finite) is what each device runs.
+    images(weights, index, condition) -> (images, nfe, which are finite) is what each device runs.
     changes: keys of config.sampling in place of the recipe's.
     """
 
@@ -74,13 +74,13 @@ class Generator:
         self.nfe = None
         decoder, sample = recipe.decoder, recipe.sample_with(**changes)
 
-        def draw(weights, index, condition):
+        def images(weights, index, condition):
             samples = sample(weights, index, condition)
             x = recipe.project(samples.u)
             x = as_stored(x, recipe.centered) if decoder is None else x
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
-        self.draw, self._images = draw, parallel.parallel(draw)
+        self.images, self._images = images, parallel.parallel(images)
 
     def batch(self, weights: dict[str, Any], first: int) -> np.ndarray:
         """batch_size images from number `first` on. NotFinite where there is one that is not."""

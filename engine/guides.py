@@ -25,7 +25,7 @@ GUIDANCE = ("guidance", "guidance_interval", *SCALES, *SCALES.values())
 """Keys of config.sampling that are about guidance."""
 
 TAKES = {"label": "num_classes", "low_res": "super_resolution"}
-"""What images are told -> the key of config.model by which a network takes it."""
+"""What a condition may hold -> the key of config.model by which a network takes it."""
 
 NETWORK = "network"
 
@@ -54,8 +54,8 @@ class Guided:
     def classes(self) -> tuple[int, tuple[str, ...]]:
         """(number, names) of the classes that images are drawn of: the network's, else the classifier's; (0, ())."""
         network = self.experiment
-        told = network if number_of(network) else self.guides.get("classifier", network)
-        return number_of(told), told.classes
+        of = network if number_of(network) else self.guides.get("classifier", network)
+        return number_of(of), of.classes
 
     @property
     def is_guided(self) -> bool:
@@ -87,18 +87,18 @@ class Guided:
         ValueError for classifier-free guidance without classes, and for guides of a network that gives no eps.
         """
         weights = weights if self.guides else {NETWORK: weights}
-        told: dict[str, Any] = {"scale": self.sampling.guidance}
+        given: dict[str, Any] = {"scale": self.sampling.guidance}
         if "guide" in self.guides:
             guide = self.guides["guide"]
-            told["guide"] = guide.eps_net.bind(weights["guide"], taken(guide, condition))
-            told["guide_scale"] = self.scale("guide")
+            given["guide"] = guide.eps_net.bind(weights["guide"], taken(guide, condition))
+            given["guide_scale"] = self.scale("guide")
         if "classifier" in self.guides:
-            told["log_prob"] = self.guides["classifier"].eps_net.classify(weights["classifier"], condition)
-            told["classifier_scale"] = self.scale("classifier")
+            given["log_prob"] = self.guides["classifier"].eps_net.classify(weights["classifier"], condition)
+            given["classifier_scale"] = self.scale("classifier")
         if self.sampling.guidance_interval:
-            told["interval"] = tuple(self.sampling.guidance_interval)
+            given["interval"] = tuple(self.sampling.guidance_interval)
         own = taken(self.experiment, condition)
-        return self.experiment.carried.bind(weights[NETWORK], own, Guidance(**told))
+        return self.experiment.carried.bind(weights[NETWORK], own, Guidance(**given))
 
 
 def number_of(experiment: "Experiment") -> int:

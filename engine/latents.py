@@ -31,7 +31,7 @@ class Latents:
 
     Images are states at `flow_begin`, and both directions follow the same curves. Components beside x are drawn from
     their law at t = 0, for image i always the same. A batch is {"image" (n, ...), "label" (n,), "index" (n,)}: networks
-    of classes and of low-resolution images are told those of its images, in both directions.
+    of classes and of low-resolution images are given those of its images, in both directions.
     sampler: that of the config, of which DDIM is used. params: on the host. RuntimeError where the flow failed.
     """
 

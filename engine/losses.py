@@ -21,7 +21,7 @@ class Losses:
 
         def losses(params, batch, fixed):
             times = key_for(config.seed, Purpose.EVALUATION_TIMES)
-            t, weights = objective.draw(objective.init(), times, batch["position"], total)
+            t, weights = objective.weighted_times(objective.init(), times, batch["position"], total)
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
             keys = key_for(config.seed, Purpose.EVALUATION, batch["index"])
             condition = conditions(batch, x, None)

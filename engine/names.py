@@ -74,7 +74,7 @@ EVERY_METHOD = ("labels", *GUIDANCE, "table")
 CHOICES: dict[str, dict[str, Sequence[str]]] = {
     "data.dataset": {name: registry.keys_of(source) for name, source in DATASETS.items()},
     "training.objective": {name: registry.keys_of(objective) for name, objective in OBJECTIVES.items()},
-    "sampling.method": {name: samplers.keys(name) for name in SAMPLERS},
+    "sampling.method": {name: samplers.config_keys(name) for name in SAMPLERS},
 }
 """Keys that choose: the keys that each entry takes and others do not."""
 

@@ -6,7 +6,7 @@ With u_t ~ N(Psi(t, 0) lift(x), Sigma(t)) at t = recon_factor T and x^ the end o
     loss = mean (eps(u_t, t) - eps)^2,            lpips = LPIPS(x^, x) by AlexNet
 
 over the pixels of an image in the range of the model (Graham et al. 2023, arXiv:2211.07740; as GenerativeZoo scores).
-On a discrete chain t is that of step int(recon_factor N) - 1. Networks of classes are told none.
+On a discrete chain t is that of step int(recon_factor N) - 1. Networks of classes are given none.
 """
 
 from typing import Any
@@ -61,8 +61,8 @@ class Reconstruct:
         def there_and_back(params, batch, weights):
             x = transforms.to_model_range(batch["image"], centered=config.data.centered)
             keys = key_for(config.seed, Purpose.RECONSTRUCTION, number, batch["index"])
-            told = {"label": jnp.full(len(x), NO_CLASS)} if config.model.get("num_classes", 0) else {}
-            network = self.eps_net.bind(params, told)
+            condition = {"label": jnp.full(len(x), NO_CLASS)} if config.model.get("num_classes", 0) else {}
+            network = self.eps_net.bind(params, condition)
             times = jnp.full(len(x), t, x.dtype)
             u, eps = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), times)
             found = sde.project(sampler(network, fold(keys, Part.NOISE), u).u)

@@ -41,7 +41,7 @@ KEPT = ("nfe", "batch_size")
 
 
 def prepare(recipe: Recipe, fields: dict[str, Any], folder: str) -> dict[str, Any]:
-    """What decides the samples with their nfe if it is known, noted in the folder. fields: as of `describe`.
+    """What decides the samples with their nfe if it is known, noted in the folder. fields: as of `identity`.
 
     ValueError as `claim`, as Generator before anything is written, and where it differs between processes; OSError
     where nothing can be written.
@@ -57,7 +57,7 @@ def provenance(trained: Trained, seed: int) -> dict[str, Any]:
     return {"checkpoint": trained.name, "parameters": trained.hash, "seed": seed, "params": trained.kind}
 
 
-def describe(
+def identity(
     config: ConfigDict,
     paths: Paths,
     trained: Trained,
@@ -103,7 +103,7 @@ def of_latents(path: str, decoder: Any) -> dict[str, Any]:
         return {}
     with open(path, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"latents": content, "autoencoder": decoder.describe()}
+    return {"latents": content, "autoencoder": decoder.identity()}
 
 
 def folder_name(fields: dict[str, Any], params: str, nfe: int) -> str:

@@ -1,4 +1,4 @@
-"""What a conditional network is told of each image that is sampled: its class and its low-resolution image.
+"""What a conditional network is given for each image that is sampled: its class and its low-resolution image.
 
 Low-resolution images come from config.data.low_res_path, or are block means of the images of config.eval.image_split;
 sample i is made from image i, over again from the first where there are more samples. An .npz is read as ADM writes

@@ -56,7 +56,7 @@ def resume(checkpoints: Checkpoints, state: Any, paths: Paths, config: dict[str,
             f"--ckpt out to go on with it, or choose another --workdir to begin from {ckpt}"
         )
     if keeps_estimates and estimates is None:
-        raise ValueError(f"checkpoint {step} holds no memory of its examples: it was trained with another objective")
+        raise ValueError(f"checkpoint {step} holds no estimates of its examples: it was trained with another objective")
     print(f"resuming {paths.workdir} at step {step}" + (f", which began from {ckpt}" if ckpt else ""), flush=True)
     for key, (old, new) in changes(meta["config"], config).items():
         print(f"  config.{key} was {old}, is now {new}", flush=True)

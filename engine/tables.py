@@ -24,7 +24,7 @@ FREE = tuple(f"sampling.{key}" for key in ("labels", *GUIDANCE, "trajectory", "t
 
 def content(method: str, sampler: Any, processes: dict[str, Any]) -> dict[str, Any]:
     """What is used of a file: the method, all of its keys as the tuned sampler has them, and the processes."""
-    values = {key: getattr(sampler, key) for key in samplers.keys(method) if key not in IDLE}
+    values = {key: getattr(sampler, key) for key in samplers.config_keys(method) if key not in IDLE}
     if sampler.corrections is not None:
         values["corrections"] = np.asarray(sampler.corrections).tolist()
     return json.loads(json.dumps({"format": FORMAT, **processes, "sampling": {"method": method} | values}))

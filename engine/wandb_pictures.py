@@ -1,4 +1,4 @@
-"""The pictures that a command writes, told to the Weights & Biases run of its workdir; training tells its own."""
+"""The pictures that a command writes, sent to the Weights & Biases run of its workdir; training sends its own."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from linnet.engine.experiment import Experiment
 
 ASIDE = {"wandb", "png"}
-"""Folders whose pictures are not told: those of the run itself, and single samples."""
+"""Folders whose pictures are not sent: those of the run itself, and single samples."""
 
 
 @contextlib.contextmanager
-def told(experiment: "Experiment") -> Iterator[None]:
-    """In it a command runs; at its end new and changed pictures in the workdir and --result_folder are told.
+def logging_pictures(experiment: "Experiment") -> Iterator[None]:
+    """In it a command runs; at its end new and changed pictures in the workdir and --result_folder are sent.
 
     ValueError where there is no workdir; ImportError without wandb.
     """

@@ -28,7 +28,7 @@ from linnet.interop import (
     stored_config,
 )
 from linnet.interop.expected import expected_shapes
-from linnet.interop.foreign import describe
+from linnet.interop.foreign import kind_of
 from linnet.interop.mismatch import Mismatch, compare, needed
 from linnet.interop.published import Loaded, check_kind
 
@@ -154,7 +154,7 @@ def detect(path) -> str:
     for name, reader in FORMATS.items():
         if reader.recognises(path):
             return name
-    raise Refused(f"{path}: {describe(path)}")
+    raise Refused(f"{path}: {kind_of(path)}")
 
 
 def _examine(path, config, params, shape, k) -> tuple[str, Loaded, Mismatch]:

@@ -18,7 +18,7 @@ from linnet.interop import unet_architecture
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def describe(shapes: Shapes) -> dict:
+def fields(shapes: Shapes) -> dict:
     """Keys of config.model that the shapes determine; only the name, or nothing, where arrays are absent or odd."""
     name = network(shapes)
     try:
@@ -127,4 +127,4 @@ NETWORKS = {
     "ResnetBlockBigGANpp": "ncsnpp",
     "ResBlock": "unet",
 }
-DESCRIBED = {"ddpm": _ddpm, "ncsnpp": _ncsnpp, "unet": unet_architecture.describe}
+DESCRIBED = {"ddpm": _ddpm, "ncsnpp": _ncsnpp, "unet": unet_architecture.fields}

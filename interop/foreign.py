@@ -27,7 +27,7 @@ BEGINNINGS = {
 }
 
 
-def describe(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """What the file or folder looks like and what to do, in one line."""
     if path.is_dir():
         described = diffusers_folder.read_json(path / "config.json").get("_class_name")

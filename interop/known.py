@@ -105,7 +105,7 @@ KNOWN: dict[str, dict] = {
     "configs/dddm/cifar10_vp.py": DDDM | LEVELS_32,
     "configs/dddm/imagenet64.py": DDDM | LEVELS_64 | {"num_classes": 1000},
 }
-"""Config file, with flags -> what the shapes show (see `architecture.describe`); the first that fits is named.
+"""Config file, with flags -> what the shapes show (see `architecture.fields`); the first that fits is named.
 
 Networks that look alike: those of sub-VP and VP, of EDM on AFHQv2 and FFHQ, of L_vlb and L_hybrid, of DDDM with VE and
 VP. learn_sigma compares outputs with inputs, of which super-resolution has twice as many.
@@ -127,7 +127,7 @@ PROCESSES = ("vp", "ve", "cld")
 
 def suggestion(shapes: architecture.Shapes, fields) -> str:
     """The config of the published network that has these shapes, or "". fields: what else the file says."""
-    shown = architecture.describe(shapes) | {"channels": architecture.channels(shapes)}
+    shown = architecture.fields(shapes) | {"channels": architecture.channels(shapes)}
     shown["prediction"] = fields.get("model.prediction", "eps")
     others = [f"configs/{name}/" for name in PROCESSES if fields.get("sde.name", name) != name]
     for path, signature in KNOWN.items():

@@ -117,7 +117,7 @@ def _differing_fields(fields, config):
 
 def _differing_sizes(theirs, expected, config):
     """{key: (ours, theirs)} of the keys that the shapes show."""
-    file, ours = architecture.describe(theirs), architecture.describe(expected)
+    file, ours = architecture.fields(theirs), architecture.fields(expected)
     keys = [key for key in file if key in config.model and key in ours and ours[key] != file[key]]
     differing = {f"model.{key}": (ours[key], file[key]) for key in keys}
     return differing | _differing_attention(theirs, file, ours, config) | _differing_channels(theirs, expected, config)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 
-def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict:
+def fields(shapes: Mapping[str, tuple[int, ...]]) -> dict:
     """Keys of config.model that the shapes determine, fewer where residual blocks or nothing learned resamples.
 
     blocks: the number of residual blocks, which tells networks whose sizes are not determined.

@@ -94,20 +94,24 @@ def main(parsed):
         except Preempted as stop:
             signals.leave(stop)
     elif FLAGS.mode in DEALT:
-        with pictures_told(experiment):
+        with logging_pictures(experiment):
             importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
     elif processes.is_first():
-        with processes.alone(), pictures_told(experiment):
+        with processes.alone(), logging_pictures(experiment):
             importlib.import_module(f"linnet.modes.{FLAGS.mode}").run(experiment)
     processes.wait()
 
 
-def pictures_told(experiment):
+def logging_pictures(experiment):
     """What tells Weights & Biases the pictures of a mode, in the first process and where --wandb asks for it."""
     from linnet.devices import processes
-    from linnet.engine.wandb_pictures import told
+    from linnet.engine import wandb_pictures
 
-    return told(experiment) if FLAGS.wandb and processes.is_first() else contextlib.nullcontext()
+    return (
+        wandb_pictures.logging_pictures(experiment)
+        if FLAGS.wandb and processes.is_first()
+        else contextlib.nullcontext()
+    )
 
 
 def enable_compilation_cache():

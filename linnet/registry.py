@@ -1,7 +1,7 @@
 """Names that a config gives to what is registered in a dictionary: one lookup, one error, one list.
 
-An entry that takes keys of its config group of its own, which mean nothing to the others, says which in `keys`; the
-fields of samplers and networks and the parameters of processes say it by themselves.
+An entry that takes keys of its config group of its own, which mean nothing to the others, says which in `config_keys`;
+the fields of samplers and networks and the parameters of processes say it by themselves.
 """
 
 import difflib
@@ -40,14 +40,14 @@ def choose(known: Mapping[str, T], name: str, key: str) -> T:
 
 def keys_of(entry: Any) -> tuple[str, ...]:
     """The keys that an entry says it takes beside those that all entries take."""
-    return getattr(entry.func if isinstance(entry, functools.partial) else entry, "keys", ())
+    return getattr(entry.func if isinstance(entry, functools.partial) else entry, "config_keys", ())
 
 
 def takes(*keys: str) -> Any:
     """Decorator of a function that is an entry: the keys that it takes."""
 
     def mark(function: Any) -> Any:
-        function.keys = keys
+        function.config_keys = keys
         return function
 
     return mark

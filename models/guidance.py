@@ -79,7 +79,7 @@ NONE = Guidance()
 
 
 def of_image(function, i):
-    """A function of states for image i alone, where it is told something of each image."""
+    """A function of states for image i alone, where it is given something of each image."""
     return function.of_image(i) if hasattr(function, "of_image") else function
 
 

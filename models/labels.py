@@ -1,4 +1,4 @@
-"""Time labels: what a network is told of the time t, and the states that it knows.
+"""Time labels: what a network is given of the time t, and the states that it knows.
 
     Proportional   sde.label_rate t, or t itself: continuous time         (999 t: score_sde, arXiv:2011.13456; 1000 t of
                    the straight path; the angle of TrigFlow, arXiv:2410.11081; t: CLD-SGM)

@@ -162,10 +162,10 @@ class Dropout(nn.Module):
             return x
         layer = zlib.crc32("/".join(self.path).encode())
 
-        def draw(key):
+        def keep(key):
             return jax.random.bernoulli(fold(key, layer), 1 - self.rate, x.shape[1:])
 
-        return jnp.where(jax.vmap(draw)(keys), x / (1 - self.rate), 0).astype(x.dtype)
+        return jnp.where(jax.vmap(keep)(keys), x / (1 - self.rate), 0).astype(x.dtype)
 
 
 def dropout_keys(train: bool | jax.Array, rate: float) -> jax.Array | None:

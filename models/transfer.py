@@ -122,7 +122,7 @@ class Transferred:
         return jnp.minimum(rho, 1 / rho) * eps + (1 - 1 / above) * z
 
     def of_image(self, i):
-        """The same for image i of the batch alone, where the network is told something of each image."""
+        """The same for image i of the batch alone, where the network is given something of each image."""
         inner = self.eps_fn.of_image(i) if hasattr(self.eps_fn, "of_image") else self.eps_fn
         return dataclasses.replace(self, eps_fn=inner)
 
@@ -155,9 +155,9 @@ class CarriedNet:
         shares = self.net.variance == "learned_range" and self.net.prediction in MEANINGS
         return "learned_range" if shares else "fixed_large"
 
-    def bind(self, params, *told):
-        """What samplers are given; told: condition and guidance, as of EpsNet.bind."""
-        bound = self.net.bind(params, *told)
+    def bind(self, params, *given):
+        """What samplers are given; given: condition and guidance, as of EpsNet.bind."""
+        bound = self.net.bind(params, *given)
         return Transferred(bound, self.net.sde, self.sde, self.first, self.net.sde.T, self.variance)
 
     def begin(self, t_min, on_chain):

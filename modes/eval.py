@@ -1,7 +1,7 @@
 """--mode=eval: the training loss in bins of time and bits per dimension, on the images of config.eval.image_split.
 
 config.eval.likelihood says how bits are found: "flow", see engine.flow_bits, or "bound", see engine.bound_bits.
-Networks of classes and of low-resolution images are told those of the image itself. Under another process than its own
+Networks of classes and of low-resolution images are given those of the image itself. Under another process than its own
 (config.network_sde) a network has the bits of the flow there, and its training loss.
 """
 

@@ -1,6 +1,6 @@
 """--mode=interpolate: a grid of images between pairs of images, by spherical interpolation of their latents.
 
-Networks of classes and of low-resolution images are told those of the first image of a pair on the way back.
+Networks of classes and of low-resolution images are given those of the first image of a pair on the way back.
 """
 
 import os

@@ -207,15 +207,15 @@ def make_save(
     """save(state, for_good) for the loop: the state is whole in every process, and the first writes it."""
 
     def save(state, for_good):
-        host = ENGINES[config.training.engine].to_host(state.replace(memory=(), fixed=()))
-        estimates = keeper.rows(state)
+        host = ENGINES[config.training.engine].to_host(state.replace(estimates=(), fixed=()))
+        estimates = keeper.estimates(state)
         check_finite(host)
         if jax.process_index() == 0:
             checkpoints.save(
                 host,
                 position=feed.position,
                 config=config,
-                memory=estimates,
+                estimates=estimates,
                 for_good=for_good,
                 began_from=began_from,
             )

@@ -49,7 +49,7 @@ INSIDE = ("sde", "corrections")
 """What a sampler takes that no key of a config says; corrections come with a tuned table."""
 
 
-def keys(method: str) -> list[str]:
+def config_keys(method: str) -> list[str]:
     """The keys of config.sampling that `method` takes. ValueError for an unknown method."""
     chosen = registry.choose(SAMPLERS, method, "config.sampling.method")
     return [field.name for field in dataclasses.fields(chosen) if field.init and field.name not in INSIDE]
@@ -63,7 +63,7 @@ def get_sampler(config: Any, sde: LinearSDE, network: Any = None) -> Sampler:
     takes another kind of network.
     """
     method = config.sampling.method
-    chosen = {key: config.sampling[key] for key in keys(method) if config.sampling.get(key) is not None}
+    chosen = {key: config.sampling[key] for key in config_keys(method) if config.sampling.get(key) is not None}
     if config.sampling.get("corrections") is not None:
         chosen["corrections"] = config.sampling.corrections
     suitable = SAMPLERS[method].processes
@@ -89,6 +89,6 @@ def table() -> str:
         shown = name if first[sampler] == name else f"{name} = {first[sampler]}"
         drawn = noise.get(sampler.stochastic, sampler.stochastic)
         cells = (shown, sampler.order, sampler.nfe_per_step, drawn, sampler.processes.name, sampler.reference)
-        rows.append((*map(str, cells), " ".join(keys(name))))
+        rows.append((*map(str, cells), " ".join(config_keys(name))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -18,7 +18,7 @@ import numpy as np
 
 from linnet.arrays import Array, EpsFn
 from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
-from linnet.samplers.exponential import draw
+from linnet.samplers.exponential import noise_of
 from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib.base import example_keys
 from linnet.sde_lib.chain import MEANINGS, Chain, Reverse, split_output
@@ -107,7 +107,7 @@ class ChainSampler(Sampler):
 
         def step(u, numbers):
             i, number = numbers
-            z = draw(keys, number, u) if self.stochastic else jnp.zeros_like(u)
+            z = noise_of(keys, number, u) if self.stochastic else jnp.zeros_like(u)
             after, x_0 = self.move(network, u, jnp.full(len(u), i), z)
             return after, (u, x_0)
 

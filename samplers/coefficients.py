@@ -36,14 +36,14 @@ class Coefficients(NamedTuple):
     """Rows of the recursion u <- psi_i u + sum_j eps_ij y_{i-j} + noise_i z, newest evaluation y first.
 
     times (N,): where row i evaluates eps. psi: (N,) + spatial + (k, k). eps: (N, order + 1) + spatial + (k, k).
-    recall: None when the y that rows look back at are eps; else (A, B), blocks like psi, with y = A u + B eps.
+    from_eps: None when the y that rows look back at are eps; else (A, B), blocks like psi, with y = A u + B eps.
     noise: None, or blocks like psi that multiply a standard normal z.
     """
 
     times: Host
     psi: Any
     eps: Any
-    recall: Any = None
+    from_eps: Any = None
     noise: Any = None
 
 
@@ -107,7 +107,7 @@ class Form:
         """S(t)."""
         return sde.R(t) if self.prediction == "eps" else sde.Psi(t, 0.0)
 
-    def recall(self, sde: LinearSDE, t: Any) -> tuple[Block, Block] | None:
+    def from_eps(self, sde: LinearSDE, t: Any) -> tuple[Block, Block] | None:
         """(A, B) of Coefficients at times t, or None."""
         if self.prediction == "eps":
             return None
@@ -196,7 +196,7 @@ def multistep(
         known = line[newest[rows, None] - np.arange(q + 1)]
         eps[rows, : q + 1] = weights(sde, times[rows], times[rows + 1], known, form, nodes)
     noise = stochastic.noise(sde, times[1:], times[:-1], lambda_coef) if lambda_coef else None
-    return Coefficients(times[:-1], psi, eps, form.recall(sde, times[:-1]), noise)
+    return Coefficients(times[:-1], psi, eps, form.from_eps(sde, times[:-1]), noise)
 
 
 def denoising(sde: LinearSDE, t: float) -> Coefficients:
@@ -220,8 +220,8 @@ def append(rows: Coefficients, last: Coefficients) -> Coefficients:
     eps = np.zeros((1,) + rows.eps.shape[1:])
     eps[:, 0] = last.eps[:, 0]
     zero = np.zeros_like(rows.psi[:1])
-    recall = None if rows.recall is None else (zero, zero + blocks.identity(zero.shape[-1]))
-    last = Coefficients(last.times, last.psi, eps, recall, None if rows.noise is None else zero)
+    from_eps = None if rows.from_eps is None else (zero, zero + blocks.identity(zero.shape[-1]))
+    last = Coefficients(last.times, last.psi, eps, from_eps, None if rows.noise is None else zero)
     return join([rows, last])
 
 
@@ -250,10 +250,12 @@ def corrected(rows: Coefficients, corrections: Any) -> Coefficients:
 def join(parts: Sequence[Coefficients]) -> Coefficients:
     """The rows of all parts, one after the other."""
     first = parts[0]
-    recall = first.recall and tuple(np.concatenate(pair) for pair in zip(*(rows.recall for rows in parts), strict=True))
+    from_eps = first.from_eps and tuple(
+        np.concatenate(pair) for pair in zip(*(rows.from_eps for rows in parts), strict=True)
+    )
     noise = None if first.noise is None else np.concatenate([rows.noise for rows in parts])
     times, psi, eps = (np.concatenate([rows[field] for rows in parts]) for field in range(3))
-    return Coefficients(times, psi, eps, recall, noise)
+    return Coefficients(times, psi, eps, from_eps, noise)
 
 
 def rotate(rows: Coefficients, sde: LinearSDE, past: Sequence[float] | Host = ()) -> Coefficients:

@@ -83,7 +83,7 @@ def heun(sde: LinearSDE, starts: Host, ends: Host) -> Coefficients:
     correct = np.concatenate([both[:, :1], both[:, 1:] - first], 1)
     stay = np.zeros_like(psi) + blocks.identity(sde.k)
     times = alternate(starts, ends)
-    return Coefficients(times, alternate(psi, stay), alternate(predict, correct), form.recall(sde, times))
+    return Coefficients(times, alternate(psi, stay), alternate(predict, correct), form.from_eps(sde, times))
 
 
 def alternate(a: Block, b: Block) -> Host:

@@ -30,15 +30,15 @@ NONE = np.zeros(0, int)
 def advance(eps_fn: EpsFn, u: Array, past: Any, row: Coefficients, keys: Any, i: Any) -> tuple[Array, Any, Array]:
     """One row from u (B, ...) and the history `past` (order, B, ...): (u_next, past_next, eps). keys: (B,) or None."""
     e = eps_fn(u, jnp.full(u.shape[:1], row.times))
-    y = e if row.recall is None else blocks.apply(row.recall[0], u) + blocks.apply(row.recall[1], e)
+    y = e if row.from_eps is None else blocks.apply(row.from_eps[0], u) + blocks.apply(row.from_eps[1], e)
     known = [y, *past]
     u_next = blocks.apply(row.psi, u) + sum(blocks.apply(row.eps[j], y) for j, y in enumerate(known))
     if row.noise is not None:
-        u_next = u_next + blocks.apply(row.noise, draw(keys, i, u))
+        u_next = u_next + blocks.apply(row.noise, noise_of(keys, i, u))
     return u_next, jnp.stack(known[:-1]) if len(past) else past, e
 
 
-def draw(keys: Array, i: Array, u: Array) -> Array:
+def noise_of(keys: Array, i: Array, u: Array) -> Array:
     """Standard normal of the shape and dtype of u for draw i: of each image from its own key."""
     return normal_per_example(fold(keys, i), u.shape).astype(u.dtype)
 

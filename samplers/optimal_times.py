@@ -38,7 +38,7 @@ def bound(sde: LinearSDE, rows: Coefficients) -> float:
     data = sde.Psi(rows.times, 0.0)
     x_x = (..., slice(0, 1), slice(0, 1))
     noise, signal = sde.Sigma(rows.times)[x_x], data[x_x] ** 2
-    wrong = blocks.matmul(blocks.inverse(sde.R(rows.times)), data) if rows.recall is None else blocks.identity(sde.k)
+    wrong = blocks.matmul(blocks.inverse(sde.R(rows.times)), data) if rows.from_eps is None else blocks.identity(sde.k)
     errors = blocks.matmul(sensitivities(rows), wrong * np.sqrt(noise / (signal + noise)))[..., :, :1]
     return float(np.sqrt((errors**2).mean((1, 2, 3, 4))).sum())
 

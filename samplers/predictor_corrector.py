@@ -31,7 +31,7 @@ from linnet.samplers import grids, stochastic
 from linnet.samplers.base import EVEN_DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
-from linnet.samplers.exponential import advance, draw, integrate, predictions
+from linnet.samplers.exponential import advance, integrate, noise_of, predictions
 from linnet.samplers.frames import chosen, scan
 from linnet.sde_lib import blocks
 from linnet.sde_lib.base import LinearSDE, example_keys
@@ -161,7 +161,7 @@ class PredictorCorrector(GridSampler):
 
         def step(u, j):
             e = eps_fn(u, jnp.full(u.shape[:1], at["t"]))
-            score, z = blocks.apply(at["score"], e), draw(keys, i + j, u)
+            score, z = blocks.apply(at["score"], e), noise_of(keys, i + j, u)
             h = step_size(self.snr, at["a"], at["std"], score, z)
             moved = u + h * score + jnp.sqrt(2 * h) * z
             return self.settle(eps_fn, moved, (u, e, at["t"]), at["t"], keys, i + j), (u, e)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from linnet.arrays import Array
 from linnet.samplers import stochastic
 from linnet.samplers.base import Samples
-from linnet.samplers.exponential import Recursion, advance, draw
+from linnet.samplers.exponential import Recursion, advance, noise_of
 from linnet.samplers.measurements import Measurement, impose, project
 from linnet.samplers.posterior import predicted
 from linnet.samplers.predictor_corrector import PredictorCorrector
@@ -75,7 +75,7 @@ class ReplacingPC(PredictorCorrector):
     """score_sde's predictor-corrector sampler of a Known network."""
 
     def settle(self, network: Any, u: Array, last: tuple[Array, ...], t: Array, keys: Array, i: Any) -> Array:
-        return jnp.where(t > 0, network.replace(u, last, t, draw(keys, ANEW + i, u)), u)
+        return jnp.where(t > 0, network.replace(u, last, t, noise_of(keys, ANEW + i, u)), u)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,14 +115,14 @@ class Replacing:
 
         def down(u, row, at, i):
             after, _, eps = advance(network, u, (), row, keys, i)
-            return network.replace(after, (u, eps, row.times), at["end"], draw(keys, ANEW + i, u))
+            return network.replace(after, (u, eps, row.times), at["end"], noise_of(keys, ANEW + i, u))
 
         def step(u, numbered):
             i, (row, at) = numbered
 
             def again(u, j):
                 u = down(u, row, at, i * self.resamples + j)
-                z = draw(keys, AGAIN + i * self.resamples + j, u)
+                z = noise_of(keys, AGAIN + i * self.resamples + j, u)
                 return blocks.apply(at["Psi"], u) + blocks.apply(at["root"], z), None
 
             u, _ = jax.lax.scan(again, u, jnp.arange(self.resamples - 1))

@@ -34,7 +34,7 @@ class LinearSDE(abc.ABC):
     T = 1.0
     t_min: float
     grid = "power"  # the time grid that suits samplers of the probability flow; see samplers.grids
-    label_rate = 999.0  # what networks are told of continuous time is this times t; see models.labels
+    label_rate = 999.0  # what networks are given of continuous time is this times t; see models.labels
 
     @abc.abstractmethod
     def F(self, t: Times) -> Block:

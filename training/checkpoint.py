@@ -1,7 +1,7 @@
 """Checkpoints: one Orbax directory per step, atomic and asynchronous, with everything a run needs to go on.
 
 state    parameters, EMA, optimiser state, step and what the objective keeps, as host arrays
-memory   what is kept of every training example (see training.estimates), (N, ...), where anything is
+memory   the estimates of every training example (see training.estimates), (N, ...), where anything is
 meta     position (examples consumed), the resolved config, the path of the parameters that the run began from, whether
          the checkpoint is kept for good, versions
 
@@ -27,11 +27,11 @@ class NonFinite(RuntimeError):
 
 
 class Restored(NamedTuple):
-    """A checkpoint. memory: (N, ...), or None where nothing is kept of the examples."""
+    """A checkpoint. estimates: (N, ...), or None where nothing is kept of the examples."""
 
     state: Any
     meta: dict
-    memory: np.ndarray | None
+    estimates: np.ndarray | None
 
 
 class Retention:
@@ -104,13 +104,13 @@ class Checkpoints:
         *,
         position: Array,
         config: ConfigDict,
-        memory: np.ndarray | None = None,
+        estimates: np.ndarray | None = None,
         for_good: bool = False,
         began_from: str | None = None,
     ) -> None:
         """Writes `state` (host arrays) in the background under its step; a step that exists is left as it is.
 
-        memory: (N, ...) of the examples; it must not change any more. for_good: it is not deleted later. began_from:
+        estimates: (N, ...) of the examples; it must not change any more. for_good: it is not deleted later. began_from:
         path of the parameters that the run began from. OSError where this or the save before fails.
         """
         step, ocp = int(state.step), self._ocp
@@ -120,8 +120,8 @@ class Checkpoints:
         meta = {"position": position, "config": config.to_dict(), "versions": versions()}
         meta |= {"for_good": for_good, "began_from": began_from}
         items = {"state": ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
-        if memory is not None:
-            items["memory"] = ocp.args.StandardSave({"rows": memory})
+        if estimates is not None:
+            items["memory"] = ocp.args.StandardSave({"rows": estimates})
         if for_good:
             self._retention.for_good.add(step)
         self._finish(lambda: self._manager.save(step, args=ocp.args.Composite(**items)))
@@ -155,11 +155,11 @@ class Checkpoints:
         damaged = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                saved, meta, memory = self._read(step)
+                saved, meta, estimates = self._read(step)
             except Exception as error:  # Orbax reports absent and damaged files by many types
                 damaged[step] = error
                 continue
-            restored = Restored(_rebuild(state, saved, f"checkpoint {step}"), meta, memory)
+            restored = Restored(_rebuild(state, saved, f"checkpoint {step}"), meta, estimates)
             for broken, reason in damaged.items():
                 say(f"checkpoint {broken} is damaged ({brief(reason)}): going on from {step}{self._put_aside(broken)}")
             return restored
@@ -167,7 +167,7 @@ class Checkpoints:
         raise ValueError(f"{self._directory} has no whole checkpoint ({reasons or 'none at all'})")
 
     def _read(self, step):
-        """(state as in `_plain`, meta, memory or None) of a step. ValueError where they cannot be gone on from."""
+        """(state as in `_plain`, meta, estimates or None) of a step. ValueError where they cannot be gone on from."""
         ocp = self._ocp
         items = {"state": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
         if os.path.isdir(os.path.join(self._directory, str(step), "memory")):
@@ -176,9 +176,9 @@ class Checkpoints:
         if not {"position", "config"} <= saved["meta"].keys():
             raise ValueError("its meta data lack the position or the config")
         check_finite(saved["state"])
-        memory = saved["memory"]["rows"] if "memory" in items else None
-        check_finite({"memory": memory})
-        return saved["state"], saved["meta"], memory
+        estimates = saved["memory"]["rows"] if "memory" in items else None
+        check_finite({"estimates": estimates})
+        return saved["state"], saved["meta"], estimates
 
     def _put_aside(self, step):
         """Moves a damaged step, whose number will be needed again, and says where to."""

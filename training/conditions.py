@@ -1,4 +1,4 @@
-"""What a conditional network is told in training besides the image and the time: its class, its low-resolution image.
+"""What a conditional network is given in training besides the image and the time: its class, its low-resolution image.
 
 Classifier-free guidance (arXiv:2207.12598) needs a network that also knows the image without a class: each label is
 dropped (-1) with probability config.training.label_dropout. Low-resolution images are means over blocks of pixels.
@@ -30,12 +30,12 @@ def make_conditions(config: ConfigDict) -> Callable[..., dict[str, Array]]:
         raise ValueError("config.model.super_resolution and config.data.low_res_size go together: set both or neither")
 
     def conditions(batch, x, keys):
-        told = {}
+        condition = {}
         if classes:
-            told["label"] = batch["label"] if keys is None else drop(batch["label"], keys, dropout)
+            condition["label"] = batch["label"] if keys is None else drop(batch["label"], keys, dropout)
         if low_res:
-            told["low_res"] = block_means(x, low_res)
-        return told
+            condition["low_res"] = block_means(x, low_res)
+        return condition
 
     return conditions
 

@@ -1,4 +1,4 @@
-"""A memory of one array per training example, which the training step reads and replaces (DDDM's estimates).
+"""Estimates: one array per training example, which the training step reads and replaces (DDDM).
 
     Algorithm 1 of arXiv:2405.13540:  x_hat_i ~ N(0, I) for every i;   each step: read x_hat_i, write the new estimate
 
@@ -36,9 +36,9 @@ def dtype_of(name: str) -> Any:
 def initial(seed: int, n: int, shape: tuple[int, ...], dtype: str = "float16") -> np.ndarray:
     """Standard normal rows (n, *shape) of `dtype` (see DTYPES); row i depends on (seed, i) alone. ValueError."""
     rows = np.empty((n, *shape), dtype_of(dtype))
-    draw = jax.jit(jax.vmap(lambda i: jax.random.normal(key_for(seed, Purpose.ESTIMATES, i), shape)))
+    normal = jax.jit(jax.vmap(lambda i: jax.random.normal(key_for(seed, Purpose.ESTIMATES, i), shape)))
     for begin in range(0, n, BLOCK):
-        rows[begin : begin + BLOCK] = draw(begin + np.arange(BLOCK))[: n - begin]
+        rows[begin : begin + BLOCK] = normal(begin + np.arange(BLOCK))[: n - begin]
     return rows
 
 
@@ -60,7 +60,7 @@ def divided(rows: np.ndarray, devices: int) -> np.ndarray:
     return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else rows
 
 
-def recall(rows: Array, index: Array, axis: str) -> Array:
+def read(rows: Array, index: Array, axis: str) -> Array:
     """This device's examples (n, ...) float32 from the rows that all devices of `axis` share; index (n,) of examples.
 
     rows (N / devices, ...): those of this device.
@@ -71,7 +71,7 @@ def recall(rows: Array, index: Array, axis: str) -> Array:
     return jax.lax.psum_scatter(found, axis, tiled=True)
 
 
-def remember(rows: Array, index: Array, values: Array, axis: str) -> Array:
+def write(rows: Array, index: Array, values: Array, axis: str) -> Array:
     """This device's rows after values (B, ...) were written for the examples index (B,) of the whole batch."""
     later = jnp.triu(index[:, None] == index[None, :], 1).any(1)
     local = jnp.where(later, len(rows), _local(rows, index, axis))
@@ -84,7 +84,7 @@ def _local(rows, index, axis):
     return jnp.where((local >= 0) & (local < len(rows)), local, len(rows))
 
 
-class HostMemory:
+class HostEstimates:
     """All rows (N, ...) in the memory of this process."""
 
     def __init__(self, rows):
@@ -92,7 +92,7 @@ class HostMemory:
         self._pending = []
         self._epochs = (0, 0)
 
-    def recall(self, index: np.ndarray, epoch: np.ndarray) -> np.ndarray:
+    def read(self, index: np.ndarray, epoch: np.ndarray) -> np.ndarray:
         """Rows (n, ...) of the examples index (n,) of this process, whose epochs are `epoch` (n,).
 
         Waits for the step that is running where it may train on the same examples: an epoch began in this batch, in
@@ -103,13 +103,13 @@ class HostMemory:
         self._epochs = (self._epochs[1], latest)
         return self._rows[index]
 
-    def remember(self, index: Array, values: Array) -> None:
+    def write(self, index: Array, values: Array) -> None:
         """Device arrays (B,) and (B, ...) of a step that may still be running."""
         for array in (index, values):
             array.copy_to_host_async()
         self._pending.append((index, values))
 
-    def rows(self) -> np.ndarray:
+    def whole(self) -> np.ndarray:
         """All rows, after every step so far: the array itself, which later steps change."""
         self._settle(0)
         return self._rows

@@ -3,7 +3,7 @@
 put        host batches -> what `wrap`ped steps take, run ahead of the step
 place      TrainState on the host -> replicated state, with its estimates
 wrap       the compiled step -> (state, what `put` made) -> (state, metrics)
-rows       the estimates (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
+estimates  the estimates (N, ...) after a step, for a checkpoint, which copies it; None for nowhere
 
 engine: one of devices.engines.
 """
@@ -43,7 +43,7 @@ class Keeper:
         """The compiled step as one of (state, what `put` made) that reads and keeps estimates."""
         return step
 
-    def rows(self, state: TrainState) -> np.ndarray | None:
+    def estimates(self, state: TrainState) -> np.ndarray | None:
         """The estimates (N, ...) after every step so far, for a checkpoint; None where there are none."""
         return None
 
@@ -59,10 +59,10 @@ class OnDevices(Keeper):
         self.n, self._sharded = len(rows), engine.share(estimates.divided(rows, jax.device_count()))
 
     def place(self, state: TrainState) -> TrainState:
-        return super().place(state).replace(memory=self._sharded)
+        return super().place(state).replace(estimates=self._sharded)
 
-    def rows(self, state: TrainState) -> np.ndarray | None:
-        return self.engine.whole(state.memory)[: self.n]
+    def estimates(self, state: TrainState) -> np.ndarray | None:
+        return self.engine.whole(state.estimates)[: self.n]
 
 
 class OnHost(Keeper):
@@ -74,24 +74,24 @@ class OnHost(Keeper):
 
     def __init__(self, rows, engine=parallel):
         super().__init__(engine)
-        self.memory = estimates.HostMemory(rows)
+        self._all = estimates.HostEstimates(rows)
 
     def put(self, batches: list[dict[str, np.ndarray]]) -> Any:
         return super().put(batches), batches[0]
 
     def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def remembering(state, chunk):
+        def keeping(state, chunk):
             placed, batch = chunk
-            x_hat = self.memory.recall(batch["index"], batch["epoch"])
+            x_hat = self._all.read(batch["index"], batch["epoch"])
             state, metrics = step(state, placed | self.engine.shard_steps([{"x_hat": x_hat}]))
             index, values = (self.engine.first(metrics.pop(name))[0] for name in ("index", "x_hat"))
-            self.memory.remember(index, values)
+            self._all.write(index, values)
             return state, metrics
 
-        return remembering
+        return keeping
 
-    def rows(self, state: TrainState) -> np.ndarray | None:
-        return self.memory.rows()
+    def estimates(self, state: TrainState) -> np.ndarray | None:
+        return self._all.whole()
 
 
 def make_keeper(

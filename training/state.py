@@ -17,9 +17,9 @@ class TrainState(flax.struct.PyTreeNode):
     """step: () int32, optimiser steps taken. params, opt_state: pytrees. ema: one tree of parameters per rate, then one
     per width of power-function averages.
 
-    extra: arrays that the objective keeps from step to step; () where it keeps none. memory: this device's rows of what
-    is kept of each training example (see training.estimates); () where nothing is, or on the host. fixed: arrays that
-    the objective reads and no step changes (see training.objectives.base); they are in no checkpoint.
+    extra: arrays that the objective keeps from step to step; () where it keeps none. estimates: this device's rows
+    of those of the training examples (see training.estimates); () where there are none, or on the host. fixed: arrays
+    that the objective reads and no step changes (see training.objectives.base); they are in no checkpoint.
     """
 
     step: jax.Array
@@ -27,7 +27,7 @@ class TrainState(flax.struct.PyTreeNode):
     ema: tuple
     opt_state: optax.OptState
     extra: Any = ()
-    memory: Any = ()
+    estimates: Any = ()
     fixed: Any = ()
 
     @classmethod
@@ -50,7 +50,7 @@ class TrainState(flax.struct.PyTreeNode):
         divided: of what only the update reads, which need not be whole anywhere. rows: of those of the examples, each
         on one device. copied: of everything else.
         """
-        kinds = {"ema": divided, "opt_state": divided, "memory": rows}
+        kinds = {"ema": divided, "opt_state": divided, "estimates": rows}
         names = [field.name for field in dataclasses.fields(self)]
         return self.replace(**{name: jax.tree.map(kinds.get(name, copied), getattr(self, name)) for name in names})
 

@@ -27,7 +27,7 @@ TRAINING = (Purpose.TRAINING, Purpose.TRAINING_TIMES)
 VALIDATION = (Purpose.VALIDATION, Purpose.VALIDATION_TIMES)
 
 
-def draw(
+def keys_and_times(
     seed: int, purposes: tuple[Purpose, Purpose], step: Array, n: int, objective: Objective, extra: Any
 ) -> tuple[Array, Array, Array]:
     """(keys, times, weights), each (n,), of this device's n examples at `step`; purposes: of the keys and the times."""
@@ -35,7 +35,7 @@ def draw(
     position = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
     examples, times = purposes
     keys = key_for(seed, examples, step, position)
-    return keys, *objective.draw(extra, key_for(seed, times, step), position, devices * n)
+    return keys, *objective.weighted_times(extra, key_for(seed, times, step), position, devices * n)
 
 
 def make_flip(images: Array, keys: Array, data: ConfigDict) -> Callable[[Array], Array]:
@@ -62,24 +62,24 @@ def by_quartile(measured: dict[str, Array], t: Array, objective: Objective) -> d
 
 
 def unconditional(batch: dict[str, Any], x: Array, keys: Array | None) -> dict[str, Any]:
-    """What networks without conditions are told besides the image and the time."""
+    """The condition of networks without one, besides the image and the time."""
     return {}
 
 
 def read_estimates(state: TrainState, batch: dict[str, Any], flip: Callable[[Array], Array]) -> dict[str, Array]:
-    """What is kept of the examples of the batch and their epochs: from the state's memory, or in the batch itself."""
-    kept = batch["x_hat"] if "x_hat" in batch else estimates.recall(state.memory, batch["index"], AXIS)
-    return {"x_hat": flip(kept.astype(jnp.float32)), "epoch": batch["epoch"]}
+    """The estimates of the examples of the batch, and their epochs: from the state, or in the batch itself."""
+    x_hat = batch["x_hat"] if "x_hat" in batch else estimates.read(state.estimates, batch["index"], AXIS)
+    return {"x_hat": flip(x_hat.astype(jnp.float32)), "epoch": batch["epoch"]}
 
 
 def keep_estimates(
     state: TrainState, batch: dict[str, Any], estimate: Array, flip: Callable[[Array], Array]
 ) -> tuple[TrainState, dict[str, Array]]:
-    """(state, metrics) with the estimates kept: in the state's memory, or in the metrics for the host to keep."""
+    """(state, metrics) with the estimates kept: in the state, or in the metrics for the host to keep."""
     index, values = jax.lax.all_gather((batch["index"], flip(estimate)), AXIS, tiled=True)
     if "x_hat" in batch:
         return state, {"index": index, "x_hat": estimates.stored(values, batch["x_hat"].dtype)}
-    return state.replace(memory=estimates.remember(state.memory, index, values, AXIS)), {}
+    return state.replace(estimates=estimates.write(state.estimates, index, values, AXIS)), {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def make_train_step(
     of what else the objective sees of each example.
 
     conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that keep estimates
-    need "index" and "epoch" in it, and state.memory or "x_hat".
+    need "index" and "epoch" in it, and state.estimates or "x_hat".
     The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch.
     """
 
@@ -154,7 +154,7 @@ def make_train_step(
     gradient = in_parts(gradient_of_part, grad_accum)
 
     def differentiate(state, batch):
-        keys, t, weights = draw(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
+        keys, t, weights = keys_and_times(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
         flip = make_flip(batch["image"], keys, data)
         x = prepare(flip(batch["image"]), keys, data)
         condition = conditions(batch, x, keys)
@@ -188,14 +188,15 @@ def make_eval_step(
     """
 
     def step(params, number, batch, fixed):
-        keys, t, weights = draw(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
+        keys, t, weights = keys_and_times(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=data.centered)
         condition = conditions(batch, x, None)
-        own, told = objective.bind(fixed), {"train": False, "condition": condition}
+        own = objective.bind(fixed)
+        given = {"train": False, "condition": condition}
         if not objective.by_time:
-            losses, seen = own.losses(params, x, keys, t, **told), {}
+            losses, seen = own.losses(params, x, keys, t, **given), {}
         else:
-            losses, seen = own.examine(params, x, keys, t, **told)
+            losses, seen = own.examine(params, x, keys, t, **given)
         means = {"loss": (losses * weights).mean()} | {name: seen[name].mean() for name in objective.by_time}
         return jax.lax.pmean(means, AXIS)
 

@@ -28,13 +28,13 @@ class Uniform:
         """What is kept: nothing."""
         return ()
 
-    def draw(self, kept: Any, fraction: Array) -> tuple[Array, Array]:
+    def weighted_steps(self, extra: Any, fraction: Array) -> tuple[Array, Array]:
         """(steps int32, weights float32) for numbers in [0, 1), (B,) each."""
         return jnp.minimum((fraction * self.n).astype(jnp.int32), self.n - 1), jnp.ones(fraction.shape)
 
-    def update(self, kept: Any, i: Array, losses: Array) -> Any:
+    def update(self, extra: Any, i: Array, losses: Array) -> Any:
         """What is kept after the losses (B,) at steps i (B,)."""
-        return kept
+        return extra
 
 
 class LossSecondMoment:
@@ -52,23 +52,23 @@ class LossSecondMoment:
         """What is kept before the first step: no losses."""
         return {"history": jnp.zeros((self.n, self.history)), "count": jnp.zeros(self.n, jnp.int32)}
 
-    def probabilities(self, kept: Any) -> Array:
+    def probabilities(self, extra: Any) -> Array:
         """p (n,)."""
-        size = jnp.sqrt((kept["history"] ** 2).mean(1))
+        size = jnp.sqrt((extra["history"] ** 2).mean(1))
         mixed = (1 - self.uniform_share) * size / size.sum() + self.uniform_share / self.n
-        return jnp.where((kept["count"] == self.history).all(), mixed, 1 / self.n)
+        return jnp.where((extra["count"] == self.history).all(), mixed, 1 / self.n)
 
-    def draw(self, kept: Any, fraction: Array) -> tuple[Array, Array]:
+    def weighted_steps(self, extra: Any, fraction: Array) -> tuple[Array, Array]:
         """(steps int32, weights float32) for numbers in [0, 1), (B,) each."""
-        p = self.probabilities(kept)
+        p = self.probabilities(extra)
         edges = jnp.cumsum(p)
         i = jnp.searchsorted(edges, fraction * edges[-1], side="right").astype(jnp.int32)
         i = jnp.minimum(i, self.n - 1)
         return i, 1 / (self.n * p[i])
 
-    def update(self, kept: Any, i: Array, losses: Array) -> Any:
+    def update(self, extra: Any, i: Array, losses: Array) -> Any:
         """Appends the losses in their order; of each step the last HISTORY stay."""
-        history, count = kept["history"], kept["count"]
+        history, count = extra["history"], extra["count"]
         earlier = jnp.tril(i[:, None] == i[None, :], -1).sum(1)  # losses of the same step before each one
         total = count + jnp.zeros_like(count).at[i].add(1)
         shift = jnp.maximum(total - self.history, 0)

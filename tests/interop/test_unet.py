@@ -121,8 +121,8 @@ def keeper_of(experiment, values):
 def test_training_goes_on_from_a_file_of_dddm_with_what_it_remembers(dddm, tmp_path):
     path, config = dddm
     experiment = Experiment(config, workdir=str(tmp_path), ckpt=str(path))
-    state, memory, position, began_from = train.start(experiment, experiment.checkpoints())
-    rows = keeper_of(experiment, memory).rows(None)
+    state, estimates, position, began_from = train.start(experiment, experiment.checkpoints())
+    rows = keeper_of(experiment, estimates).estimates(None)
     x_bar = torch_files.read(path)["x_bar"].array()
     assert x_bar.shape == (4, 3, 8, 8) and x_bar.std() > 0.1
     np.testing.assert_array_equal(rows, x_bar.transpose(0, 2, 3, 1).astype(np.float16))

@@ -69,7 +69,7 @@ def test_training_covers_the_chain_whatever_its_length(steps, objective):
     config.training.objective = objective
     sde = SDES["vp"](schedule="discrete", num_steps=steps)
     made = get_objective(config, create_eps_net(config, None, sde))
-    t, weights = made.draw(made.init(), jax.random.key(0), jnp.arange(steps), steps)
+    t, weights = made.weighted_times(made.init(), jax.random.key(0), jnp.arange(steps), steps)
     states = (np.arange(steps) + 1) / steps
     np.testing.assert_allclose(np.sort(t), states, rtol=1e-6)
     np.testing.assert_allclose(np.sort(made.eps_net.labels.label(t)), np.arange(steps), atol=1e-3)

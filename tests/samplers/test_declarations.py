@@ -43,7 +43,7 @@ def test_settings_are_keyword_only_and_all_that_a_sampler_is_made_of(method):
     parameters = dict(inspect.signature(SAMPLERS[method]).parameters)
     assert parameters.pop("sde").kind == inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert {p.kind for p in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
-    assert [name for name in parameters if name not in samplers.INSIDE] == samplers.keys(
+    assert [name for name in parameters if name not in samplers.INSIDE] == samplers.config_keys(
         method
     ) and "trajectory" in parameters
     sampler = built(method)

@@ -161,7 +161,7 @@ def padded(rows, n):
 def seed(sde, rows, eps_fn, u, t):
     """What the rows look back at, at state u and time t."""
     e = eps_fn(u, jnp.full(len(u), t))
-    if rows.recall is None:
+    if rows.from_eps is None:
         return e
     return blocks.apply(jnp.asarray(sde.Psi(0.0, t)), u - blocks.apply(jnp.asarray(sde.R(t)), e))
 
@@ -208,7 +208,7 @@ def test_bad_requests_say_what_is_wrong(method, process, keys, message):
         make(method, PROCESSES[process], **keys)
 
 
-GRIDDED = [(m, p) for m, p in ONE_EACH if {"grid", "ts_order"} <= set(samplers.keys(m))]
+GRIDDED = [(m, p) for m, p in ONE_EACH if {"grid", "ts_order"} <= set(samplers.config_keys(m))]
 
 
 @pytest.mark.parametrize(("grid", "exponent"), [("rho", 7), ("power", 2)])
@@ -225,7 +225,7 @@ def test_the_table_names_every_method_and_its_keys():
     lines = samplers.table().splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(SAMPLERS)
     for line, method in zip(lines[1:], SAMPLERS, strict=True):
-        assert line.endswith(" ".join(samplers.keys(method))) and SAMPLERS[method].reference in line
+        assert line.endswith(" ".join(samplers.config_keys(method))) and SAMPLERS[method].reference in line
 
 
 @pytest.mark.parametrize("name", ["vp", "ve"])

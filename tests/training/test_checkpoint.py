@@ -24,10 +24,10 @@ def state_at(step, value=0.5):
 def saved(tmp_path):
     """saved(step, ...) saves states in one session; saved.steps() are those on disk."""
 
-    def save(*steps, for_good=(), memory=None, keep_last=2):
+    def save(*steps, for_good=(), estimates=None, keep_last=2):
         checkpoints = Checkpoints(tmp_path, keep_last)
         for step in steps:
-            checkpoints.save(state_at(step, step), for_good=step in for_good, memory=memory, **SAVED)
+            checkpoints.save(state_at(step, step), for_good=step in for_good, estimates=estimates, **SAVED)
         checkpoints.close()
 
     save.steps = lambda: sorted(int(path.name) for path in tmp_path.iterdir())
@@ -89,18 +89,18 @@ def test_a_damaged_newest_one_falls_back_to_the_one_before(saved, tmp_path, dama
     rows = np.arange(12, dtype=np.float16).reshape(4, 3)
     writer = Checkpoints(folder, 2)
     for step in (5, 6):
-        writer.save(state_at(step, step), memory=rows, **SAVED)
+        writer.save(state_at(step, step), estimates=rows, **SAVED)
     writer.close()
     damage(folder / "6")
-    (state, _, memory), said = restore(folder)
+    (state, _, estimates), said = restore(folder)
     assert int(state.step) == 5 and (folder / "6").exists()
-    np.testing.assert_array_equal(memory, rows)
+    np.testing.assert_array_equal(estimates, rows)
     np.testing.assert_array_equal(state.params["Dense_0"]["kernel"], np.float32(5))
     assert len(said) == 1 and "checkpoint 6 is damaged" in said[0] and "going on from 5" in said[0]
     checkpoints = Checkpoints(folder, 2)
     checkpoints.restore(jax.eval_shape(lambda: state_at(0)), said.append)
     assert checkpoints.latest == 5 and len(list((tmp_path / "checkpoints_damaged").iterdir())) == 1
-    checkpoints.save(state_at(6, 60), memory=rows, **SAVED)
+    checkpoints.save(state_at(6, 60), estimates=rows, **SAVED)
     checkpoints.close()
     (state, _, _), _ = restore(folder)
     np.testing.assert_array_equal(state.params["Dense_0"]["kernel"], np.float32(60))
@@ -169,7 +169,7 @@ def test_the_interface_that_comes_reads_what_is_written(tmp_path):
     v1 = pytest.importorskip("orbax.checkpoint.experimental.v1")
     rows = np.arange(8, dtype=np.float32).reshape(4, 2)
     checkpoints = Checkpoints(tmp_path, 1)
-    checkpoints.save(state_at(3, 0.25), memory=rows, **SAVED)
+    checkpoints.save(state_at(3, 0.25), estimates=rows, **SAVED)
     checkpoints.close()
     assert v1.training.Checkpointer(tmp_path).latest.step == 3
     found = v1.load_checkpointables(tmp_path / "3")

@@ -24,7 +24,7 @@ from training.step import make_train_step
 
 
 class Trainer:
-    """Training in this process on two devices, the memory on them, in batches of 64."""
+    """Training in this process on two devices, the estimates on them, in batches of 64."""
 
     def __init__(self, images, eps_net, lr=3e-3, **changes):
         config = default("vp", "mlp")
@@ -39,7 +39,7 @@ class Trainer:
         state = TrainState.create(params, optimizer, (0.99,))
         rows = estimates.initial(0, len(images), images.shape[1:], "float32")
         self.state = parallel.replicate(state).replace(
-            memory=parallel.shard(estimates.divided(rows, jax.device_count()))
+            estimates=parallel.shard(estimates.divided(rows, jax.device_count()))
         )
 
     def train(self, steps):
@@ -53,8 +53,8 @@ class Trainer:
         return parallel.first(metrics)
 
     def estimates(self):
-        """The memory, (N, ...)."""
-        return parallel.unshard(self.state.memory)[: len(self.images)]
+        """The estimates, (N, ...)."""
+        return parallel.unshard(self.state.estimates)[: len(self.images)]
 
     def sample(self, nfe, n):
         """n samples of nfe steps by the averaged parameters."""
@@ -158,11 +158,11 @@ def test_estimates_follow_the_flips_of_their_images(place):
             state, metrics = jax.block_until_ready(run(state, keeper.put([batch])))
             assert (float(parallel.first(metrics["gap"])[0]) == 0) == (epoch > 0)
     x = np.asarray(transforms.to_model_range(jnp.asarray(images)))
-    np.testing.assert_array_equal(keeper.rows(state), x)
+    np.testing.assert_array_equal(keeper.estimates(state), x)
 
 
 def remembered(grad_accum=1, chunk=1, engine=parallel):
-    """(memory, parameters) after six steps over 100 points."""
+    """(estimates, parameters) after six steps over 100 points."""
     points = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
     config = default("vp", "mlp")
     config.training.update(objective="dddm", loss="mse")
@@ -177,7 +177,7 @@ def remembered(grad_accum=1, chunk=1, engine=parallel):
     batches = [{"image": points[i % 100], "label": i, "index": i % 100, "epoch": i // 100} for i in n]
     for begin in range(0, 6, chunk):
         state, _ = jax.block_until_ready(run(state, keeper.put(batches[begin : begin + chunk])))
-    return [keeper.rows(state), *jax.tree.leaves(engine.to_host(state.params))]
+    return [keeper.estimates(state), *jax.tree.leaves(engine.to_host(state.params))]
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ FEW = ("--config.data.num_points=100", "--config.training.memory_dtype=float32")
 
 
 def leaves(workdir):
-    """All arrays of the newest checkpoint, as saved, the memory first."""
+    """All arrays of the newest checkpoint, as saved, the estimates first."""
     config = get_config()
     config.model.update(nf=16, num_res_blocks=1)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    state, _, memory = checkpoints.restore(jax.eval_shape(Experiment(config).create_state))
-    assert int(state.step) == STEPS and memory.shape == (EXAMPLES, 2)
-    return [memory, *jax.tree.leaves(state)]
+    state, _, found = checkpoints.restore(jax.eval_shape(Experiment(config).create_state))
+    assert int(state.step) == STEPS and found.shape == (EXAMPLES, 2)
+    return [found, *jax.tree.leaves(state)]
 
 
 @pytest.fixture(scope="module")

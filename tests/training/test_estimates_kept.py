@@ -1,4 +1,4 @@
-"""The memory of examples: rows that depend on their number alone, and reads and writes wherever the rows are."""
+"""Estimates of examples: rows that depend on their number alone, and reads and writes wherever the rows are."""
 
 import jax
 import jax.numpy as jnp
@@ -35,13 +35,13 @@ def test_first_rows_are_standard_normal_and_depend_on_seed_and_number_alone(rows
 
 def test_each_device_reads_its_own_examples_from_the_rows_of_all(rows, sharded):
     index = np.array([[10, 0, 5], [6, 3, 10]], np.int32)
-    read = shared(lambda r, i: estimates.recall(r, i, AXIS), sharded, index)
+    read = shared(lambda r, i: estimates.read(r, i, AXIS), sharded, index)
     np.testing.assert_array_equal(read, rows[index])
 
 
 def test_written_rows_change_and_no_others(rows, sharded):
     index, values = np.array([7, 0, 10], np.int32), np.arange(12.0, dtype=np.float32).reshape(3, 4)
-    write = lambda r, i, v: estimates.remember(r, i, v, AXIS)  # noqa: E731
+    write = lambda r, i, v: estimates.write(r, i, v, AXIS)  # noqa: E731
     written = shared(write, sharded, np.stack([index] * 2), np.stack([values] * 2)).reshape(-1, 4)[:N]
     rows[index] = values
     np.testing.assert_array_equal(written, rows)
@@ -49,29 +49,29 @@ def test_written_rows_change_and_no_others(rows, sharded):
 
 def test_of_an_example_that_is_twice_in_a_batch_the_later_estimate_stays(sharded):
     index, values = np.array([4, 9, 4, 4], np.int32), np.arange(16.0, dtype=np.float32).reshape(4, 4)
-    write = lambda r, i, v: estimates.remember(r, i, v, AXIS)  # noqa: E731
+    write = lambda r, i, v: estimates.write(r, i, v, AXIS)  # noqa: E731
     written = shared(write, sharded, np.stack([index] * 2), np.stack([values] * 2)).reshape(-1, 4)
     np.testing.assert_array_equal(written[[4, 9]], values[[3, 1]])
 
 
 def test_host_and_devices_remember_the_same_over_epochs(rows, sharded):
     """Batches of 3 of 11 examples run across the ends of epochs; each estimate is a function of what was read."""
-    host = estimates.HostMemory(rows.copy())
+    host = estimates.HostEstimates(rows.copy())
 
     def step(r, i):
-        values = jnp.sin(3 * estimates.recall(r, i, AXIS)) + i[:, None]
+        values = jnp.sin(3 * estimates.read(r, i, AXIS)) + i[:, None]
         everywhere = jax.lax.all_gather((i, values), AXIS, tiled=True)
-        return estimates.remember(r, *everywhere, AXIS)
+        return estimates.write(r, *everywhere, AXIS)
 
     step = jax.pmap(step, axis_name=AXIS)
     order = np.concatenate([np.random.default_rng(e).permutation(N) for e in range(8)]).astype(np.int32)
     for k in range(20):
         n = 4 * k + np.arange(4)
         index, epoch = order[n], n // N
-        read = host.recall(index, epoch)
-        host.remember(jnp.asarray(index), jnp.sin(3 * jnp.asarray(read)) + index[:, None])
+        read = host.read(index, epoch)
+        host.write(jnp.asarray(index), jnp.sin(3 * jnp.asarray(read)) + index[:, None])
         sharded = step(sharded, index.reshape(2, 2))
-    np.testing.assert_allclose(np.asarray(sharded).reshape(-1, 4)[:N], host.rows(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(sharded).reshape(-1, 4)[:N], host.whole(), rtol=1e-6, atol=1e-6)
 
 
 def test_large_memories_are_kept_on_the_host_unless_the_config_says_more():

@@ -250,11 +250,11 @@ def with_a_network(name):
 def test_every_objective_treats_an_example_by_itself(name):
     """Neither its time nor its loss depends on the others that are on its device; times are those of the objective."""
     objective, params = with_a_network(name)
-    assert {*objective.keys} <= default.training().keys()
+    assert {*objective.config_keys} <= default.training().keys()
     position, part = jnp.arange(6), slice(2, 4)
     x, keys = jax.random.normal(jax.random.key(1), (6, 2)), jax.random.split(jax.random.key(2), 6)
-    t, weights = objective.draw(objective.init(), jax.random.key(3), position, 6)
-    own = objective.draw(objective.init(), jax.random.key(3), position[part], 6)
+    t, weights = objective.weighted_times(objective.init(), jax.random.key(3), position, 6)
+    own = objective.weighted_times(objective.init(), jax.random.key(3), position[part], 6)
     np.testing.assert_array_equal(own, (t[part], weights[part]))
     assert ((objective.t_min <= t) & (t <= objective.t_max)).all()
     label, by_class = jnp.arange(6) % 4, "accuracy" in objective.by_time

@@ -39,7 +39,7 @@ def test_weighted_draws_are_unbiased(name):
     for _ in range(10):
         kept = sampler.update(kept, jnp.arange(8), 1.0 + jnp.arange(8.0) ** 2)
     f = jnp.sin(jnp.arange(8.0))
-    i, weights = sampler.draw(kept, (jnp.arange(20_000) + 0.5) / 20_000)
+    i, weights = sampler.weighted_steps(kept, (jnp.arange(20_000) + 0.5) / 20_000)
     np.testing.assert_allclose((weights * f[i]).mean(), f.mean(), atol=1e-3)
     assert (i.min(), i.max()) == (0, 7)
 
@@ -54,7 +54,7 @@ def test_likelier_steps_have_larger_losses():
 
 
 def test_uniform_never_leaves_the_chain():
-    i, _ = Uniform(1000).draw((), jnp.array([0.0, np.nextafter(np.float32(1), np.float32(0))]))
+    i, _ = Uniform(1000).weighted_steps((), jnp.array([0.0, np.nextafter(np.float32(1), np.float32(0))]))
     np.testing.assert_array_equal(i, [0, 999])
 
 

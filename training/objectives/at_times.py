@@ -22,7 +22,7 @@ class AtTimes(Objective):
     ValueError for times that the process or the network does not have.
     """
 
-    keys: tuple[str, ...] = ("P_mean", "P_std")
+    config_keys: tuple[str, ...] = ("P_mean", "P_std")
 
     def __init__(self, config, eps_net):
         training = config.training

@@ -17,10 +17,10 @@ class Objective(abc.ABC):
     keeps_estimates: whether an array like x is kept for every training example (see training.estimates) and given to
     `examine`.
     by_time: what of `examine` is logged by quarters of the time as well. draws: whether its networks make images.
-    keys: those of config.training that it takes and others do not.
+    config_keys: those of config.training that it takes and others do not.
     """
 
-    keys: tuple[str, ...] = ()
+    config_keys: tuple[str, ...] = ()
     fixed: Any = ()
     """Arrays that the losses need and training leaves as they are: arguments of compiled steps, not their constants."""
 
@@ -40,7 +40,7 @@ class Objective(abc.ABC):
         """The objective with these arrays, on the device, in place of `fixed`."""
         return self
 
-    def draw(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
+    def weighted_times(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
         """(times, weights), each (B,), of the examples at `position` (B,) of a global batch of `batch_size`.
 
         The mean of weights times losses is what training lowers.

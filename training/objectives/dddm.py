@@ -47,7 +47,7 @@ class DirectDenoising(Objective):
     """
 
     keeps_estimates = True
-    keys = ("loss", "loss_c", "lpips_net", "lpips_path", "memory", "memory_dtype", "guide_floor")
+    config_keys = ("loss", "loss_c", "lpips_net", "lpips_path", "memory", "memory_dtype", "guide_floor")
 
     def __init__(self, config, eps_net):
         training = config.training

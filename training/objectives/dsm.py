@@ -24,7 +24,7 @@ class DenoisingScoreMatching(AtTimes):
     ValueError for times or weights that the process or the network does not have.
     """
 
-    keys = (*AtTimes.keys, "reduce_mean", "likelihood_weighting", "output_weighting")
+    config_keys = (*AtTimes.config_keys, "reduce_mean", "likelihood_weighting", "output_weighting")
 
     def __init__(self, config, eps_net):
         super().__init__(config, eps_net)

@@ -20,7 +20,7 @@ class Hybrid(ChainObjective):
     ValueError for a fixed variance: there the two terms are one.
     """
 
-    keys = (*ChainObjective.keys, "vlb_weight")
+    config_keys = (*ChainObjective.config_keys, "vlb_weight")
 
     def __init__(self, config, eps_net):
         super().__init__(config, eps_net)

@@ -25,7 +25,7 @@ class ChainObjective(Objective):
 
     t_min, t_max = 0.0, 1.0
     on_chain = True
-    keys: tuple[str, ...] = ("timestep_sampler",)
+    config_keys: tuple[str, ...] = ("timestep_sampler",)
 
     def __init__(self, config, eps_net):
         self.eps_net, self.sde = eps_net, eps_net.sde
@@ -47,13 +47,13 @@ class ChainObjective(Objective):
     def init(self) -> Any:
         return self.timesteps.init()
 
-    def draw(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
+    def weighted_times(self, extra: Any, key: Array, position: Array, batch_size: int) -> tuple[Array, Array]:
         fraction = even_fractions(key, position, batch_size)
-        i, weights = self.timesteps.draw(extra, fraction)
+        i, weights = self.timesteps.weighted_steps(extra, fraction)
         return self.chain.time(i), weights
 
     def step_of(self, t: Array) -> Array:
-        """Step numbers of times that `draw` returned, int32."""
+        """Step numbers of times that `weighted_times` returned, int32."""
         return jnp.round(self.chain.step(t)).astype(jnp.int32)
 
     def update(self, extra: Any, t: Array, losses: Array) -> Any:

@@ -25,7 +25,7 @@ class Simple(ChainObjective):
     ValueError for an unknown one, or a learned variance.
     """
 
-    keys = (*ChainObjective.keys, "loss")
+    config_keys = (*ChainObjective.config_keys, "loss")
 
     def __init__(self, config, eps_net):
         super().__init__(config, eps_net)
