@@ -3,6 +3,8 @@
 import functools
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from linnet import registry
 from linnet.data.archives import Archive, missing, published_source
 from linnet.data.cifar import CIFAR10, CIFAR100, CIFAR100_COARSE
@@ -41,7 +43,7 @@ DATASETS |= {published.name: functools.partial(listed_source, published) for pub
 DATASETS |= {name: functools.partial(medmnist_source, published) for name, published in MEDMNIST.items()}
 
 
-def get_dataset(config, split: str = "train") -> Source:
+def get_dataset(config: ConfigDict, split: str = "train") -> Source:
     """The data set that `config.data` describes.
 
     config.data: `dataset`, an entry of DATASETS or any TFDS name ("cifar10", "lsun/bedroom"; "tfds/cifar10"
@@ -54,13 +56,13 @@ def get_dataset(config, split: str = "train") -> Source:
     return known(config.data, split) if known else tfds_source(config.data, split, others=DATASETS)
 
 
-def missing_files(config, split: str = "train") -> list[tuple[Archive, Path]]:
+def missing_files(config: ConfigDict, split: str = "train") -> list[tuple[Archive, Path]]:
     """(file, where it belongs) for all that must be fetched before `get_dataset` can read the split."""
     published = PUBLISHED.get(config.data.dataset.lower())
     return missing(published, config.data, split) if published else []
 
 
-def get_latents(config, split: str = "train") -> Source:
+def get_latents(config: ConfigDict, split: str = "train") -> Source:
     """The latents of `config.data.latents`, ready for a process. Errors as `latents_source`."""
     registry.check(WORDS, split, "split")
     return latents_source(Path(config.data.latents), split)

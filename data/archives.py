@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from linnet import registry
@@ -47,40 +48,40 @@ class PublishedSet(NamedTuple):
 
 
 @registry.takes("path", *IMAGES)
-def published_source(published: PublishedSet, data, split: str) -> Source:
+def published_source(published: PublishedSet, settings: ConfigDict, split: str) -> Source:
     """From the files of the authors of the data set.
 
     NoSplit; ValueError for damaged files, those of TFDS for none at all.
     """
     chosen = pick(published.layouts[0].files, split, f"data.dataset={published.name}")
-    found = next(filter(None, (find(published, layout, data, chosen) for layout in published.layouts)), None)
-    if found is None and data.get("path", "") and not tfds.is_prepared(data):
+    found = next(filter(None, (find(published, layout, settings, chosen) for layout in published.layouts)), None)
+    if found is None and settings.get("path", "") and not tfds.is_prepared(settings):
         names = " and ".join(archive.name for archive in published.layouts[0].files[chosen])
         raise FileNotFoundError(
-            f"data.path={data.path!r} does not hold {names} of {published.name}: place them there, or leave data.path "
-            "empty to have them downloaded; images of your own are data.dataset=folder"
+            f"data.path={settings.path!r} does not hold {names} of {published.name}: place them there, or leave "
+            "data.path empty to have them downloaded; images of your own are data.dataset=folder"
         )
     if found is None:
-        return tfds.tfds_source(data, split)
+        return tfds.tfds_source(settings, split)
     layout, paths = found
     try:
         images, labels = layout.read(paths, chosen)
     except Exception as error:  # each library has its own types for damaged files
         listed = ", ".join(map(str, paths))
         raise ValueError(f"{listed}: not as {published.name} is published, or damaged: {error}") from error
-    rule = rule_for(data, Image.fromarray(images[0]))
+    rule = rule_for(settings, Image.fromarray(images[0]))
     notes = tuple(note for pair in zip(layout.files[chosen], paths, strict=True) if (note := other_content(*pair)))
     return ArraySource(
         published.name, split, prepared(images, rule), labels, len(published.classes), published.classes, notes
     )
 
 
-def find(published: PublishedSet, layout: Layout, data, split: str) -> tuple[Layout, list[Path]] | None:
+def find(published: PublishedSet, layout: Layout, settings: ConfigDict, split: str) -> tuple[Layout, list[Path]] | None:
     """The layout with the path of each file of a split; None where one is absent.
 
     data.path may be the file itself, and a file may lie in a folder of its own name, as Kaggle has MNIST.
     """
-    root = folder_of(published, data)
+    root = folder_of(published, settings)
     paths = []
     for archive in layout.files[split]:
         names = [archive.name, *archive.unpacked]
@@ -93,21 +94,21 @@ def find(published: PublishedSet, layout: Layout, data, split: str) -> tuple[Lay
     return layout, paths
 
 
-def folder_of(published: PublishedSet, data) -> Path:
+def folder_of(published: PublishedSet, settings: ConfigDict) -> Path:
     """data.path, or the folder of the data set in the user's cache."""
-    if data.get("path", ""):
-        return Path(data.path).expanduser()
+    if settings.get("path", ""):
+        return Path(settings.path).expanduser()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "linnet" / "data" / published.name
 
 
-def missing(published: PublishedSet, data, split: str) -> list[tuple[Archive, Path]]:
+def missing(published: PublishedSet, settings: ConfigDict, split: str) -> list[tuple[Archive, Path]]:
     """(file, where it belongs) for what must be fetched before a split can be read; none for a data.path."""
     chosen = pick(published.layouts[0].files, split, f"data.dataset={published.name}")
-    here = tfds.is_prepared(data) or any(find(published, layout, data, chosen) for layout in published.layouts)
-    if here or data.get("path", ""):
+    here = tfds.is_prepared(settings) or any(find(published, layout, settings, chosen) for layout in published.layouts)
+    if here or settings.get("path", ""):
         return []
-    folder = folder_of(published, data)
+    folder = folder_of(published, settings)
     wanted = ((archive, folder / archive.name) for archive in published.layouts[0].files[chosen])
     return [(archive, path) for archive, path in wanted if not path.exists()]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data.archives import prepared
 from linnet.data.image_rule import rule_for
@@ -32,15 +33,15 @@ class Place(NamedTuple):
     labels: str
 
 
-def arrays_source(data, split: str) -> ArraySource:
+def arrays_source(settings: ConfigDict, split: str) -> ArraySource:
     """The images of the .npz at `data.path`. NoSplit; ValueError for arrays that are not as this file says."""
-    path = Path(data.path).expanduser()
+    path = Path(settings.path).expanduser()
     images, labels = read_arrays(path, split)
     if labels is None:
-        return as_source(path.stem, split, images, np.zeros(len(images), int), (), data)
+        return as_source(path.stem, split, images, np.zeros(len(images), int), (), settings)
     numbers = whole_numbers(labels, path)
     names = tuple(map(str, range(max(numbers.max(), highest_in_training(path)) + 1)))
-    return as_source(path.stem, split, images, numbers, names, data)
+    return as_source(path.stem, split, images, numbers, names, settings)
 
 
 def highest_in_training(path: Path) -> int:
@@ -54,10 +55,10 @@ def highest_in_training(path: Path) -> int:
 
 
 def as_source(
-    name: str, split: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], data
+    name: str, split: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], settings: ConfigDict
 ) -> ArraySource:
     """The images (N, H, W, C) by the rule of `data`."""
-    rule = rule_for(data, as_picture(images[0]))
+    rule = rule_for(settings, as_picture(images[0]))
     return ArraySource(name, split, prepared(images, rule), labels, len(classes), classes)
 
 

@@ -13,6 +13,7 @@ import functools
 import io
 import pickle
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ ALLOWED = {function.__name__: function for function in CALLED}
 class ArraysOnly(pickle.Unpickler):
     """Reads lists, dictionaries, text, numbers and arrays. UnpicklingError for all else."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):
             return codecs.encode
         if module.partition(".")[0] != "numpy" or name not in ALLOWED:
@@ -55,7 +56,7 @@ def read_python(
     return np.ascontiguousarray(images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
 
-def contents(path: Path, folder: str, names: list[str]):
+def contents(path: Path, folder: str, names: list[str]) -> Iterator[bytes]:
     """The bytes of each of the files, of a folder or of an archive that packs it as `folder`."""
     if path.is_dir():
         yield from ((path / name).read_bytes() for name in names)

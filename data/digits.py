@@ -6,6 +6,7 @@ Handwritten Digits, UCI, 1998.
 """
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from linnet import registry
@@ -18,7 +19,7 @@ SPLIT_SEED = 1797
 
 
 @registry.takes(*IMAGES)
-def digits_source(data, split: str) -> ArraySource:
+def digits_source(settings: ConfigDict, split: str) -> ArraySource:
     """scikit-learn's digits by the image rule (default 8 x 8, grey). ImportError without sklearn."""
     try:
         from sklearn.datasets import load_digits
@@ -28,7 +29,7 @@ def digits_source(data, split: str) -> ArraySource:
     splits = split_indices(bunch.target)
     chosen = splits[pick(splits, split, "data.dataset=digits")]
     pictures = [Image.fromarray(v) for v in np.rint(bunch.images[chosen] * (255 / 16)).astype(np.uint8)]
-    rule = rule_for(data, pictures[0])
+    rule = rule_for(settings, pictures[0])
     return ArraySource("digits", split, np.stack([rule(p) for p in pictures]), bunch.target[chosen], 10)
 
 

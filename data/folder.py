@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image, UnidentifiedImageError
 
 from linnet import registry
@@ -62,20 +63,20 @@ class FolderSource(Source):
 
 
 @registry.takes("path", *IMAGES)
-def folder_source(data, split: str) -> Source:
+def folder_source(settings: ConfigDict, split: str) -> Source:
     """The images at `data.path`. Errors: no path, nothing there, no images, NoSplit, a corrupt first image."""
-    if not data.get("path", ""):
+    if not settings.get("path", ""):
         raise ValueError("data.dataset=folder needs data.path: a directory of images, a .zip or an .npz")
-    path = Path(data.path).expanduser()
+    path = Path(settings.path).expanduser()
     if path.suffix == ".npz":
-        return arrays_source(data, split)
+        return arrays_source(settings, split)
     images = find_images(path, split)
     training = images if split == "train" else find_images(path, "train")
     labelled = label(images, training)
     found = survey(functools.partial(open_image, training.files), training.names)
     first = (labelled if split == "train" else label(training, training)).images[0]
     with open_image(training.files, first) as image:
-        rule = rule_for(data, image, found.white)
+        rule = rule_for(settings, image, found.white)
     notes = (*filter(None, [images.files.skipped]), *labelled.notes, *found.notes(rule))
     threads = decode_threads(len(training.files.read(first)))
     return FolderSource(images.files, labelled._replace(notes=notes), rule, split, threads)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import ExifTags, Image
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -87,17 +88,17 @@ class ImageRule:
         return image if image.mode == mode else image.convert(mode)
 
 
-def rule_for(data, first: Image.Image, white: float = DEEPEST) -> ImageRule:
+def rule_for(settings: ConfigDict, first: Image.Image, white: float = DEEPEST) -> ImageRule:
     """The rule of a config group `data` (image_size, num_channels, crop, background); 0, None or absent: as `first`."""
-    crop, channels = data.get("crop", 0) or 0, data.get("num_channels", 0) or 0
-    size = np.atleast_1d(data.get("image_size", 0) or 0)
+    crop, channels = settings.get("crop", 0) or 0, settings.get("num_channels", 0) or 0
+    size = np.atleast_1d(settings.get("image_size", 0) or 0)
     if len(size) > 2:
         raise ValueError(f"data.image_size={tuple(size.tolist())} must be one number or (height, width)")
     first = upright(first)
     limit = crop or max(first.size)
     own = min(limit, first.height), min(limit, first.width)
     height, width = (int(given) or side for given, side in zip(np.broadcast_to(size, 2), own, strict=True))
-    background = tuple(data.get("background", WHITE))
+    background = tuple(settings.get("background", WHITE))
     return ImageRule(height, width, channels or channels_of(first), crop, background, white)
 
 

@@ -19,7 +19,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -153,7 +153,7 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", posixpath.normpath(name))
 
 
-def whole(number) -> int:
+def whole(number: Any) -> int:
     """`number` as int. ValueError for 1.7 and true."""
     if isinstance(number, bool) or not float(number).is_integer():
         raise ValueError(f"{number!r} is no whole number")

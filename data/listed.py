@@ -60,32 +60,32 @@ class ListedSet(NamedTuple):
 
 
 @registry.takes("path", *IMAGES)
-def listed_source(published: ListedSet, data, split: str) -> Source:
+def listed_source(published: ListedSet, settings: ConfigDict, split: str) -> Source:
     """From the pictures at data.path, else from TFDS.
 
     NoSplit; FileNotFoundError without the pictures; ValueError for lists that name others than there are.
     """
-    tree, splits = find(published, Path(data.path).expanduser()) if data.get("path", "") else (None, {})
+    tree, splits = find(published, Path(settings.path).expanduser()) if settings.get("path", "") else (None, {})
     if tree is None:
-        return from_tfds(published, data, split)
-    chosen = pick(splits, split, f"{published.name} in data.path={data.path!r}")
+        return from_tfds(published, settings, split)
+    chosen = pick(splits, split, f"{published.name} in data.path={settings.path!r}")
     classes = published.classes(tree) or numbered(splits.get("train", splits[chosen]).values())
     labelled = label(tree, splits[chosen], classes)._replace(notes=left_out(tree, splits))
     first = labelled.images[0]
     with open_image(tree.files, first) as image:
-        rule = rule_for(data, image)
+        rule = rule_for(settings, image)
     threads = decode_threads(len(tree.files.read(first)))
     return FolderSource(tree.files, labelled, rule, split, threads, published.name)
 
 
-def from_tfds(published: ListedSet, data, split: str) -> Source:
+def from_tfds(published: ListedSet, settings: ConfigDict, split: str) -> Source:
     """As TFDS has it, without a path or where it is the folder of TFDS. FileNotFoundError where that is no way."""
-    named = ConfigDict({**data, "dataset": published.tfds})
-    if published.tfds and (not data.get("path", "") or tfds.is_prepared(named)):
+    named = ConfigDict({**settings, "dataset": published.tfds})
+    if published.tfds and (not settings.get("path", "") or tfds.is_prepared(named)):
         return tfds.tfds_source(named, split)
     raise FileNotFoundError(
-        f"data.path={data.get('path', '')!r} does not hold {published.name}: a folder or zip with {published.looks} "
-        f"from {published.home}; images of your own are data.dataset=folder"
+        f"data.path={settings.get('path', '')!r} does not hold {published.name}: a folder or zip with "
+        f"{published.looks} from {published.home}; images of your own are data.dataset=folder"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet import registry
 from linnet.data.arrays import as_source, read_arrays, whole_numbers
@@ -57,9 +58,9 @@ MEDMNIST = {
 
 
 @registry.takes("path", *IMAGES)
-def medmnist_source(published: MedSet, data, split: str) -> ArraySource:
+def medmnist_source(published: MedSet, settings: ConfigDict, split: str) -> ArraySource:
     """From the .npz of MedMNIST. NoSplit; FileNotFoundError without it, ValueError for another content."""
-    path = find(published, data)
+    path = find(published, settings)
     images, labels = read_arrays(path, split)
     if labels is None:
         raise ValueError(f"{path}: not as {published.name} is published: it has no labels")
@@ -70,13 +71,13 @@ def medmnist_source(published: MedSet, data, split: str) -> ArraySource:
     labels = whole_numbers(labels, path)
     if labels.max() >= len(classes):
         raise ValueError(f"{path}: not as {published.name} is published: class {labels.max()} of {len(classes)}")
-    return as_source(published.name, split, images, labels, classes, data)
+    return as_source(published.name, split, images, labels, classes, settings)
 
 
-def find(published: MedSet, data) -> Path:
+def find(published: MedSet, settings: ConfigDict) -> Path:
     """The .npz: data.path itself or in it; without a path in the folder of MedMNIST's package. FileNotFoundError."""
-    root = Path(data.path).expanduser() if data.get("path", "") else Path.home() / PACKAGE_FOLDER
-    size = np.atleast_1d(data.get("image_size", 0) or 0).max()
+    root = Path(settings.path).expanduser() if settings.get("path", "") else Path.home() / PACKAGE_FOLDER
+    size = np.atleast_1d(settings.get("image_size", 0) or 0).max()
     larger = [f"{published.name}_{side}.npz" for side in (64, 128, 224) if side == size]
     places = [root, *(root / name for name in (*larger, f"{published.name}.npz"))]
     path = next((place for place in places if place.is_file()), None)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from linnet.data.image_rule import DEEP_MODES, DEEPEST, GREY_MODES
+from linnet.data.image_rule import DEEP_MODES, DEEPEST, GREY_MODES, ImageRule
 
 LOOKED_AT = 256
 WHITES = (255, 1023, 4095, 16383, DEEPEST)
@@ -42,7 +42,7 @@ class Survey(NamedTuple):
     transparent: int
     frames: int
 
-    def notes(self, rule) -> tuple[str, ...]:
+    def notes(self, rule: ImageRule) -> tuple[str, ...]:
         """Lines for people about what `rule` does to such pictures."""
         laid = rule.channels != 4 and self.transparent
         greyed = rule.channels == 1 and self.coloured

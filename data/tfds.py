@@ -9,8 +9,10 @@ need TensorFlow that one time. Splits are chosen as those of folders are (data/s
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from linnet import registry
@@ -42,37 +44,37 @@ class TfdsSource(Source):
 
 
 @registry.takes("path", *IMAGES)
-def tfds_source(data, split: str, others: Iterable[str] = ()) -> TfdsSource:
+def tfds_source(settings: ConfigDict, split: str, others: Iterable[str] = ()) -> TfdsSource:
     """The TFDS data set `data.dataset`. ImportError without the package; ValueError for an unknown name or split.
 
     others: names of our own data sets, for the suggestions of these errors.
     """
-    builder = find_builder(data, others)
+    builder = find_builder(settings, others)
     prepare(builder)
     splits = list(builder.info.splits)
-    chosen = pick(splits, split, f"data.dataset={data.dataset!r}") if splits else split
+    chosen = pick(splits, split, f"data.dataset={settings.dataset!r}") if splits else split
     examples = builder.as_data_source(split=chosen)
     features = dict(builder.info.features.items())
     if "image" not in features:
-        raise ValueError(f"data.dataset={data.dataset!r} has no feature 'image'; it has {', '.join(features)}")
+        raise ValueError(f"data.dataset={settings.dataset!r} has no feature 'image'; it has {', '.join(features)}")
     label = features.get("label")
     names = tuple(map(str, getattr(label, "names", None) or range(getattr(label, "num_classes", 0) or 0)))
     picture = as_picture(examples[0]["image"])
     threads = decode_threads(picture.width * picture.height)
     prepared = f"{builder.info.full_name} {chosen}"
-    return TfdsSource(examples, data.dataset.lower(), split, names, rule_for(data, picture), threads, prepared)
+    return TfdsSource(examples, settings.dataset.lower(), split, names, rule_for(settings, picture), threads, prepared)
 
 
-def find_builder(data, others: Iterable[str]):
+def find_builder(settings: ConfigDict, others: Iterable[str]) -> Any:
     """The TFDS builder of `data.dataset`, which writes and reads ArrayRecord files."""
-    unknown = f"data.dataset={data.dataset!r} is unknown"
-    base, slash, configuration = data.dataset.removeprefix("tfds/").partition("/")
+    unknown = f"data.dataset={settings.dataset!r} is unknown"
+    base, slash, configuration = settings.dataset.removeprefix("tfds/").partition("/")
     base = base.lower()
     try:
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
-            f"data.dataset={data.dataset!r}{registry.suggestion(base, others)} needs the package "
+            f"data.dataset={settings.dataset!r}{registry.suggestion(base, others)} needs the package "
             "tensorflow-datasets: pip install tensorflow-datasets"
         ) from error
     known = tensorflow_datasets.list_builders(with_community_datasets=False)
@@ -86,17 +88,17 @@ def find_builder(data, others: Iterable[str]):
         near = registry.suggestion(configuration, configurations)
         raise ValueError(f"{unknown}: {base} has no {configuration!r}{near}")
     return tensorflow_datasets.builder(
-        base + slash + configuration, data_dir=data.get("path", "") or None, file_format="array_record"
+        base + slash + configuration, data_dir=settings.get("path", "") or None, file_format="array_record"
     )
 
 
-def is_prepared(data) -> bool:
+def is_prepared(settings: ConfigDict) -> bool:
     """Whether the folder of prepared data has one of the data set `data.dataset`."""
-    folder = data.get("path", "") or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return (Path(folder).expanduser() / data.dataset.lower()).is_dir()
+    folder = settings.get("path", "") or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return (Path(folder).expanduser() / settings.dataset.lower()).is_dir()
 
 
-def prepare(builder) -> None:
+def prepare(builder: Any) -> None:
     """Download and convert what is not there yet; one line says what to do if that fails."""
     try:
         builder.download_and_prepare()

@@ -42,7 +42,7 @@ def to_model_range(images: Any, centered: bool = True, dequantize_keys: jax.Arra
     return 2 * x - 1 if centered else x
 
 
-def to_uint8(x, centered: bool = True):
+def to_uint8(x: Any, centered: bool = True) -> Any:
     """Model range -> uint8 by ROUNDING_RULE; inverse of `to_model_range`. NumPy in, NumPy out; JAX likewise."""
     xp = x.__array_namespace__()
     x = x.astype(xp.float32)

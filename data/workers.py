@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 POLL = 1
@@ -18,7 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def deaf():
+def deaf() -> Iterator[None]:
     """Processes and threads that are started in the block never hear SIGNALS; this thread does after it."""
     resource_tracker.ensure_running()  # it would unblock them when the first process starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -28,7 +29,7 @@ def deaf():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def follow(parent, index, count):
+def follow(parent: int, index: int, count: int) -> None:
     """To be run in a worker, number `index` of `count`: it ends soon after the process `parent`, however that ends."""
 
     def watch():

@@ -84,9 +84,9 @@ class Autoencoder:
         return made[1:]
 
 
-def load(data: ConfigDict) -> Autoencoder:
+def load(settings: ConfigDict) -> Autoencoder:
     """The Autoencoder of config.data. ValueError, ImportError and OSError say what is missing."""
-    name, params = data.autoencoder, data.autoencoder_params
+    name, params = settings.autoencoder, settings.autoencoder_params
     if not name:
         raise ValueError(
             "config.data.autoencoder is missing: latents are made and shown by it: a folder of diffusers' "
@@ -140,13 +140,13 @@ class Decoder:
     ValueError where the autoencoder does not decode them, or is not the one that made them.
     """
 
-    def __init__(self, data: ConfigDict, head: Latents):
+    def __init__(self, settings: ConfigDict, head: Latents):
         self.head = head
-        self.autoencoder = load(data)
+        self.autoencoder = load(settings)
         if head.autoencoder not in ("", self.autoencoder.hash):
             raise ValueError(
-                f"config.data.latents={data.latents!r} are of another autoencoder ({head.autoencoder[:12]}) than "
-                f"config.data.autoencoder={data.autoencoder!r} ({self.autoencoder.hash[:12]}): name that one"
+                f"config.data.latents={settings.latents!r} are of another autoencoder ({head.autoencoder[:12]}) than "
+                f"config.data.autoencoder={settings.autoencoder!r} ({self.autoencoder.hash[:12]}): name that one"
             )
         self.autoencoder.shape_of("decode", head.shape, jnp.float32)
 

@@ -29,7 +29,7 @@ def own_step(objective: Objective, config: ConfigDict) -> TrainStep:
         create_optimizer(config),
         ema_rates(config),
         seed=config.seed,
-        data=config.data,
+        settings=config.data,
         grad_accum=config.training.grad_accum,
         conditions=make_conditions(config),
         ema_stds=config.training.ema_stds,
@@ -41,7 +41,7 @@ def make_evaluate(objective: Objective, config: ConfigDict, source: Source) -> C
 
     Classifiers have an "eval_accuracy" as well.
     """
-    eval_step = make_eval_step(objective, seed=config.seed, data=config.data, conditions=make_conditions(config))
+    eval_step = make_eval_step(objective, seed=config.seed, settings=config.data, conditions=make_conditions(config))
     engine = ENGINES[config.training.engine]
     batch = None
 

@@ -38,18 +38,18 @@ def keys_and_times(
     return keys, *objective.weighted_times(extra, key_for(seed, times, step), position, devices * n)
 
 
-def make_flip(images: Array, keys: Array, data: ConfigDict) -> Callable[[Array], Array]:
+def make_flip(images: Array, keys: Array, settings: ConfigDict) -> Callable[[Array], Array]:
     """The function that mirrors arrays (n, H, W, C) where these images are mirrored, as config.data says."""
-    if not data.random_flip or images.ndim != 4:
+    if not settings.random_flip or images.ndim != 4:
         return lambda array: array
     flips = transforms.draw_flips(fold(keys, Part.FLIP))
     return lambda array: transforms.flip(array, flips)
 
 
-def prepare(images: Array, keys: Array, data: ConfigDict) -> Array:
+def prepare(images: Array, keys: Array, settings: ConfigDict) -> Array:
     """uint8 images (n, H, W, C) -> network range float32, dequantised as config.data says."""
-    dequantize = fold(keys, Part.DEQUANTISATION) if data.uniform_dequantization else None
-    return transforms.to_model_range(images, centered=data.centered, dequantize_keys=dequantize)
+    dequantize = fold(keys, Part.DEQUANTISATION) if settings.uniform_dequantization else None
+    return transforms.to_model_range(images, centered=settings.centered, dequantize_keys=dequantize)
 
 
 def by_quartile(measured: dict[str, Array], t: Array, objective: Objective) -> dict[str, Array]:
@@ -129,7 +129,7 @@ def make_train_step(
     ema_rates: tuple[float, ...],
     *,
     seed: int,
-    data: ConfigDict,
+    settings: ConfigDict,
     grad_accum: int = 1,
     conditions: Callable[..., dict[str, Array]] = unconditional,
     ema_stds: tuple[float, ...] = (),
@@ -155,8 +155,8 @@ def make_train_step(
 
     def differentiate(state, batch):
         keys, t, weights = keys_and_times(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
-        flip = make_flip(batch["image"], keys, data)
-        x = prepare(flip(batch["image"]), keys, data)
+        flip = make_flip(batch["image"], keys, settings)
+        x = prepare(flip(batch["image"]), keys, settings)
         condition = conditions(batch, x, keys)
         before = read_estimates(state, batch, flip) if objective.keeps_estimates else None
         grads, (losses, seen) = gradient(state.params, state.fixed, (x, keys, t, weights, condition, before))
@@ -180,7 +180,11 @@ def make_train_step(
 
 
 def make_eval_step(
-    objective: Objective, *, seed: int, data: ConfigDict, conditions: Callable[..., dict[str, Array]] = unconditional
+    objective: Objective,
+    *,
+    seed: int,
+    settings: ConfigDict,
+    conditions: Callable[..., dict[str, Array]] = unconditional,
 ) -> Callable[..., dict[str, Array]]:
     """step(params, step number, {"image"}, objective.fixed) -> means over all devices, without dropout or flips.
 
@@ -189,7 +193,7 @@ def make_eval_step(
 
     def step(params, number, batch, fixed):
         keys, t, weights = keys_and_times(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
-        x = transforms.to_model_range(batch["image"], centered=data.centered)
+        x = transforms.to_model_range(batch["image"], centered=settings.centered)
         condition = conditions(batch, x, None)
         own = objective.bind(fixed)
         given = {"train": False, "condition": condition}

@@ -137,7 +137,7 @@ def test_what_a_timestep_sampler_keeps_is_trained_along_and_saved(tmp_path):
 
     def run(grad_accum, devices):
         start = TrainState.create({"a": jnp.ones(())}, optimizer, (), objective.init())
-        step = make_train_step(objective, optimizer, (), seed=3, data=data, grad_accum=grad_accum)
+        step = make_train_step(objective, optimizer, (), seed=3, settings=data, grad_accum=grad_accum)
         step = jax.pmap(step, axis_name="batch", devices=jax.devices()[:devices])
         state = jax.tree.map(lambda a: jnp.stack([a] * devices), start)
         for batch in images:

@@ -74,7 +74,7 @@ def test_the_training_step_passes_conditions_on():
     for dropout in (0.0, 1.0):
         conditions = make_conditions(config(3, dropout, True, 2))
         optimizer = optax.sgd(1.0)
-        step = make_train_step(objective, optimizer, (), seed=0, data=data, conditions=conditions, grad_accum=2)
+        step = make_train_step(objective, optimizer, (), seed=0, settings=data, conditions=conditions, grad_accum=2)
         state = TrainState.create({"table": jnp.zeros(3)}, optimizer, ())
         state = jax.tree.map(lambda a: a[None], state)
         labels = np.array([[0, 2, 0, 2, 0, 0, 2, 2]])

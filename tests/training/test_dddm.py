@@ -168,7 +168,7 @@ def test_weights_of_lpips_are_arguments_of_the_step_and_see_each_image_once(lpip
     made = objective(net("vp"), loss="pseudo_lpips", lpips_net="alex")
     optimizer = optax.sgd(0.0)
     data = ConfigDict({"random_flip": False, "uniform_dequantization": False, "centered": True})
-    step = make_train_step(made, optimizer, (), seed=0, data=data)
+    step = make_train_step(made, optimizer, (), seed=0, settings=data)
     state = TrainState.create(PARAMS, optimizer, ()).replace(fixed=weights)
     batch = {"image": np.zeros((2, 8, 8, 3), np.uint8), "index": np.arange(2), "epoch": np.zeros(2, np.int32)}
     batch |= {"label": np.zeros(2, np.int32), "x_hat": np.zeros((2, 8, 8, 3), np.float32)}
