@@ -34,7 +34,8 @@ class Trainer:
         self.images, self.eps_net = images, eps_net
         optimizer = create_optimizer(config)
         objective = get_objective(config, eps_net)
-        self.step = parallel.parallel_steps(make_train_step(objective, optimizer, (0.99,), seed=0, settings=config.data))
+        step = make_train_step(objective, optimizer, (0.99,), seed=0, settings=config.data)
+        self.step = parallel.parallel_steps(step)
         params = eps_net.init(jax.random.key(0), images.shape[1:])
         state = TrainState.create(params, optimizer, (0.99,))
         rows = estimates.initial(0, len(images), images.shape[1:], "float32")
