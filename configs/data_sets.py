@@ -1,7 +1,9 @@
 """What a data set asks of a config, whatever the process: sizes, network, and how long to train."""
 
+from ml_collections import ConfigDict
 
-def rings(config):
+
+def rings(config: ConfigDict) -> ConfigDict:
     """2-D rings with a small MLP; two minutes on two CPU cores."""
     config.data.update(dataset="points", points="rings", image_size=0, num_channels=0, random_flip=False)
     config.model.update(ema_rate=0.997, nf=128, num_res_blocks=3, num_frequencies=4)
@@ -13,7 +15,7 @@ def rings(config):
     return config
 
 
-def digits(config):
+def digits(config: ConfigDict) -> ConfigDict:
     """scikit-learn's 8 x 8 digits; minutes on two CPU cores."""
     digits_data(config)
     config.model.update(nf=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), dropout=0.0)
@@ -22,7 +24,7 @@ def digits(config):
     return config
 
 
-def digits_unet(config):
+def digits_unet(config: ConfigDict) -> ConfigDict:
     """The same digits with a small U-Net of improved DDPM."""
     digits_data(config)
     config.model.update(num_channels=32, channel_mult=(1, 2), attention_resolutions=(4,))
@@ -31,7 +33,7 @@ def digits_unet(config):
     return config
 
 
-def digits_classifier(config):
+def digits_classifier(config: ConfigDict) -> ConfigDict:
     """A classifier of the same digits at all noise levels, for guidance; minutes on two CPU cores."""
     digits_data(config)
     config.model.update(num_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_resolutions=(4,))
@@ -40,7 +42,7 @@ def digits_classifier(config):
     return config
 
 
-def digits_data(config):
+def digits_data(config: ConfigDict) -> ConfigDict:
     """What every network on these digits has in common."""
     config.data.update(dataset="digits", image_size=8, num_channels=1, random_flip=False)
     config.model.ema_rate = 0.999
@@ -49,7 +51,7 @@ def digits_data(config):
     config.eval.update(num_samples=1500, batch_size=500, extractor="digits", held_out=True)
 
 
-def mnist(config):
+def mnist(config: ConfigDict) -> ConfigDict:
     """28 x 28 digits: from TFDS, or from a zip or folder with --config.data.dataset=folder --config.data.path=..."""
     config.data.update(dataset="mnist", image_size=28, num_channels=1, random_flip=False)
     config.model.update(nf=64, ch_mult=(1, 2, 2), num_res_blocks=2, attn_resolutions=(7,))
@@ -59,13 +61,13 @@ def mnist(config):
     return config
 
 
-def celeba64(config):
+def celeba64(config: ConfigDict) -> ConfigDict:
     """CelebA: the central 140 pixels, resized to 64 (score_sde's crop)."""
     config.data.update(dataset="celeb_a", image_size=64, crop=140)
     return config
 
 
-def folder(config):
+def folder(config: ConfigDict) -> ConfigDict:
     """Images of one's own in --config.data.path; --mode=data_report says what to set for other sizes and contents."""
     config.data.update(dataset="folder", image_size=64, num_channels=3, random_flip=False)
     config.model.update(ch_mult=(1, 1, 2, 2, 2), num_res_blocks=2, attn_resolutions=(16, 8))

@@ -6,6 +6,7 @@ steps unless the name says more. What a key may hold (type, range, one number or
 """
 
 import copy
+from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -133,18 +134,18 @@ MODEL = {
 }
 
 
-def sde(name) -> ConfigDict:
+def sde(name: str) -> ConfigDict:
     """The keys of process `name` with their defaults."""
     return ConfigDict(SDE[name], type_safe=False)
 
 
-def model(name) -> ConfigDict:
+def model(name: str) -> ConfigDict:
     """The keys of network `name` with their defaults."""
     copied = copy.deepcopy(MODEL[name])  # a placeholder is shared by what it is put into
     return ConfigDict(copied, type_safe=False)
 
 
-def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDict:
+def get_config(process: str = "cld", network: str = "ncsnpp", network_process: str = "") -> ConfigDict:
     """The base of every experiment: CIFAR-10 sizes, process and network by name, and the network's own process."""
     return ConfigDict(
         {
@@ -169,7 +170,7 @@ def get_config(process="cld", network="ncsnpp", network_process="") -> ConfigDic
     )
 
 
-def data():
+def data() -> dict[str, Any]:
     """Keys of the data set and of what is done to its images."""
     return {
         "dataset": "cifar10",  # digits | points | folder | cifar10 | mnist | ... (docs/data.md) | a TFDS name
@@ -193,7 +194,7 @@ def data():
     }
 
 
-def training():
+def training() -> dict[str, Any]:
     """Keys of the training loop and its objective."""
     return {
         "objective": "dsm",  # dsm (CLD: hybrid) | dddm | classifier; discrete chains: simple | hybrid | vlb
@@ -235,7 +236,7 @@ def training():
     }
 
 
-def optim():
+def optim() -> dict[str, Any]:
     """Keys of the optimiser."""
     return {
         "optimizer": "Adam",  # Adam | AdamW (weight decay is decoupled in both; Adam requires it to be 0)
@@ -249,7 +250,7 @@ def optim():
     }
 
 
-def evaluation():
+def evaluation() -> dict[str, Any]:
     """Keys of sampling from a checkpoint and of measuring what comes out."""
     return {
         "num_samples": 50_000,
@@ -272,7 +273,7 @@ def evaluation():
     }
 
 
-def ood():
+def ood() -> dict[str, Any]:
     """Keys of --mode=ood, outliers; how many images of each kind is eval.num_images."""
     return {
         "dataset": "folder",  # of the outliers, as data.dataset; their test images, or all where there is no such split

@@ -1,9 +1,11 @@
 """Keys of the modes that complete or change images with a trained network: groups of their names."""
 
+from typing import Any
+
 from ml_collections.config_dict import placeholder
 
 
-def completions():
+def completions() -> dict[str, Any]:
     """Keys of all modes that complete images of which y = A x is known. How many images: eval.num_images, 0 for 8."""
     return {
         "method": "pigdm",  # pigdm | mmps | null_space: any sampler; replacement: pc, em, order0, sdeis
@@ -16,7 +18,7 @@ def completions():
     }
 
 
-def inpaint():
+def inpaint() -> dict[str, Any]:
     """Keys of --mode=inpaint."""
     return completions() | {
         "mask": "half",  # which pixels are hidden: half (the right one) | box (in the middle) | random (single pixels)
@@ -25,12 +27,12 @@ def inpaint():
     }
 
 
-def super_resolution():
+def super_resolution() -> dict[str, Any]:
     """Keys of --mode=super_resolution."""
     return completions() | {"factor": 2}  # pixels of the network for each pixel that is known, along each side
 
 
-def edit():
+def edit() -> dict[str, Any]:
     """Keys of --mode=edit; the classes are those of sampling.labels. How many images: eval.num_images, 0 for 8."""
     return {
         "method": "noise",  # noise (SDEdit) | flow (along the probability flow and back)

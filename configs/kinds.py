@@ -11,20 +11,21 @@ import numbers
 import operator
 import os
 import re
+from typing import Any, TypeAlias
 
 
 @dataclasses.dataclass(frozen=True)
 class Number:
     """A finite number: int is a whole one (1e5 as well), float any, numbers.Real either, left as it is."""
 
-    type: type = float
+    type: Any = float
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
     infinite: bool = False  # whether inf is a value
 
-    def read(self, text):
+    def read(self, text: str) -> Any:
         for number in (int, float):
             try:
                 return number(text)
@@ -32,23 +33,23 @@ class Number:
                 continue
         return text
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(self.noun)
         if not (math.isfinite(value) or (self.infinite and value == math.inf)):
             raise ValueError("finite")
-        if self.type is int and value != int(value):
+        if self.type is int and value != math.floor(value):
             raise ValueError(self.noun)
         if not all(HOLDS[name](value, end) for name, end in self.ends.items()):
             raise ValueError(" and ".join(f"{name.replace('_', ' ')} {end}" for name, end in self.ends.items()))
         return value if self.type is numbers.Real else self.type(value)
 
     @property
-    def noun(self):
+    def noun(self) -> str:
         return "a whole number" if self.type is int else "a number"
 
     @property
-    def ends(self):
+    def ends(self) -> dict[str, float]:
         """The ends of the range that there are, by name."""
         return {name: getattr(self, name) for name in HOLDS if getattr(self, name) is not None}
 
@@ -61,10 +62,10 @@ class Switch:
 
     WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
-    def read(self, text):
+    def read(self, text: str) -> Any:
         return self.WORDS.get(text.lower(), text)
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         if not isinstance(value, bool):
             raise ValueError("True or False")
         return value
@@ -73,10 +74,10 @@ class Switch:
 class Text:
     """A string."""
 
-    def read(self, text):
+    def read(self, text: str) -> Any:
         return text
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise ValueError("text (in quotes)")
         return value
@@ -91,16 +92,16 @@ class Several:
     least: int = 0
     most: float = math.inf
 
-    def read(self, text):
+    def read(self, text: str) -> Any:
         match = re.fullmatch(r"\((.*)\)|\[(.*)\]|([^()\[\]]*)", text.strip())
         if match is None:
             return text
-        inside = match[match.lastindex]
+        inside = match[match.lastindex or 0]
         if self.alone and inside and "," not in text and "[" not in text:
             return self.item.read(inside)
         return tuple(self.item.read(part.strip(" '\"")) for part in inside.split(",") if part.strip())
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         many = isinstance(value, tuple | list)
         try:
             items = tuple(self.item.convert(one) for one in (value if many else (value,)))
@@ -120,7 +121,7 @@ class Path(Text):
 
     may_be_empty: bool = True
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         path = super().convert(os.fspath(value) if isinstance(value, os.PathLike) else value)
         if not path and not self.may_be_empty:
             raise ValueError("a path, and is empty")
@@ -135,14 +136,17 @@ class Optional:
 
     kind: Number | Text | Switch
 
-    def read(self, text):
+    def read(self, text: str) -> Any:
         return None if text == "None" else self.kind.read(text)
 
-    def convert(self, value):
+    def convert(self, value: Any) -> Any:
         return None if value is None else self.kind.convert(value)
 
 
-def checked(name, kind, value):
+Kind: TypeAlias = Number | Switch | Text | Several | Optional
+
+
+def checked(name: str, kind: Kind, value: Any) -> Any:
     """`value` as the kind takes it; its ValueError begins with `name`."""
     try:
         return kind.convert(value)

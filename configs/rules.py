@@ -4,8 +4,9 @@ Names (of processes, methods, losses ...) are looked up where they are registere
 """
 
 from numbers import Real
+from typing import Any
 
-from linnet.configs.kinds import Number, Optional, Path, Several, Switch, Text
+from linnet.configs.kinds import Kind, Number, Optional, Path, Several, Switch, Text
 
 COUNT = Number(int, at_least=1)
 NATURAL = Number(int, at_least=0)
@@ -26,7 +27,7 @@ COMPLETIONS = {
 }
 """Of the modes that complete images."""
 
-RULES = {
+RULES: dict[str, Any] = {
     "seed": Number(int, at_least=0, below=2**64),
     "sde.beta_min": NOT_NEGATIVE,
     "sde.beta_max": POSITIVE,
@@ -136,10 +137,10 @@ RULES = {
     "tune.batch_size": COUNT,
 }
 
-OF_TYPE = {int: Number(int), float: Number(), bool: Switch(), str: Text()}
+OF_TYPE: dict[type, Any] = {int: Number(int), float: Number(), bool: Switch(), str: Text()}
 
 
-def kind(key, type_, default):
+def kind(key: str, type_: type, default: Any) -> Kind:
     """The kind of key "group.name": its rule, or one made from the type and value of its default.
 
     A key without a default (None) may be set back to None.

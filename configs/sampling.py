@@ -1,9 +1,11 @@
 """Keys of how images are drawn: the group `sampling`."""
 
+from typing import Any
+
 from ml_collections.config_dict import placeholder
 
 
-def sampling():
+def sampling() -> dict[str, Any]:
     """Keys that a method does not take are refused on the command line; None stands for the method's own default."""
     return {
         "method": "gddim",  # --mode=sample --config.sampling.method=list shows them all

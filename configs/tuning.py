@@ -1,7 +1,9 @@
 """Keys of --mode=tune, with their meanings and defaults."""
 
+from typing import Any
 
-def tune():
+
+def tune() -> dict[str, Any]:
     """Keys of --mode=tune, which tunes the table of config.sampling."""
     return {
         "depth": "gradient",  # network_free (times) | forward (times) | gradient (times and coefficients)

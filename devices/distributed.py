@@ -3,6 +3,7 @@
 import atexit
 import os
 import subprocess
+from typing import Any
 
 import jax
 
@@ -20,7 +21,7 @@ LOST = ("gloo", "nccl", "coordination", "peer", "unavailable", "heartbeat")
 """Words of the errors of JAX about other processes."""
 
 
-def initialize():
+def initialize() -> None:
     """Joins the processes of the cluster that JAX recognises where LINNET_DISTRIBUTED=auto, or those that
     LINNET_COORDINATOR (host:port), LINNET_PROCESSES and LINNET_PROCESS_ID name; none without these variables.
 
@@ -45,7 +46,7 @@ def initialize():
         ) from error
 
 
-def introduce():
+def introduce() -> None:
     """Says which process of how many this is, where there are several."""
     if _shell is None:
         return
@@ -57,7 +58,7 @@ def introduce():
     )
 
 
-def leave_last_words():
+def leave_last_words() -> None:
     """Has a shell wait for this process, and say what to do where it ends without `part`.
 
     Where a process is not found, is called dead, or was the coordinator, JAX aborts from within, where nothing of ours
@@ -69,14 +70,14 @@ def leave_last_words():
     atexit.register(part)
 
 
-def part():
+def part() -> bool:
     """This process of several ends by itself: the others wait no more, and nothing is said of it. Whether there are."""
     if _shell is not None and _shell.poll() is None:
         _shell.communicate(b"end\n")
     return _shell is not None
 
 
-def named():
+def named() -> dict[str, Any]:
     """The arguments of jax.distributed.initialize that the variables name."""
     return {
         "coordinator_address": os.environ["LINNET_COORDINATOR"],
@@ -85,7 +86,7 @@ def named():
     }
 
 
-def is_lost(error):
+def is_lost(error: BaseException) -> bool:
     """Whether an error says that another process of the run is there no more."""
     if not isinstance(error, jax.errors.JaxRuntimeError) or jax.process_count() == 1:
         return False

@@ -10,6 +10,8 @@ place what they take.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,39 +29,39 @@ def _sharding():
     return NamedSharding(_mesh(), PartitionSpec(AXIS))
 
 
-def replicate(tree):
+def replicate(tree: Any) -> Any:
     """A copy of every leaf on each local device: shape (devices, ...)."""
     n, sharding = jax.local_device_count(), _sharding()
     return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (n, *np.shape(a))), sharding), tree)
 
 
-def place(state):
+def place(state: Any) -> Any:
     """A TrainState on the host -> a copy on each local device."""
     return replicate(state)
 
 
-def bytes_on_device(state, devices):
+def bytes_on_device(state: Any, devices: int) -> int:
     """Bytes of a TrainState (arrays or their shapes) on each device, whatever their number."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
-def first(tree):
+def first(tree: Any) -> Any:
     """One copy of a replicated tree, on its device: the first shard, without the device axis."""
     return jax.tree.map(lambda a: a.addressable_shards[0].data[0], tree)
 
 
-def to_host(tree):
+def to_host(tree: Any) -> Any:
     """One copy of a replicated tree as NumPy arrays."""
     return jax.tree.map(lambda a: np.array(a.addressable_shards[0].data)[0], tree)
 
 
-def shard(batch):
+def shard(batch: Any) -> Any:
     """Host arrays (n, ...) -> (devices, n / devices, ...) on the local devices."""
     n, sharding = jax.local_device_count(), _sharding()
     return jax.tree.map(lambda a: jax.device_put(a.reshape(n, -1, *a.shape[1:]), sharding), batch)
 
 
-def shard_steps(batches):
+def shard_steps(batches: Sequence[Any]) -> Any:
     """A list of s host batches (n, ...) -> one tree (devices, s, n / devices, ...) on the local devices."""
     n, sharding = jax.local_device_count(), _sharding()
 
@@ -70,34 +72,34 @@ def shard_steps(batches):
     return jax.tree.map(place, *batches)
 
 
-def everywhere(tree):
+def everywhere(tree: Any) -> Any:
     """The tree on every local device, without a device axis: for jax.jit. Nothing is moved that is there already."""
     return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
 
 
-def spread(array):
+def spread(array: np.ndarray) -> jax.Array:
     """A host array (n, ...), its rows divided over the local devices, without a device axis: for jax.jit."""
     return jax.device_put(array, _sharding())
 
 
-def unshard(array):
+def unshard(array: jax.Array) -> np.ndarray:
     """(devices, n, ...) -> NumPy (local devices * n, ...): what this process holds, in the order of its devices."""
     return np.concatenate([np.asarray(shard.data)[0] for shard in array.addressable_shards])
 
 
-def own(tree):
+def own(tree: Any) -> Any:
     """The part of a tree of `joint` functions that lies on the devices of this process, for `parallel` ones."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(lambda array: stacked([shard.data for shard in array.addressable_shards]), tree)
 
 
-def stacked(parts):
+def stacked(parts: Sequence[jax.Array]) -> jax.Array:
     """Arrays (1, ...), one on each local device -> (devices, ...), where they are."""
     return jax.make_array_from_single_device_arrays((len(parts), *parts[0].shape[1:]), _sharding(), parts)
 
 
-def whole(array, block=4096):
+def whole(array: jax.Array, block: int = 4096) -> np.ndarray:
     """Rows (devices, n, ...) of the devices of all processes -> NumPy (all devices * n, ...) in every process."""
     if jax.process_count() == 1:
         return unshard(array)
@@ -115,18 +117,18 @@ def _largest():
     return joint(lambda array: jax.lax.pmax(array, AXIS))
 
 
-def anywhere(flag):
+def anywhere(flag: bool) -> jax.Array:
     """Whether `flag` holds in any process: () int32 on the device, not waited for. To be called in all of them."""
     return first(_largest()(replicate(np.int32(flag))))
 
 
-def share(rows):
+def share(rows: np.ndarray) -> jax.Array:
     """Host rows (all devices * n, ...) -> (local devices, n, ...): on each device its part."""
     parts, own = np.split(rows, jax.process_count()), jax.process_index()
     return shard(parts[own])
 
 
-def check_batch(batch_size, name, devices, parts=1):
+def check_batch(batch_size: int, name: str, devices: int, parts: int = 1) -> None:
     """ValueError unless `batch_size` splits evenly over so many `devices`, and each share into `parts`."""
     if batch_size < 1:
         raise ValueError(f"{name}={batch_size} must be at least 1")
@@ -135,7 +137,7 @@ def check_batch(batch_size, name, devices, parts=1):
         raise ValueError(f"{name}={batch_size} is not divisible by {by}; use a multiple of {devices * parts}")
 
 
-def repeated(step):
+def repeated(step: Callable[..., Any]) -> Callable[..., Any]:
     """step(state, batch) -> (state, batches (s, ...)) -> (state, metrics (s, ...)); s = 1 without a loop around it."""
 
     def run(state, batches):
@@ -147,7 +149,7 @@ def repeated(step):
     return run
 
 
-def parallel_steps(step):
+def parallel_steps(step: Callable[..., Any]) -> Callable[..., Any]:
     """step(state, batch) -> pmapped (state, batches (devices, s, ...)) -> (state, metrics (devices, s, ...)).
 
     The state is donated. s = 1 (always so on CPU) runs the step without a loop around it.
@@ -155,12 +157,12 @@ def parallel_steps(step):
     return jax.pmap(repeated(step), axis_name=AXIS, donate_argnums=0)
 
 
-def parallel_measure(measure):
+def parallel_measure(measure: Callable[..., Any]) -> Callable[..., Any]:
     """measure(copied, batch), the same on every device of AXIS -> pmapped, of arrays with a device axis."""
     return joint(measure)
 
 
-def joint(function):
+def joint(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` on every device of all processes over arrays with a device axis, whose name is AXIS.
 
     To be called in all processes, which wait for each other.
@@ -168,6 +170,6 @@ def joint(function):
     return jax.pmap(function, axis_name=AXIS)
 
 
-def parallel(function):
+def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` on every device of this process over arrays with a device axis, whose name is AXIS."""
     return jax.pmap(function, axis_name=AXIS, devices=jax.local_devices())

@@ -8,6 +8,8 @@ order: each waits for the others.
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +23,7 @@ _alone = False
 
 
 @contextlib.contextmanager
-def alone():
+def alone() -> Iterator[None]:
     """In it this process has no others, as in a run of one."""
     global _alone
     _alone = True
@@ -31,27 +33,27 @@ def alone():
         _alone = False
 
 
-def count():
+def count() -> int:
     """Number of processes."""
     return 1 if _alone else jax.process_count()
 
 
-def index():
+def index() -> int:
     """Number of this one, from 0; the first one writes what is of all, and reports."""
     return 0 if _alone else jax.process_index()
 
 
-def is_first():
+def is_first() -> bool:
     """Whether this is the process that writes and reports."""
     return index() == 0
 
 
-def dealt(numbers):
+def dealt(numbers: Any) -> Any:
     """This process's share of a sequence."""
     return numbers[index() :: count()]
 
 
-def dealt_rows(batches):
+def dealt_rows(batches: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
     """(number of the first row, rows) of this process's share of an iterable of arrays (n, ...)."""
     first = 0
     for k, rows in enumerate(batches):
@@ -60,7 +62,7 @@ def dealt_rows(batches):
         first += len(rows)
 
 
-def gather(tree):
+def gather(tree: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     """{name: host rows (n_p, ...)} of each process p -> [that of process 0, of process 1, ...], in all of them.
 
     The bits are kept. Names, dtypes and later axes are the same in all processes; {} of one that has nothing to say.
@@ -68,7 +70,7 @@ def gather(tree):
     if count() == 1:
         return [tree]
     layouts = everyones({name: (rows.dtype.str, rows.shape[1:]) for name, rows in tree.items()})
-    found = [{} for _ in layouts]
+    found: list[dict[str, np.ndarray]] = [{} for _ in layouts]
     for name, (dtype, axes) in next(filter(None, layouts), {}).items():
         rows = np.ascontiguousarray(tree.get(name, np.empty((0, *axes), dtype)))
         width = rows.itemsize * int(np.prod(axes))
@@ -79,7 +81,7 @@ def gather(tree):
     return found
 
 
-def everyones(value):
+def everyones(value: Any) -> list[Any]:
     """[value of process 0, of process 1, ...] of what JSON can say, everywhere."""
     if count() == 1:
         return [value]
@@ -98,17 +100,17 @@ def _gather(rows):
     return [part[:n] for part, n in zip(found, lengths, strict=True)]
 
 
-def agreed(value):
+def agreed(value: Any) -> Any:
     """The value of the first process, of what JSON can say, everywhere."""
     return everyones(value if is_first() else None)[0]
 
 
-def wait():
+def wait() -> None:
     """Until all processes are here: what the others wrote before can be read after."""
     everyones(None)
 
 
-def check_same(name, *values):
+def check_same(name: str, *values: Any) -> None:
     """ValueError in all processes unless the `values`, which JSON can say, are the same in all. name: what they are."""
     digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()
     if len(set(everyones(digest))) > 1:

@@ -5,6 +5,7 @@ network is compiled once per image shape.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from linnet.devices import parallel
 
 
-def map_batches(network: Callable, params, images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+def map_batches(network: Callable, params: Any, images: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
     """network(params, images (batch, H, W, C)) -> {name: (batch, ...)}, for all of images (N, H, W, C).
 
     batch_size is rounded up to a multiple of the number of local devices. Raises ValueError unless images

@@ -80,7 +80,7 @@ def _network(widths: tuple[int, ...], params, images: jax.Array) -> dict[str, ja
     return outputs
 
 
-def activations(shipped: Shipped, params, images: np.ndarray, batch_size: int = 256) -> dict[str, np.ndarray]:
+def activations(shipped: Shipped, params: Any, images: np.ndarray, batch_size: int = 256) -> dict[str, np.ndarray]:
     """{"features": (N, 64), "logits": (N, 10)} float32 for uint8 images (N, S, S, 1|3) of the classifier's size S."""
     size = shipped.size
     if images.shape[1:] not in ((size, size, 1), (size, size, 3)):
@@ -91,7 +91,7 @@ def activations(shipped: Shipped, params, images: np.ndarray, batch_size: int = 
     return map_batches(functools.partial(_network, shipped.widths), params, images, batch_size)
 
 
-def save(path: str | os.PathLike, params, metadata: dict[str, object]) -> None:
+def save(path: str | os.PathLike, params: Any, metadata: dict[str, object]) -> None:
     """Parameters under "Conv_0/kernel", ... and each item of metadata under "metadata/<name>", one .npz."""
     arrays = {f"{METADATA_PREFIX}{name}": np.asarray(value) for name, value in metadata.items()}
     arrays |= {name: np.asarray(value) for name, value in flatten_dict(params, sep="/").items()}

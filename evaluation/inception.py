@@ -226,7 +226,7 @@ def _network(taps: tuple[str, ...], params, images: jax.Array) -> dict[str, jax.
 
 
 def activations(
-    params, images: np.ndarray, taps: tuple[str, ...] = ("2048", "logits_unbiased"), batch_size: int = 64
+    params: Any, images: np.ndarray, taps: tuple[str, ...] = ("2048", "logits_unbiased"), batch_size: int = 64
 ) -> dict[str, np.ndarray]:
     """{tap: (N, D) float32} for uint8 images (N, H, W, 1|3), each tap one of TAPS."""
     for tap in taps:
@@ -236,6 +236,6 @@ def activations(
     return map_batches(partial(_network, tuple(taps)), params, images, batch_size)
 
 
-def features(params, images: np.ndarray, tap: str = "2048", batch_size: int = 64) -> np.ndarray:
+def features(params: Any, images: np.ndarray, tap: str = "2048", batch_size: int = 64) -> np.ndarray:
     """(N, 2048) float32 features of uint8 images (N, H, W, 1|3); `tap` names another of TAPS."""
     return activations(params, images, (tap,), batch_size)[tap]

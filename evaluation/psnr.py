@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def psnr(a, b, where=None):
+def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
     """(...,) of uint8 images a and b, each (..., H, W, C); an error of 0 counts as that of one level in one number.
 
     where: (..., H, W, 1) bool, the pixels that count; None: all.

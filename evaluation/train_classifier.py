@@ -11,7 +11,7 @@ is stored with the weights.
 """
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from linnet.data import get_dataset, pipeline
+from linnet.data import Source, get_dataset, pipeline
 from linnet.evaluation import classifier
 from linnet.randomness import fold
 
@@ -76,7 +76,7 @@ def mnist(path: str = "") -> tuple[Labelled, Labelled, dict[str, object]]:
     return training, held_out, {"data": "MNIST, its training images; held out are its test images"}
 
 
-def read(source) -> Labelled:
+def read(source: Source) -> Labelled:
     """All images of a source, and their labels."""
     batches = list(pipeline.one_pass(source, 1000))
     return Labelled(*(np.concatenate([batch[key] for batch in batches]) for key in ("image", "label")))
@@ -89,7 +89,7 @@ def shifted(images: jax.Array, key: jax.Array, most: int) -> jax.Array:
     return jax.vmap(lambda x, c: jax.lax.dynamic_slice(x, (c[0], c[1], 0), images.shape[1:]))(padded, corners)
 
 
-def train(shipped: classifier.Shipped, data: Labelled, recipe: Recipe, seed: int = SEED):
+def train(shipped: classifier.Shipped, data: Labelled, recipe: Recipe, seed: int = SEED) -> dict[str, Any]:
     """Parameters after `recipe.epochs`."""
     images, labels = data
     module = classifier.Classifier(shipped.widths)
@@ -121,7 +121,7 @@ def train(shipped: classifier.Shipped, data: Labelled, recipe: Recipe, seed: int
     return params
 
 
-def accuracy(shipped: classifier.Shipped, params, data: Labelled) -> float:
+def accuracy(shipped: classifier.Shipped, params: Any, data: Labelled) -> float:
     """Fraction of images whose largest logit is the label's."""
     return float((classifier.activations(shipped, params, data.images)["logits"].argmax(axis=1) == data.labels).mean())
 

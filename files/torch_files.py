@@ -1,6 +1,7 @@
 """Files that torch.save wrote, read without torch and without running anything in them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ def recognises(path: Path) -> bool:
     return torch_zip.recognises(path) or torch_legacy.recognises(path)
 
 
-def read(path: Path):
+def read(path: Path) -> Any:
     """The object in the file, its tensors with `.shape` and `.array()`."""
     return torch_zip.read(path) if torch_zip.recognises(path) else torch_legacy.read(path)
 

@@ -8,6 +8,7 @@ The pickles are read as `torch_objects` says. Weights that were published before
 import os
 import pickletools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def recognises(path: Path) -> bool:
     return first_bytes(path, len(MAGIC)) == MAGIC
 
 
-def read(path: Path):
+def read(path: Path) -> Any:
     """The object in the file, as `torch_zip.read` gives it. Refused for anything else."""
     chain = Chain(path)
     with open(path, "rb") as file, damage_named(path):

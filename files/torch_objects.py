@@ -13,6 +13,9 @@ import math
 import pickle
 import pickletools
 import reprlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +94,7 @@ class Storage(Sealed):
         self.n = n
         self._array = None
 
-    def array(self):
+    def array(self) -> np.ndarray:
         """All elements, in one axis; bfloat16 as float32."""
         if self._array is None:
             dtype, data = np.dtype(DTYPES[self.kind]), self.container.read(self.key)
@@ -105,6 +108,11 @@ class Storage(Sealed):
 
 class Tensor(Sealed):
     """A view of a storage: `shape`, and `array()` for the numbers."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
 
     def __new__(cls, storage, offset, shape, stride, *_):
         if not isinstance(storage, Storage) or len(shape) != len(stride) or len(shape) > 8:
@@ -121,7 +129,7 @@ class Tensor(Sealed):
         self.stride = tuple(stride)
         return self
 
-    def array(self):
+    def array(self) -> np.ndarray:
         """The numbers, a read-only view."""
         flat = self.storage.array()[self.offset :]
         strides = [step * flat.itemsize for step in self.stride]
@@ -147,7 +155,7 @@ class Settings:
     def __setitem__(self, key, value):
         """Ignores the entry."""
 
-    def extend(self, items):
+    def extend(self, items: Any) -> None:
         """Ignores the items."""
 
 
@@ -179,7 +187,7 @@ class Unpickler(pickle.Unpickler):
         self.name = name
         self.storages = {}
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """The allowed constructor of that name, or Refused."""
         if module == "torch" and name in DTYPES:
             return name
@@ -189,7 +197,7 @@ class Unpickler(pickle.Unpickler):
             raise Refused(f"an object of type {module}.{name}, which no parameters need; nothing in it was run")
         return ALLOWED[module, name]
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> Any:
         """The storage of a persistent id."""
         tag, kind, key, _, n, *view = pid
         if tag != "storage" or not isinstance(key, str) or type(n) is not int or n < 0 or view not in ([], [None]):
@@ -200,7 +208,7 @@ class Unpickler(pickle.Unpickler):
 
 
 @contextlib.contextmanager
-def damage_named(path):
+def damage_named(path: Path) -> Iterator[None]:
     """Whatever reading a pickle raises, as one Refused that names the file."""
     try:
         yield
@@ -210,7 +218,7 @@ def damage_named(path):
         raise Refused(f"{path}: damaged ({type(error).__name__}: {str(error)[:200]})") from error
 
 
-def check_size(path, n: int) -> None:
+def check_size(path: Path, n: int) -> None:
     """Refused where a pickle of n bytes describes more than parameters."""
     if n > MAX_PICKLE:
         raise Refused(f"{path}: a description of absurd size, {n} bytes")

@@ -5,6 +5,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 from linnet.files import zip_files
 from linnet.files.refused import Refused
@@ -16,7 +17,7 @@ def recognises(path: Path) -> bool:
     return any(name.endswith("/data.pkl") for name in zip_files.names(path))
 
 
-def read(path: Path):
+def read(path: Path) -> Any:
     """The object in the file: dicts, lists, numbers, texts and `Tensor`s. Refused for anything else."""
     archive = zip_files.Archive(path)
     pickles = [name for name in archive.names if name.endswith("/data.pkl")]

@@ -11,10 +11,12 @@ FORMATS names the readers. The format of a path is found from what it holds, nev
 file contains is executed. The parameters must fit the config exactly: every name, every shape.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused, printable
 from linnet.interop import (
@@ -49,7 +51,14 @@ A module may have estimates(path), stored(path) and steps(path) as well.
 export = exported.write
 
 
-def load(path, config, params="ema", *, shape=None, k=None) -> dict:
+def load(
+    path: str | os.PathLike,
+    config: ConfigDict,
+    params: str = "ema",
+    *,
+    shape: tuple[int, ...] | None = None,
+    k: int | None = None,
+) -> dict:
     """The tree for `module.apply({"params": tree}, ...)`, float32 NumPy arrays.
 
     params: "ema" (the averages) or "raw". shape: (H, W, C) of the images or (D,) of the points, k: components of the
@@ -61,12 +70,26 @@ def load(path, config, params="ema", *, shape=None, k=None) -> dict:
     return load_newest(path, config, params, shape=shape, k=k)[0]
 
 
-def load_with_kind(path, config, params="ema", *, shape=None, k=None) -> tuple[dict, str]:
+def load_with_kind(
+    path: str | os.PathLike,
+    config: ConfigDict,
+    params: str = "ema",
+    *,
+    shape: tuple[int, ...] | None = None,
+    k: int | None = None,
+) -> tuple[dict, str]:
     """What `load` gives, and what it is: "ema", "raw", or "unknown" where the file holds one set and does not say."""
     return load_newest(path, config, params, shape=shape, k=k)[:2]
 
 
-def load_newest(path, config, params="ema", *, shape=None, k=None) -> tuple[dict, str, Path]:
+def load_newest(
+    path: str | os.PathLike,
+    config: ConfigDict,
+    params: str = "ema",
+    *,
+    shape: tuple[int, ...] | None = None,
+    k: int | None = None,
+) -> tuple[dict, str, Path]:
     """What `load_with_kind` gives, and the path of the step that it was read from (see `_newest_whole`)."""
 
     def read(step):
@@ -108,7 +131,14 @@ def _newest_whole(path, read):
     raise Refused(damaged[0] if len(damaged) == 1 else f"{path} has no whole checkpoint ({'; '.join(damaged)})")
 
 
-def report(path, config, params="ema", *, shape=None, k=None) -> str:
+def report(
+    path: str | os.PathLike,
+    config: ConfigDict,
+    params: str = "ema",
+    *,
+    shape: tuple[int, ...] | None = None,
+    k: int | None = None,
+) -> str:
     """What `load` finds, as text: format, number of parameters, and every name that differs with both shapes."""
     step, (name, published, mismatch) = _newest_whole(path, lambda step: _examine(step, config, params, shape, k))
     total = sum(int(np.prod(leaf.shape)) for leaf in published.leaves.values())
@@ -129,24 +159,24 @@ def _not_finite(leaves):
     return printable(f"{bad[0]} holds {counts[bad[0]]} numbers that are NaN or infinite{others}") if bad else ""
 
 
-def estimates(path) -> np.ndarray | None:
+def estimates(path: str | os.PathLike) -> np.ndarray | None:
     """What a file or a run of DDDM remembers of its training images, (N, H, W, C) in their order; None for others."""
     reader = FORMATS[detect(path)]
     return reader.estimates(Path(path)) if hasattr(reader, "estimates") else None
 
 
-def stored(path) -> dict:
+def stored(path: str | os.PathLike) -> dict:
     """The config that is stored with parameters of our own, a dict of groups; {} where none is."""
     reader = FORMATS[detect(path)]
     return reader.stored(Path(path)) if hasattr(reader, "stored") else {}
 
 
-def classes(path) -> tuple[int | None, tuple[str, ...]]:
+def classes(path: str | os.PathLike) -> tuple[int | None, tuple[str, ...]]:
     """(number, names) of the classes of parameters of our own, as their config says; (None, ()) where none does."""
     return stored_config.classes(stored(path))
 
 
-def detect(path) -> str:
+def detect(path: str | os.PathLike) -> str:
     """The key of FORMATS that reads `path`. FileNotFoundError, or Refused saying what the file looks like."""
     path = Path(path)
     if not path.exists():

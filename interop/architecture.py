@@ -12,6 +12,7 @@ With L levels, n residual blocks per level, S levels with attention:
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from linnet.interop import unet_architecture
 
@@ -49,7 +50,7 @@ def _ncsnpp(shapes):
     return found | _ddpm(shapes) | _options(shapes)
 
 
-def attention_resolutions(shapes: Shapes, found: dict, image_size) -> tuple[int, ...]:
+def attention_resolutions(shapes: Shapes, found: dict, image_size: Any) -> tuple[int, ...]:
     """Image heights at which the network may have attention: those of equal widths look alike, 16 is preferred."""
     height = image_size if isinstance(image_size, int) else image_size[0]
     blocks = [*_layers(shapes, "Att"), *_layers(shapes, "SpatialTransformer")]

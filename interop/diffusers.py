@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused
 from linnet.interop import diffusers_folder
@@ -53,7 +54,7 @@ def recognises(path: Path) -> bool:
     return diffusers_folder.find(path) is not None
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The parameters: of checkpoint-<step> those that are asked for, else the one set there is."""
     folder = diffusers_folder.find(path, params)
     if folder is None:

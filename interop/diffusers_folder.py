@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused
 from linnet.interop import safetensors, state_dicts
@@ -112,7 +113,7 @@ def _arrays(path):
     return state_dicts.arrays(path, content)
 
 
-def scheduler(folder: Folder, config) -> dict:
+def scheduler(folder: Folder, config: ConfigDict) -> dict:
     """Keys of config.sde and config.model that the scheduler beside the network says, {} where there is none."""
     around = [folder.path, folder.path.parent, folder.path.parent.parent]
     places = [place / inside for place in around for inside in ("", "scheduler")]

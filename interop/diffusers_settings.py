@@ -9,6 +9,9 @@ A setting that is absent has diffusers' default. One that none of them computes 
 """
 
 import math
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused
 from linnet.models.unet import CHANNEL_MULT
@@ -195,7 +198,7 @@ class Settings:
         return ways
 
     @property
-    def heads_of(self):
+    def heads_of(self) -> Callable[[int], int]:
         """Function of the channels of an attention block -> its heads."""
         head = self.given["attention_head_dim"]
         return lambda channels: channels // head if head else 1
@@ -205,7 +208,7 @@ class Settings:
         """Whether residual blocks halve and double the image, as in ADM."""
         return self._resampling() == {"resnet"}
 
-    def fields(self, config) -> dict:
+    def fields(self, config: ConfigDict) -> dict:
         """Keys of the config with the values that the network needs; equivalent values of `config` are kept."""
         found = {"model.name": self.name, "data.centered": not self.given["center_input_sample"]}
         more = {"unet": self._unet, "ncsnpp": self._ncsnpp}.get(self.name, lambda config: {})

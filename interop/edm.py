@@ -6,6 +6,8 @@ without classes; `edm_names` says how their conventions differ. The published fi
 
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from linnet.files.refused import Refused
 from linnet.interop import edm_names, state_dicts
 from linnet.interop.published import Loaded
@@ -28,7 +30,7 @@ def recognises(path: Path) -> bool:
     return state_dicts.recognises(path, edm_names.ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The parameters; `params` makes a difference where the file holds raw ones and averages."""
     found = state_dicts.find(path, state_dicts.read(path), edm_names.ANCHOR, params)
     if found is None:

@@ -18,6 +18,7 @@ map_layer0 into the bias there. Augmentation labels are zero in sampling, so the
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 
@@ -41,7 +42,7 @@ BLOCK = {
 OUTSIDE = {"map_layer0": "Dense_0", "map_layer1": "Dense_1", "out_norm": "GroupNorm_0", "out_conv": "Conv_1"}
 
 
-def is_adm(names) -> bool:
+def is_adm(names: Collection[str]) -> bool:
     """Whether the names are those of DhariwalUNet."""
     return "out_conv.weight" in names
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet.models import create_model
 from linnet.sde_lib import SDES
@@ -13,7 +14,9 @@ CONDITIONS = {"super_resolution": "low_res", "cross_attention": "context"}
 """Field of a network that makes it take an image besides its input -> name of that argument."""
 
 
-def expected_shapes(config, shape=None, k=None) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    config: ConfigDict, shape: tuple[int, ...] | None = None, k: int | None = None
+) -> dict[str, tuple[int, ...]]:
     """{"Conv_0/kernel": (3, 3, 6, 128), ...} of the network of `config`.
 
     shape: (H, W, C) of the images or (D,) of the points; None: from config.data. k: components of the state per

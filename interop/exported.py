@@ -7,9 +7,11 @@ config.json         {"format": "linnet", "version": 1, "config": the resolved co
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet.files.json_files import write_json
 from linnet.files.refused import Refused
@@ -20,7 +22,7 @@ FORMAT, VERSION = "linnet", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
-def write(params, config, folder: str | os.PathLike) -> Path:
+def write(params: Any, config: ConfigDict, folder: str | os.PathLike) -> Path:
     """Writes `params` (the tree for module.apply) and `config` into `folder`, made if absent; returns the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def stored(path: Path) -> dict:
     return _description(path).get("config", {})
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The parameters; the folder holds one set (the averages, unless the raw ones were asked for at export)."""
     description = _description(path)
     version, config = description.get("version"), description.get("config")

@@ -10,6 +10,9 @@ parameters.
 import re
 from pathlib import Path
 
+import numpy as np
+from ml_collections import ConfigDict
+
 from linnet.interop import state_dicts, unet_names
 from linnet.interop.published import Loaded
 
@@ -23,7 +26,7 @@ def recognises(path: Path) -> bool:
     return state_dicts.recognises(path, ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The parameters; `params` makes a difference where the file holds raw ones and averages."""
     found = _find(path, params)
     state = {name: tensor for name, tensor in found.tensors.items() if name != ESTIMATES}
@@ -39,7 +42,7 @@ def _find(path, params):
     return state_dicts.find(path, state_dicts.read(path), ANCHOR, params, untrained=(ESTIMATES,))
 
 
-def estimates(path: Path):
+def estimates(path: Path) -> np.ndarray | None:
     """x_bar as (images, H, W, C) float32, or None where the file has none."""
     tensors = _find(path, "raw").tensors
     if ESTIMATES not in tensors:

@@ -1,5 +1,10 @@
 """Published networks that can be told by their shapes, the config of each, and what that config must say."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
 from linnet.interop import architecture
 
 CIFAR10 = {"nf": 128, "ch_mult": (1, 2, 2, 2), "attention_levels": 1}
@@ -125,7 +130,7 @@ PROCESSES = ("vp", "ve", "cld")
 """Folders of KNOWN that are named after their process."""
 
 
-def suggestion(shapes: architecture.Shapes, fields) -> str:
+def suggestion(shapes: architecture.Shapes, fields: Mapping[str, Any]) -> str:
     """The config of the published network that has these shapes, or "". fields: what else the file says."""
     shown = architecture.fields(shapes) | {"channels": architecture.channels(shapes)}
     shown["prediction"] = fields.get("model.prediction", "eps")
@@ -136,7 +141,7 @@ def suggestion(shapes: architecture.Shapes, fields) -> str:
     return ""
 
 
-def stated(leaves, config) -> dict:
+def stated(leaves: Mapping[str, Any], config: ConfigDict) -> dict:
     """Fields of a file of score_sde or gDDIM, {} unless its shapes are those of a published network.
 
     Networks of sub-VP look like those of VP, so both processes are right for them.
@@ -146,9 +151,9 @@ def stated(leaves, config) -> dict:
     return fields | ({"sde.name": "subvp"} if fields.get("sde.name") == "vp" and config.sde.name == "subvp" else {})
 
 
-def family(fields, process: str) -> str:
+def family(fields: Mapping[str, Any], process: str) -> str:
     """Where configs with such networks are; fields: what the file says."""
     if "model.downsample_padding" in fields:
         return f"{DIFFUSERS} with the flags that are named under it"
-    folder = {"unet": "iddpm", "ddpm": "ddpm", "mlp": "toy"}.get(fields.get("model.name"), process)
+    folder = {"unet": "iddpm", "ddpm": "ddpm", "mlp": "toy"}.get(fields.get("model.name", ""), process)
     return f"one of configs/{folder}/"

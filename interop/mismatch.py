@@ -2,10 +2,15 @@
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from linnet.files.refused import printable
 from linnet.interop import architecture
 from linnet.interop.known import family, suggestion
+from linnet.interop.published import Loaded
 from linnet.interop.stored_config import DEFAULTS
 from linnet.sde_lib import SDES
 
@@ -56,7 +61,7 @@ class Mismatch:
         return [printable(line) for line in lines]
 
 
-def compare(published, expected, config) -> Mismatch:
+def compare(published: Loaded, expected: Mapping[str, tuple[int, ...]], config: ConfigDict) -> Mismatch:
     """The Mismatch, false if there is none, of a `Loaded` and the shapes that `config` asks for."""
     theirs = {name: tuple(leaf.shape) for name, leaf in published.leaves.items()}
     missing = {name: expected[name] for name in expected if name not in theirs}
@@ -64,7 +69,7 @@ def compare(published, expected, config) -> Mismatch:
     shared = [name for name in expected if name in theirs]
     misshaped = {name: (theirs[name], expected[name]) for name in shared if theirs[name] != expected[name]}
     network = architecture.network(theirs)
-    fields = ({"model.name": network} if network else {}) | published.fields
+    fields = ({"model.name": network} if network else {}) | {**published.fields}
     keys = _differing_fields(fields, config)
     differ = missing or unexpected or misshaped
     if differ:
@@ -74,7 +79,7 @@ def compare(published, expected, config) -> Mismatch:
     return Mismatch(missing, unexpected, misshaped, keys, _advice(fitting, keys, fields, config))
 
 
-def needed(fields, config) -> str:
+def needed(fields: Mapping[str, Any], config: ConfigDict) -> str:
     """The flags that give the config what the file says of itself, "" where it has it."""
     return _flags(_differing_fields(fields, config))
 

@@ -7,7 +7,9 @@ import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused
 from linnet.interop import stored_config
@@ -32,7 +34,7 @@ def steps(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name), reverse=True)
 
 
-def read(step: Path, config, params: str) -> Loaded:
+def read(step: Path, config: ConfigDict, params: str) -> Loaded:
     """The averages of the first EMA rate, or the raw parameters. Refused where they or their config are damaged."""
     tree = part(step, WHERE[params])
     config = _config(step)
@@ -70,7 +72,7 @@ def _config(step):
         raise Refused(f"{step / META}: damaged, so that nothing says what network it is of; {advice}") from error
 
 
-def estimates(path: Path):
+def estimates(path: Path) -> np.ndarray | None:
     """What training kept of its examples, (N, ...), or None."""
     folder = steps(path)[0] / MEMORY
     return _restore(folder)["rows"] if folder.is_dir() else None

@@ -16,6 +16,7 @@ from pathlib import Path
 import ml_dtypes
 import msgpack
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.files.refused import Refused, first_bytes
 from linnet.interop import known, state_dicts
@@ -36,7 +37,7 @@ def recognises(path: Path) -> bool:
     return is_map and 0xA1 <= start[after] <= 0xBF
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The averaged ("ema") or raw parameters."""
     state = _unpack(path)
     found = state_dicts.find(path, state, ANCHOR, params)

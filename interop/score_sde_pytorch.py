@@ -15,6 +15,8 @@ is read as such only where the config asks for one.
 import re
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from linnet.files import torch_files
 from linnet.files.refused import Refused
 from linnet.interop import all_modules, cld_sgm, diffusers_folder, foreign, known, state_dicts
@@ -30,7 +32,7 @@ def recognises(path: Path) -> bool:
     return torch_files.recognises(path) or state_dicts.recognises(path, ANCHOR)
 
 
-def read(path: Path, config, params: str) -> Loaded:
+def read(path: Path, config: ConfigDict, params: str) -> Loaded:
     """The averaged ("ema") or raw parameters."""
     found = _find(path, params)
     arrays = state_dicts.arrays(path, {name: each for name, each in found.tensors.items() if name != BUFFER})

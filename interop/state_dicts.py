@@ -80,7 +80,7 @@ def recognises(path: Path, anchor: re.Pattern) -> bool:
         return False
 
 
-def read(path: Path):
+def read(path: Path) -> Any:
     """What the file holds: dictionaries and lists of tensors and of other things; {} for no such container."""
     if torch_files.recognises(path):
         return torch_files.read(path)
@@ -95,7 +95,9 @@ def arrays(path: Path, tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return held | torch_files.arrays(path, {name: value for name, value in tensors.items() if name not in held})
 
 
-def find(path: Path, content, anchor: re.Pattern, params: str, untrained: tuple[str, ...] = ()) -> StateDict | None:
+def find(
+    path: Path, content: Any, anchor: re.Pattern, params: str, untrained: tuple[str, ...] = ()
+) -> StateDict | None:
     """The network in `content` that the anchor knows: its averages for params "ema" where there are some, else what
     there is; None without such a network.
 
@@ -112,7 +114,7 @@ def find(path: Path, content, anchor: re.Pattern, params: str, untrained: tuple[
     return chosen
 
 
-def leaves(content, prefix: str = "", depth: int = 8) -> Iterator[tuple[str, Any]]:
+def leaves(content: Any, prefix: str = "", depth: int = 8) -> Iterator[tuple[str, Any]]:
     """(dotted name, value) of everything in nested dictionaries and lists. Refused where it is too much."""
     for number, leaf in enumerate(_leaves(content, prefix, depth)):
         if number >= MAX_LEAVES:

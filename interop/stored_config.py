@@ -1,5 +1,8 @@
 """The config that lies beside parameters of our own, as fields that the config in use must agree on."""
 
+from pathlib import Path
+from typing import Any
+
 from linnet.files.refused import Refused
 from linnet.models.labels import STATES
 
@@ -13,7 +16,7 @@ DEFAULTS = {"model.num_scales": STATES}
 """Keys that may be None, with what that means: configs of version 0.1 say it."""
 
 
-def fields(path, config) -> dict:
+def fields(path: Path, config: Any) -> dict:
     """config: a dict of groups, as JSON gave it -> {"sde.name": "cld", ...}. Refused where it is none."""
     try:
         found = {"data.centered": config["data"]["centered"]}
@@ -25,7 +28,7 @@ def fields(path, config) -> dict:
     return found
 
 
-def classes(config) -> tuple[int | None, tuple[str, ...]]:
+def classes(config: Any) -> tuple[int | None, tuple[str, ...]]:
     """(model.num_classes, data.classes); (None, ()) where the config does not say."""
     try:
         return int(config["model"]["num_classes"]), tuple(map(str, config["data"].get("classes", ())))
@@ -33,7 +36,7 @@ def classes(config) -> tuple[int | None, tuple[str, ...]]:
         return None, ()
 
 
-def kind(config) -> str:
+def kind(config: Any) -> str:
     """Which parameters the config asks for, "ema" or "raw"; "unknown" where it does not say."""
     try:
         params = config["eval"]["params"]

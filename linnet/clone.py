@@ -7,12 +7,14 @@ them: a project that installed Linnet and has a `models` of its own keeps its ow
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 
-def install(root):
+def install(root: str | Path) -> None:
     """Puts the finder for the clone at `root` before Python's own, and replaces what was imported without it."""
     finder = ShortNames(root)
     sys.meta_path.insert(0, finder)
@@ -28,12 +30,14 @@ class ShortNames(MetaPathFinder, Loader):
         self.root = Path(root)
         self.names = {file.parent.name for file in self.root.glob("*/*.py")} - {"linnet", "tests", "benchmarks"}
 
-    def is_ours(self, spec):
+    def is_ours(self, spec: ModuleSpec | None) -> bool:
         """Whether `spec` is of a folder of the clone."""
         places = [Path(place).resolve() for place in getattr(spec, "submodule_search_locations", None) or ()]
         return any(place.parent == self.root for place in places)
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """A spec that leads to the module below linnet; None for every name that is not one of the clone's."""
         top = name.partition(".")[0]
         if top not in self.names:
@@ -44,11 +48,11 @@ class ShortNames(MetaPathFinder, Loader):
             return None
         return ModuleSpec(name, self)
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> None:
         """An empty module for the time of the import."""
         return
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         """Puts the module below linnet in its place."""
         name = module.__name__
         sys.modules[name] = importlib.import_module(f"linnet.{name}")

@@ -32,13 +32,19 @@ import os
 import pathlib
 import sys
 import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
 import linnet
 from linnet import config_file, environment, overrides, registry, signals
 from linnet.config_keys import GROUPS, known
 from linnet.configs.kinds import Path, checked
+
+if TYPE_CHECKING:
+    from linnet.engine.experiment import Experiment
 
 DEALT = ("sample", "fid", "check", "fid_stats", "eval", "encode", "ood")
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
@@ -66,7 +72,7 @@ flags.DEFINE_bool("tensorboard", False, "Write event files for TensorBoard into 
 flags.DEFINE_bool("dry_run", False, "Print the resolved config, parameters, memory and devices, and stop.")
 
 
-def main(parsed):
+def main(parsed: tuple[ConfigDict, list[str]]) -> None:
     """Prepares JAX and runs the mode. parsed: what `parse_flags` returns."""
     config, changed = parsed
     logging.set_verbosity(logging.FATAL)  # what Orbax logs as an error is raised as well
@@ -102,7 +108,7 @@ def main(parsed):
     processes.wait()
 
 
-def logging_pictures(experiment):
+def logging_pictures(experiment: "Experiment") -> contextlib.AbstractContextManager[None]:
     """What tells Weights & Biases the pictures of a mode, in the first process and where --wandb asks for it."""
     from linnet.devices import processes
     from linnet.engine import wandb_pictures
@@ -114,7 +120,7 @@ def logging_pictures(experiment):
     )
 
 
-def enable_compilation_cache():
+def enable_compilation_cache() -> None:
     """Compiled programs are kept in $JAX_COMPILATION_CACHE_DIR or the user's cache folder, from run to run."""
     import jax
 
@@ -128,7 +134,7 @@ def enable_compilation_cache():
         jax.config.update("jax_compilation_cache_dir", folder)
 
 
-def check_devices():
+def check_devices() -> None:
     """RuntimeError unless JAX finds a device of the platform that was asked for; it would otherwise fail later."""
     import jax
 
@@ -141,7 +147,7 @@ def check_devices():
         ) from error
 
 
-def parse_flags(argv):
+def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, list[str]]:
     """(config, the keys that the command line changed); one line and exit status 2 for what is refused."""
     try:
         arguments, texts = overrides.split(FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
@@ -160,7 +166,7 @@ def parse_flags(argv):
         fail(explain(error), status=2)
 
 
-def show_names(texts):
+def show_names(texts: Mapping[str, str]) -> None:
     """Prints the names that keys set to "list" may have, and ends the program; nothing where there are no such keys."""
     if "list" not in texts.values():
         return
@@ -173,7 +179,7 @@ def show_names(texts):
         sys.exit(0)
 
 
-def check_mode():
+def check_mode() -> None:
     """flags.Error unless --mode is one of MODES; --dry_run needs none."""
     mode = FLAGS.mode
     if mode is None and not FLAGS.dry_run:
@@ -184,7 +190,7 @@ def check_mode():
         raise flags.Error(f"--tensorboard means nothing to --mode={mode}: event files are those of training")
 
 
-def check_groups(keys):
+def check_groups(keys: Iterable[str]) -> None:
     """flags.Error for keys of a group that belongs to another mode."""
     for key in keys:
         group = key.partition(".")[0]
@@ -199,7 +205,7 @@ def check_groups(keys):
         )
 
 
-def config_path():
+def config_path() -> str:
     """--config, or the config.json of --workdir or --ckpt, which is then printed. flags.Error where one is missing."""
     if FLAGS.config is not None:
         return FLAGS.config
@@ -214,7 +220,7 @@ def config_path():
     raise flags.Error(f"--config is missing{there}; python main.py --help shows how to use it")
 
 
-def explain(error):
+def explain(error: Exception) -> str:
     """The error's text; for a flag that is a key of the config, with the name that was meant."""
     if isinstance(error, flags.UnrecognizedFlagError):
         keys = [f"config.{key}" for key in known({"sde": {"name": "cld"}, "model": {"name": "ncsnpp"}})[1]]
@@ -222,7 +228,7 @@ def explain(error):
     return str(error)
 
 
-def fail(error, status=1):
+def fail(error: BaseException | str, status: int = 1) -> NoReturn:
     """Prints the first line of the error, which says what to do, and ends the program."""
     text = str(error).strip().splitlines()
     more = " (--dry_run shows all of it)" if len(text) > 1 and status == 1 else ""
@@ -230,14 +236,14 @@ def fail(error, status=1):
     sys.exit(status)
 
 
-def is_ours(error):
+def is_ours(error: BaseException) -> bool:
     """Whether `error` was raised by Linnet's own code, whose messages say what to do, or comes from below it."""
     raised_in = pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     root = pathlib.Path(linnet.__path__[-1]).resolve()
     return raised_in.is_relative_to(root) and not raised_in.is_relative_to(root / ".venv")
 
 
-def guarded_main(argv):
+def guarded_main(argv: tuple[ConfigDict, list[str]]) -> None:
     """main, with one line for the errors that Linnet raises on purpose and a traceback for all others."""
     try:
         main(argv)
@@ -253,7 +259,7 @@ def guarded_main(argv):
         fail(f"{distributed.CURE} ({str(error).splitlines()[0]})")
 
 
-def run():
+def run() -> None:
     """The command `linnet`, and what main.py runs."""
     sys.modules["__main__"].__doc__ = __doc__  # what --help shows
     signals.end_at_second_interrupt()

@@ -8,8 +8,9 @@ import json
 import os
 import runpy
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -22,19 +23,19 @@ SHIPPED = Path(next(iter(configs.__path__))).parent
 """The folder of Linnet's own `configs`."""
 
 
-def load(argument):
+def load(argument: str) -> ConfigDict:
     """The config of FILE.py, FILE.py:ARGUMENT of get_config, FILE.json or a folder with a config.json.
 
     ValueError in one line names the file, and its line or key, and what was probably meant.
     """
-    path = argument
-    colon = ""
-    text = ""
-    if not os.path.exists(path) and ".py:" in argument:
-        path, colon, text = argument.rpartition(".py:")
-        path += ".py"
-    path = find(path)
-    found = read_json(path) if path.suffix == ".json" else run(path, [text] if colon else [])
+    name = argument
+    arguments = []
+    if not os.path.exists(argument) and ".py:" in argument:
+        name, _, text = argument.rpartition(".py:")
+        name += ".py"
+        arguments = [text]
+    path = find(name)
+    found = read_json(path) if path.suffix == ".json" else run(path, arguments)
     try:
         if path.suffix == ".json":
             found, gone = passed_over(found)
@@ -45,9 +46,9 @@ def load(argument):
         raise ValueError(f"{path}: {error}") from error
 
 
-def find(path):
-    """The file that `path` means: itself, config.json in it, or one that Linnet ships. ValueError if there is none."""
-    path = Path(kinds.checked("--config", kinds.Path(may_be_empty=False), path))
+def find(name: str) -> Path:
+    """The file that `name` means: itself, config.json in it, or one that Linnet ships. ValueError if there is none."""
+    path = Path(kinds.checked("--config", kinds.Path(may_be_empty=False), name))
     for file in (path, path / "config.json", SHIPPED / path):
         if file.is_file():
             if file.suffix not in (".py", ".json"):
@@ -58,19 +59,19 @@ def find(path):
     raise ValueError(f"--config={path} does not exist{suggestion(str(path), files_near(path))}")
 
 
-def files_near(path):
+def files_near(path: Path) -> list[str]:
     """Configs that `path` may have meant: what lies in its folder, and what Linnet ships."""
     beside = [str(file) for pattern in ("*.py", "*.json", "*/config.json") for file in path.parent.glob(pattern)]
     return beside + [f"{name.replace('.', '/')}.py" for name in shipped()]
 
 
-def shipped():
+def shipped() -> list[str]:
     """Modules of Linnet's own configs: configs.cld.digits, ..."""
     files = SHIPPED.glob("configs/**/*.py")
     return [".".join(file.relative_to(SHIPPED).with_suffix("").parts) for file in files]
 
 
-def read_json(path):
+def read_json(path: Path) -> dict[str, Any]:
     """The groups in a config.json of a run (the config itself) or of an export (under "config")."""
     try:
         found = json.loads(path.read_text())
@@ -83,7 +84,7 @@ def read_json(path):
     return found
 
 
-def run(path, arguments):
+def run(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """What get_config(*arguments) of the Python file returns, as a dict of groups."""
     try:
         get_config = runpy.run_path(str(path)).get("get_config")
@@ -98,7 +99,7 @@ def run(path, arguments):
         raise ValueError(f"{path}: {where(error, path)}{explain(error)}") from error
 
 
-def check_arguments(get_config, arguments):
+def check_arguments(get_config: Callable[..., Any], arguments: Sequence[str]) -> None:
     """ValueError unless the function takes what followed the colon after the file's name."""
     try:
         inspect.signature(get_config).bind(*arguments)
@@ -110,7 +111,7 @@ def check_arguments(get_config, arguments):
         ) from error
 
 
-def where(error, path):
+def where(error: BaseException, path: Path) -> str:
     """ "line 3: " where the error arose in the file, else nothing."""
     if isinstance(error, SyntaxError) and error.filename == str(path) and error.lineno:
         return f"line {error.lineno}: "
@@ -118,10 +119,10 @@ def where(error, path):
     return f"line {lines[-1]}: " if lines else ""
 
 
-def explain(error):
+def explain(error: BaseException) -> str:
     """The error in one line, with its type where the text alone says too little."""
     if isinstance(error, ModuleNotFoundError) and "configs." in (error.name or ""):
-        name = error.name.removeprefix("linnet.")
+        name = str(error.name).removeprefix("linnet.")
         return f"there is no module {name}{suggestion(name, shipped())} (Linnet's configs start from configs.default)"
     text = " ".join(str(error).split())
     return text if type(error) is ValueError else f"{type(error).__name__}: {text}"

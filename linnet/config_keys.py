@@ -3,13 +3,14 @@
 A key that is not known there is an error, which names the nearest one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from linnet import registry
 from linnet.configs import default, rules
-from linnet.configs.kinds import checked
+from linnet.configs.kinds import Kind, checked
 
 NAMED = {"sde": default.SDE, "model": default.MODEL, "network_sde": default.NETWORK_SDE}
 """Groups whose keys depend on their `name`; where "" is one, they may be absent."""
@@ -18,9 +19,9 @@ GROUPS = ("ood", "inpaint", "colorize", "super_resolution", "edit", "tune", "com
 """Groups of the config that belong to the mode of their name."""
 
 
-def known(found):
+def known(found: Mapping[str, Any]) -> tuple[ConfigDict, dict[str, Kind]]:
     """(config, kinds): the defaults for the process and network that `found` names, and the kind of each key."""
-    names = {}
+    names: dict[str, Any] = {}
     for group, registered in NAMED.items():
         keys = found.get(group, {"name": ""} if "" in registered else None)
         names[group] = keys.get("name") if isinstance(keys, Mapping) else None
@@ -35,7 +36,7 @@ def known(found):
     }
 
 
-def resolve(found):
+def resolve(found: Mapping[str, Any]) -> ConfigDict:
     """found: a dict of groups of keys -> the locked ConfigDict with every key. ValueError lists what is wrong in it."""
     config, kind_of = known(found)
     values, wrong = flat(found, [name for name, group in config.items() if isinstance(group, ConfigDict)])
@@ -51,7 +52,7 @@ def resolve(found):
     return config.lock()
 
 
-def passed_over(found):
+def passed_over(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """(the groups without what GROUPS in them have of keys that are not known, those keys).
 
     In the config of a run they are of an earlier version, and nothing about what was trained.
@@ -63,9 +64,10 @@ def passed_over(found):
     return found | kept, gone
 
 
-def flat(found, groups):
+def flat(found: Mapping[str, Any], groups: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     """({"group.key": value}, what is wrong with the groups themselves)."""
-    values, wrong = {}, []
+    values: dict[str, Any] = {}
+    wrong = []
     for name, value in found.items():
         if (name in groups) != isinstance(value, Mapping):
             there = registry.suggestion(name, groups) or f" (the groups are {', '.join(groups)})"
@@ -75,13 +77,13 @@ def flat(found, groups):
     return values, wrong
 
 
-def set_value(config, key, value):
+def set_value(config: ConfigDict, key: str, value: Any) -> None:
     """config.group.key = value."""
     group, _, name = key.rpartition(".")
     (config[group] if group else config)[name] = value
 
 
-def unknown(key, keys, found):
+def unknown(key: str, keys: Iterable[str], found: Mapping[str, Any]) -> str:
     """The sentence on a key that is not there: with the nearest one, else with those of its group."""
     group, _, name = key.rpartition(".")
     near = nearest(key, keys)
@@ -94,7 +96,7 @@ def unknown(key, keys, found):
     return f"config.{key} is unknown{instead}"
 
 
-def nearest(key, keys):
+def nearest(key: str, keys: Iterable[str]) -> str | None:
     """The key that `key` was meant to be: alike in its group, of the same name in another, or alike; or None."""
     group, _, name = key.rpartition(".")
     names = {other.rpartition(".")[2]: other for other in keys if other.rpartition(".")[0] == group}

@@ -1,6 +1,8 @@
 """The environment variables of Linnet, looked at before anything starts."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from linnet.configs.kinds import Number, Path, checked
 from linnet.registry import suggestion
@@ -13,7 +15,7 @@ AUTO = "LINNET_DISTRIBUTED"
 NAMES = (AUTO, COORDINATOR, *NUMBERS, *HEARTBEAT, *PATHS)
 
 
-def check():
+def check() -> None:
     """ValueError for a value that cannot be meant, or a name that is nearly one of ours. Expands ~ in paths."""
     for name in sorted(name for name in os.environ if name.startswith("LINNET_") and name not in NAMES):
         if near := suggestion(name, NAMES, cutoff=0.85):
@@ -24,7 +26,7 @@ def check():
     check_processes()
 
 
-def check_processes():
+def check_processes() -> None:
     """ValueError unless all variables that join processes are set, or the one that finds them, or none."""
     names = (COORDINATOR, *NUMBERS)
     absent = [name for name in names if name not in os.environ]
@@ -45,7 +47,7 @@ def check_processes():
         raise ValueError(f"${COORDINATOR}={os.environ[COORDINATOR]} must be host:port, the same in all processes")
 
 
-def read_numbers(kinds):
+def read_numbers(kinds: Mapping[str, Number]) -> dict[str, Any]:
     """{name: number} of the variables that are set, which then hold it as plain digits. ValueError."""
     present = {name: kind for name, kind in kinds.items() if name in os.environ}
     values = {name: checked(f"${name}", kind, kind.read(os.environ[name])) for name, kind in present.items()}

@@ -1,6 +1,10 @@
 """--config.group.key=value: keys of a config changed on the command line."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from linnet.config_keys import NAMED, known, resolve
 from linnet.configs.default import BORDER
@@ -8,7 +12,7 @@ from linnet.configs.default import BORDER
 FLAG = re.compile(r"--?(no)?config\.([^=]+)(?:=(.*))?$", re.DOTALL)
 
 
-def split(arguments):
+def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """(the arguments that are no keys of the config, {"group.key": text}); of a key given twice the last one counts.
 
     As absl's: --config.a.b=3, --config.a.b 3, --config.a.b for True and --noconfig.a.b for False.
@@ -28,7 +32,7 @@ def split(arguments):
     return rest, texts
 
 
-def apply(config, texts):
+def apply(config: ConfigDict, texts: Mapping[str, str]) -> ConfigDict:
     """The config with the values that the texts mean. ValueError as `resolve`."""
     found = own_process(config.to_dict(), texts)
     for group, registered in NAMED.items():
@@ -54,12 +58,12 @@ def apply(config, texts):
         raise ValueError(f"{error}; {more}") from error
 
 
-def kept(before, keys):
+def kept(before: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """Of the keys of another process or network those of `before` that are about the border of networks alone."""
     return {key: value for key, value in before.items() if key in BORDER and key in keys}
 
 
-def own_process(found, texts):
+def own_process(found: dict[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
     """The groups `found` where flags name the network's own process: its keys are those of `sde` if that is it.
 
     Another process in `sde` then begins from its defaults.

@@ -16,6 +16,7 @@ draws what it would have drawn. The order of training examples comes from NumPy 
 """
 
 import enum
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -64,17 +65,17 @@ class Part(enum.IntEnum):
     PROBE = 9  # of the trace of a Jacobian
 
 
-def key_for(seed, purpose, *numbers):
+def key_for(seed: int, purpose: Purpose, *numbers: Any) -> jax.Array:
     """Keys of the items of `purpose` with these numbers, integers or arrays: their shape, broadcast.
 
     ValueError for a seed that is not in [0, 2^64).
     """
     lower, upper = halves(seed)
-    root = jax.random.wrap_key_data(np.array([upper, lower], np.uint32), impl="threefry2x32")
+    root = jax.random.wrap_key_data(jnp.asarray(np.array([upper, lower], np.uint32)), impl="threefry2x32")
     return fold(root if purpose == Purpose.SAMPLING else fold(root, COUNTED + purpose), *numbers)
 
 
-def fold(key, *numbers):
+def fold(key: jax.Array, *numbers: Any) -> jax.Array:
     """The keys below `key` at numbers in [0, 2^32), one level each: key and numbers broadcast."""
     for number in numbers:
         number = jnp.asarray(number, jnp.uint32)
@@ -82,7 +83,7 @@ def fold(key, *numbers):
     return key
 
 
-def shuffling(seed, epoch):
+def shuffling(seed: int, epoch: int) -> np.random.Philox:
     """NumPy's generator of the order of training examples in an epoch. ValueError as in `key_for`.
 
     Seeds below 2^32 are SeedSequence([seed, epoch]), to which zeros add nothing.
@@ -91,7 +92,7 @@ def shuffling(seed, epoch):
     return np.random.Philox(np.random.SeedSequence([lower, epoch, upper]))
 
 
-def halves(seed):
+def halves(seed: int) -> tuple[int, int]:
     """(seed mod 2^32, seed // 2^32). ValueError for a seed that has more."""
     if not 0 <= seed < HALF**2:
         raise ValueError(f"config.seed={seed} must lie in 0 to 2^64 - 1")

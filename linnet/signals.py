@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import traceback
+from typing import Any, NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of a program that Ctrl-C ended, as shells have it."""
@@ -19,13 +20,13 @@ interrupted = threading.Event()
 """Set from the first Ctrl-C on, unless training answers it: what the libraries make of KeyboardInterrupt varies."""
 
 
-def interrupt(*_):
+def interrupt(*_: Any) -> NoReturn:
     """What Ctrl-C does where there is nothing to save."""
     interrupted.set()
     raise KeyboardInterrupt
 
 
-def end_at_second_interrupt():
+def end_at_second_interrupt() -> None:
     """From now on a second Ctrl-C ends the program whatever it does, and GRACE seconds where nothing answers the first.
 
     Handlers in Python wait for compiled code and compilations to return; a thread reads the signals' numbers.
@@ -37,7 +38,7 @@ def end_at_second_interrupt():
     threading.Thread(target=watch, args=(reading, writing), daemon=True).start()
 
 
-def watch(reading, writing):
+def watch(reading: socket.socket, writing: socket.socket) -> NoReturn:
     """Reads signal numbers, and ends the program at the second SIGINT. writing: the other end, to keep it open."""
     interrupts = 0
     while interrupts < 2:
@@ -48,7 +49,7 @@ def watch(reading, writing):
     os._exit(INTERRUPTED)
 
 
-def leave(stop):
+def leave(stop: BaseException) -> None:
     """Prints why training stopped and ends the program well, at once: a device may still be busy for nobody.
 
     One of several processes ends as usual: the others would take its sudden end for a failure.
@@ -60,13 +61,13 @@ def leave(stop):
         os._exit(0)
 
 
-def abandon(error):
+def abandon(error: BaseException) -> None:
     """Ends one of several processes that fails by `error` at once: an orderly end waits for the others.
 
     These wait for it, in vain, until they see that it is gone.
     """
     distributed = sys.modules.get("linnet.devices.distributed")
-    status = error.code if isinstance(error, SystemExit) else 1
+    status: Any = error.code if isinstance(error, SystemExit) else 1
     if distributed is None or not status or not distributed.part():
         return
     if not isinstance(error, SystemExit):

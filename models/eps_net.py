@@ -8,14 +8,17 @@ prediction "class" returns no f but logits of classes.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet import registry
-from linnet.models.guidance import NONE, BoundClassifier, BoundDirect, BoundEps
+from linnet.arrays import Array
+from linnet.models.guidance import NONE, Bound, BoundClassifier, BoundDirect, BoundEps, Guidance
 from linnet.models.labels import labels_of
 from linnet.models.predictions import PREDICTIONS, check_direct, skip_and_out
 from linnet.sde_lib import LinearSDE, blocks
@@ -81,11 +84,15 @@ class EpsNet:
         if not 0 <= self.context_noise <= 1:
             raise ValueError(f"config.model.context_noise={self.context_noise} must lie between 0 and 1")
 
-    def __call__(self, params, u, t, keys=None, condition=None):
+    def __call__(
+        self, params: Any, u: Array, t: Array, keys: Array | None = None, condition: dict[str, Any] | None = None
+    ) -> Array:
         """eps, the shape of u, at times t (B,); keys and condition as in `output`."""
         return self.to_eps(lambda u: split_output(self.output(params, u, t, keys, condition), u)[0], u, t)
 
-    def output(self, params, u, t, keys=None, condition=None):
+    def output(
+        self, params: Any, u: Array, t: Array, keys: Array | None = None, condition: dict[str, Any] | None = None
+    ) -> Array:
         """What the network makes of u at times t (B,), in the basis of the state: once or twice the channels of u.
 
         keys (B,): one per example, for dropout; None: no dropout. condition: further keyword arguments of the network,
@@ -95,7 +102,7 @@ class EpsNet:
         f = self.module.apply({"params": params}, *self._seen(u, t), train=train, **(condition or {}))
         return self.sde.from_image(f)
 
-    def log_probs(self, params, u, t, keys=None):
+    def log_probs(self, params: Any, u: Array, t: Array, keys: Array | None = None) -> Array:
         """log p(y | u, t) of all classes y, (B, num_classes), by a classifier; keys as in `output`."""
         train = False if keys is None else keys
         return jax.nn.log_softmax(self.module.apply({"params": params}, *self._seen(u, t), train=train))
@@ -104,7 +111,7 @@ class EpsNet:
         """What the module is shown of the state u at times t (B,), and the label of the times."""
         return self.sde.to_image(u), self.labels.label(t)
 
-    def noised(self, x_hat, fraction, keys):
+    def noised(self, x_hat: Array, fraction: Array, keys: Array) -> Array:
         """What a DDDM network sees of the estimates x_hat (B, ...): sqrt(1 - s^2) x_hat + s z, z ~ N(0, I).
 
         s = context_noise * fraction, fraction (B,) in [0, 1]; keys (B,): of z. The paper's method has s = 0.
@@ -114,7 +121,7 @@ class EpsNet:
         s = (self.context_noise * fraction).reshape(-1, *(1,) * (x_hat.ndim - 1))
         return jnp.sqrt(1 - s**2) * x_hat + s * normal_per_example(keys, x_hat.shape)
 
-    def estimate(self, F, x_t, t):
+    def estimate(self, F: Array, x_t: Array, t: Array) -> Array:
         """DDDM's f(x_hat, x_t, t), the shape of x_t: x_t - F for VP, kappa x_t + (1 - kappa) F for VE; t (B,).
 
         F: output of the network at (x_t, t) with x_hat, or what is `noised` of it, as its `context`.
@@ -122,11 +129,11 @@ class EpsNet:
         skip, out = skip_and_out(self.sde, t)
         return blocks.apply(skip, x_t) + blocks.apply(out, F)
 
-    def to_eps(self, f, u, t):
+    def to_eps(self, f: Callable[[Array], Array], u: Array, t: Array) -> Array:
         """eps from f, the network (first half of its output) as a function of u at the fixed times t (B,)."""
         return PREDICTIONS[self.prediction](self, f, u, t)
 
-    def begin(self, t_min, on_chain):
+    def begin(self, t_min: float, on_chain: bool) -> float:
         """The smallest time that the network knows: t_min, or that of the first state where it was trained on states.
 
         on_chain: whether it was trained on the states of the chain whatever its labels.
@@ -134,12 +141,12 @@ class EpsNet:
         states = self.labels.n is not None or (self.sde.chain is not None and on_chain)
         return max(t_min, float(self.labels.time(0)) if states else 0.0)
 
-    def init(self, key, shape):
+    def init(self, key: Array, shape: tuple[int, ...]) -> dict[str, Any]:
         """Parameters for images of shape (H, W, C) or points of shape (D,): the tree under "params", float32."""
         u = jnp.zeros((1, *shape[:-1], self.sde.k * shape[-1]))
         return self.module.init({"params": key}, u, jnp.ones(1), train=False)["params"]
 
-    def bind(self, params, condition=None, guidance=NONE):
+    def bind(self, params: Any, condition: dict[str, Any] | None = None, guidance: Guidance = NONE) -> Bound:
         """What samplers are given: the network with its parameters and condition, without dropout, guided.
 
         ValueError for a classifier, which draws nothing.
@@ -152,12 +159,12 @@ class EpsNet:
         kind = BoundDirect if self.prediction == "direct" else BoundEps
         return kind(self, params, condition or {}, guidance)
 
-    def classify(self, params, condition):
+    def classify(self, params: Any, condition: dict[str, Any]) -> BoundClassifier:
         """log p(y | u, t) of the labels of the condition, by a network of prediction "class"."""
         return BoundClassifier(self, params, condition)
 
 
-def create_eps_net(config, module, sde) -> EpsNet:
+def create_eps_net(config: ConfigDict, module: Any, sde: LinearSDE) -> EpsNet:
     """The EpsNet that config.model and config.training describe. ValueError as `EpsNet` and `labels_of`."""
     model = config.model
     rescale = model.get("rescale_timesteps", False)

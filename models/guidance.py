@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array
 from linnet.models.transfer import direction
 
 NO_CLASS = -1
@@ -44,11 +45,11 @@ class Guidance:
     interval: tuple[float, float] = (0.0, math.inf)
 
     @property
-    def changes_eps(self):
+    def changes_eps(self) -> bool:
         """Whether there is guidance beside that of the class, which needs an eps."""
         return self.guide is not None or self.log_prob is not None
 
-    def within(self, sde, t, guided, plain):
+    def within(self, sde: Any, t: Array, guided: Callable[[Array], Any], plain: Callable[[], Any]) -> Any:
         """guided(inside) where the noise at t (B,) lies in the interval, and plain() where that of no example does.
 
         inside (B,): which examples are guided.
@@ -59,17 +60,18 @@ class Guidance:
         inside = (self.interval[0] < sigma) & (sigma <= self.interval[1])
         return jax.lax.cond(inside.any(), lambda: guided(inside), plain)
 
-    def change(self, sde, eps, u, t):
+    def change(self, sde: Any, eps: Array, u: Array, t: Array) -> Array:
         """What the guide and the classifier add to eps (B, ...) of the state u at times t (B,)."""
         change = jnp.zeros_like(eps)
         if self.guide is not None:
             change += (self.guide_scale - 1) * (eps - self.guide(u, t))
-        if self.log_prob is not None:
-            gradient = jax.grad(lambda u: self.log_prob(u, t).sum())(u)
+        log_prob = self.log_prob
+        if log_prob is not None:
+            gradient = jax.grad(lambda u: log_prob(u, t).sum())(u)
             change += self.classifier_scale * sde.eps(gradient, t)
         return change
 
-    def of_image(self, i):
+    def of_image(self, i: Any) -> "Guidance":
         """The same for image i of the batch alone."""
         alone = {name: of_image(getattr(self, name), i) for name in ("guide", "log_prob")}
         return dataclasses.replace(self, **alone)
@@ -78,7 +80,7 @@ class Guidance:
 NONE = Guidance()
 
 
-def of_image(function, i):
+def of_image(function: Any, i: Any) -> Any:
     """A function of states for image i alone, where it is given something of each image."""
     return function.of_image(i) if hasattr(function, "of_image") else function
 
@@ -99,7 +101,7 @@ class Bound:
         if self.guidance.scale != 1 and "label" not in self.condition:
             raise ValueError("config.sampling.guidance needs a class-conditional network: config.model.num_classes")
 
-    def output(self, u, t):
+    def output(self, u: Array, t: Array) -> Array:
         """The network's output at times t (B,), classifier-free guided: as EpsNet.output."""
         if self.guidance.scale == 1:
             return self._plain(u, t)
@@ -118,7 +120,7 @@ class Bound:
         w = jnp.where(rows(inside, u), self.guidance.scale, 1.0).astype(u.dtype)
         return jnp.concatenate([base + w * (f - base), with_class[..., channels:]], axis=-1)
 
-    def of_image(self, i):
+    def of_image(self, i: Any) -> Any:
         """The same with the condition of image i of the batch, for a batch of one."""
         condition = jax.tree.map(lambda a: a[i][None], self.condition)
         return dataclasses.replace(self, condition=condition, guidance=self.guidance.of_image(i))
@@ -128,10 +130,10 @@ class Bound:
 class BoundEps(Bound):
     """eps_fn(u, t), and for samplers of the discrete chain `output` and what it means."""
 
-    def __call__(self, u, t):
+    def __call__(self, u: Array, t: Array) -> Array:
         return self.parts(u, t)[0]
 
-    def parts(self, u, t):
+    def parts(self, u: Array, t: Array) -> tuple[Array, Array]:
         """(eps, what the network says of variances, of 0 channels or those of u), guided; u (B, ...), t (B,)."""
         said = []
 
@@ -150,18 +152,18 @@ class BoundEps(Bound):
 
         return self.guidance.within(self.net.sde, t, guided, lambda: eps), said[0]
 
-    def output(self, u, t):
+    def output(self, u: Array, t: Array) -> Array:
         """As `prediction` says, and what the network says of variances after it."""
         if not self.guidance.changes_eps:
             return super().output(u, t)
         return jnp.concatenate(self.parts(u, t), axis=-1)
 
     @property
-    def prediction(self):
+    def prediction(self) -> str:
         return "eps" if self.guidance.changes_eps else self.net.prediction
 
     @property
-    def variance(self):
+    def variance(self) -> str:
         return self.net.variance
 
 
@@ -177,11 +179,11 @@ class BoundDirect(Bound):
                 "'direct' does not give"
             )
 
-    def noised(self, x_hat, fraction, keys):
+    def noised(self, x_hat: Array, fraction: Array, keys: Array) -> Array:
         """What a DDDM network sees of the estimates x_hat (B, ...): see EpsNet.noised."""
         return self.net.noised(x_hat, fraction, keys)
 
-    def direct(self, x_hat, u, t):
+    def direct(self, x_hat: Array, u: Array, t: Array) -> Array:
         """The next estimate of the image of u, by a DDDM network that sees x_hat of the last one, each (B, ...)."""
         bound = dataclasses.replace(self, condition=self.condition | {"context": x_hat})
         return self.net.estimate(bound.output(u, t), u, t)
@@ -195,16 +197,16 @@ class BoundClassifier:
     params: Any
     condition: dict
 
-    def __call__(self, u, t):
+    def __call__(self, u: Array, t: Array) -> Array:
         """(B,) at states u (B, ...) and times t (B,)."""
         label = self.condition["label"][:, None]
         return jnp.take_along_axis(self.net.log_probs(self.params, u, t), label, axis=1)[:, 0]
 
-    def of_image(self, i):
+    def of_image(self, i: Any) -> "BoundClassifier":
         """The same for image i of the batch alone."""
         return dataclasses.replace(self, condition={"label": self.condition["label"][i][None]})
 
 
-def rows(values, u):
+def rows(values: Array, u: Array) -> Array:
     """values (B,), to broadcast with u (B, ...)."""
     return values.reshape(-1, *(1,) * (u.ndim - 1))

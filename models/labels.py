@@ -14,6 +14,7 @@ asks here.
 """
 
 import dataclasses
+from typing import Any
 
 from linnet.sde_lib import LinearSDE
 from linnet.sde_lib.chain import Chain
@@ -29,7 +30,7 @@ class Proportional:
     rate: float = 999.0
     n = None
 
-    def label(self, t):
+    def label(self, t: Any) -> Any:
         return self.rate * t
 
 
@@ -40,7 +41,7 @@ class NoiseLevel:
     sde: LinearSDE
     n = None
 
-    def label(self, t):
+    def label(self, t: Any) -> Any:
         return self.sde.R(t)[..., 0, 0, 0, 0]
 
 
@@ -56,10 +57,10 @@ class Numbered:
     whole: bool = False
     falling: bool = False
 
-    def time(self, i):
+    def time(self, i: Any) -> Any:
         return self.T * i / (self.n - 1)
 
-    def label(self, t):
+    def label(self, t: Any) -> Any:
         fraction = t / self.T
         number = (self.n - 1) * (1 - fraction if self.falling else fraction)
         return number.round() if self.whole else number
@@ -78,18 +79,24 @@ class OnChain:
     continuous: bool = False
 
     @property
-    def n(self):
+    def n(self) -> int | None:
         return None if self.continuous else self.chain.n
 
-    def time(self, i):
+    def time(self, i: Any) -> Any:
         return self.chain.time(i)
 
-    def label(self, t):
+    def label(self, t: Any) -> Any:
         number = self.chain.step(t)
         return self.scale * (number.round() if self.whole else number)
 
 
-def labels_of(sde, prediction="eps", continuous=True, num_scales=None, rescale=False):
+def labels_of(
+    sde: LinearSDE,
+    prediction: str = "eps",
+    continuous: bool = True,
+    num_scales: int | None = None,
+    rescale: bool = False,
+) -> Any:
     """The labels of a network for `sde` whose output means `prediction`; the other parameters are keys of the config.
 
     Networks of DDDM always know the states. ValueError for keys that mean nothing to the process.

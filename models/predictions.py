@@ -28,13 +28,20 @@ x_0 = ((L^-1 u)_v - e_v) / M_vx, e_x = (L^-1 u)_x - M_xx x_0, eps = R^T L^-T e. 
 is between 0.6 and 1.3: errors of the network do not grow.
 """
 
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
+
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.sde_lib import blocks
+from linnet.arrays import Array, Block
+from linnet.sde_lib import LinearSDE, blocks
+
+Network: TypeAlias = Callable[[Array], Array]
+"""The network as a function of the state, at fixed times."""
 
 
-def from_eps(net, f, u, t):
+def from_eps(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "eps", with mixed_score too."""
     if not net.mixed_score:
         return f(u)
@@ -42,29 +49,29 @@ def from_eps(net, f, u, t):
     return f(u) + blocks.apply(blocks.inverse(net.sde.R(t)), velocity)
 
 
-def from_score(net, f, u, t):
+def from_score(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "score"."""
     return net.sde.eps(f(u), t)
 
 
-def from_x_0(net, f, u, t):
+def from_x_0(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "x_0"."""
     return blocks.apply(blocks.inverse(net.sde.R(t)), u - net.sde.mean(f(u), t))
 
 
-def from_v(net, f, u, t):
+def from_v(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "v"."""
     return net.sde.mean(f(u), t) + blocks.apply(net.sde.R(t), u)
 
 
-def from_previous(net, f, u, t):
+def from_previous(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "previous"."""
     chain = net.sde.chain
     step = jnp.round(chain.step(t)).astype(int)
     return from_x_0(net, lambda u: chain.predicted_x_0("previous", f(u), u, step), u, t)
 
 
-def from_direct(net, f, u, t):
+def from_direct(net: Any, f: Network, u: Array, t: Array) -> NoReturn:
     """ValueError: "direct" has no eps."""
     raise ValueError(
         "a network with config.model.prediction='direct' gives no eps: train it with "
@@ -72,26 +79,26 @@ def from_direct(net, f, u, t):
     )
 
 
-def from_class(net, f, u, t):
+def from_class(net: Any, f: Network, u: Array, t: Array) -> NoReturn:
     """ValueError: "class" has no eps."""
     raise ValueError(
         "a classifier (config.model.prediction='class') gives no eps: train it by config.training.objective=classifier"
     )
 
 
-def from_edm(net, f, u, t):
+def from_edm(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "edm"."""
     skip, out, scale = preconditioning(net.sde, net.sigma_data, t)
     return blocks.apply(skip, u) + blocks.apply(out, f(blocks.apply(scale, u)))
 
 
-def from_edm_aligned(net, f, u, t):
+def from_edm_aligned(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "edm_aligned"."""
     skip, out, scale = alignment(net.sde, net.sigma_data, t)
     return blocks.apply(skip, u) + blocks.apply(out, f(blocks.apply(scale, u)))
 
 
-def from_velocity(net, f, u, t):
+def from_velocity(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "velocity", with mixed_score too."""
 
     def column(values):
@@ -109,7 +116,7 @@ def from_velocity(net, f, u, t):
     return blocks.apply(to_R, jnp.concatenate([e_x, e_v], axis=-1))
 
 
-def from_flow(net, f, u, t):
+def from_flow(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "flow"."""
     sde = net.sde
     back = blocks.matmul(blocks.transpose(sde.R(t)), blocks.inverse(sde.GGt(t) / 2))
@@ -133,7 +140,7 @@ PREDICTIONS = {
 `net` the models.eps_net.EpsNet with the process and the numbers of the formula."""
 
 
-def preconditioning(sde, sigma_data, t):
+def preconditioning(sde: LinearSDE, sigma_data: float, t: Array) -> tuple[Block, Block, Block]:
     """The blocks (R^T P^-1, M, D) of "edm" at times t; for VE they say EDM's c_skip and c_out of eps, and c_in."""
     P, w, norm2 = _gaussian(sde, sigma_data, t)
     out = blocks.matmul(w, blocks.transpose(w)) / jnp.sqrt(norm2 * (1 + norm2))
@@ -141,7 +148,7 @@ def preconditioning(sde, sigma_data, t):
     return blocks.matmul(blocks.transpose(sde.R(t)), blocks.inverse(P)), out, scale
 
 
-def alignment(sde, sigma_data, t):
+def alignment(sde: LinearSDE, sigma_data: float, t: Array) -> tuple[Block, Block, Block]:
     """The blocks (R^T P^-1, M, D') of "edm_aligned" at times t."""
     R, (P, w, norm2) = sde.R(t), _gaussian(sde, sigma_data, t)
     first = jnp.eye(sde.k, dtype=P.dtype)[:1]
@@ -159,7 +166,7 @@ def _gaussian(sde, sigma_data, t):
     return P, w, (w**2).sum((-1, -2), keepdims=True)
 
 
-def skip_and_out(sde, t):
+def skip_and_out(sde: LinearSDE, t: Array) -> tuple[Block, Block]:
     """(c_skip, c_out), blocks at times t, of DDDM's map f = c_skip x_t + c_out F (arXiv:2405.21059).
 
     (kappa, 1 - kappa) with kappa = R(0) / R(t) where Psi = 1 (VE), elsewhere (1, -1) (VP).
@@ -171,7 +178,7 @@ def skip_and_out(sde, t):
     return one, -one
 
 
-def check_direct(sde):
+def check_direct(sde: LinearSDE) -> None:
     """ValueError for a process that `skip_and_out` is not for."""
     scalar = np.size(sde.Sigma(sde.T)) == 1
     if not scalar or (sde.exploding and not sde.R(0.0).all()):

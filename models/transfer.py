@@ -27,13 +27,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array, Block
 from linnet.sde_lib import LinearSDE, blocks
 from linnet.sde_lib.chain import MEANINGS
 
 STEPS = 60  # of bisection: to rounding, from an interval of any width
 
 
-def check_isotropic(sde):
+def check_isotropic(sde: LinearSDE) -> None:
     """ValueError for a process whose noise differs between frequencies: what it leaves of an image is not one sigma."""
     if sde.Sigma(sde.T).shape[:2] != (1, 1):
         raise ValueError(
@@ -42,7 +43,7 @@ def check_isotropic(sde):
         )
 
 
-def direction(sde, t):
+def direction(sde: LinearSDE, t: Array) -> tuple[Block, Array]:
     """(v, sigma) at jax times t (B,): blocks (B, 1, 1, k, 1) and (B, 1, 1, 1, 1)."""
     mu = sde.Psi(t, t * 0)[..., :, :1]
     w = blocks.matmul(blocks.inverse(sde.R(t)), mu)
@@ -50,7 +51,7 @@ def direction(sde, t):
     return w / norm, 1 / norm
 
 
-def time_of(sde, sigma, first, last):
+def time_of(sde: LinearSDE, sigma: Array, first: float, last: float) -> Array:
     """Times s in [first, last] at which the process has the effective noise `sigma` (B,), by bisection: (B,)."""
 
     def halve(_, bounds):
@@ -85,11 +86,11 @@ class Transferred:
         for sde in (self.own, self.sde):
             check_isotropic(sde)
 
-    def __call__(self, u, t):
+    def __call__(self, u: Array, t: Array) -> Array:
         """eps, the shape of u; t (B,)."""
         return self._carry(self.eps_fn, u, t)
 
-    def output(self, u, t):
+    def output(self, u: Array, t: Array) -> Array:
         """eps, and after it what the network says of the variance, if it does: once or twice the channels of u."""
         if self.variance != "learned_range":
             return self(u, t)
@@ -121,7 +122,7 @@ class Transferred:
         eps = blocks.apply(blocks.transpose(v), eps_fn(blocks.apply(mu, z * level(sigma, z) / above), s))
         return jnp.minimum(rho, 1 / rho) * eps + (1 - 1 / above) * z
 
-    def of_image(self, i):
+    def of_image(self, i: Any) -> "Transferred":
         """The same for image i of the batch alone, where the network is given something of each image."""
         inner = self.eps_fn.of_image(i) if hasattr(self.eps_fn, "of_image") else self.eps_fn
         return dataclasses.replace(self, eps_fn=inner)
@@ -148,25 +149,25 @@ class CarriedNet:
         self.bind(None)
 
     @property
-    def variance(self):
+    def variance(self) -> str:
         """The network's own; fixed_large for log variances of the steps of its own chain ("learned")."""
         if not self.net.variance.startswith("learned"):
             return self.net.variance
         shares = self.net.variance == "learned_range" and self.net.prediction in MEANINGS
         return "learned_range" if shares else "fixed_large"
 
-    def bind(self, params, *given):
+    def bind(self, params: Any, *given: Any) -> Transferred:
         """What samplers are given; given: condition and guidance, as of EpsNet.bind."""
         bound = self.net.bind(params, *given)
         return Transferred(bound, self.net.sde, self.sde, self.first, self.net.sde.T, self.variance)
 
-    def begin(self, t_min, on_chain):
+    def begin(self, t_min: float, on_chain: bool) -> float:
         """The smallest time from t_min on whose noise the network knows; see EpsNet.begin."""
         first = self.net.begin(t_min, on_chain)
         sigma = direction(self.net.sde, jnp.full(1, first))[1].reshape(-1)
         return float(time_of(self.sde, sigma, t_min, self.sde.T)[0])
 
 
-def level(sigma, u):
+def level(sigma: Array, u: Array) -> Array:
     """sigma, one number for each of the B examples, to be multiplied with u (B, ...)."""
     return sigma.reshape(-1, *(1,) * (u.ndim - 1)).astype(u.dtype)

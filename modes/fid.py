@@ -43,7 +43,7 @@ def run(experiment: Experiment) -> None:
     score_images.score(extractor, statistics, itertools.chain([batch], batches), images, real)
 
 
-def check_size(found, wanted, path):
+def check_size(found: tuple[int, ...], wanted: tuple[int, ...], path: str) -> None:
     """ValueError for images of another (H, W) than those of the data, whose statistics are made."""
     if tuple(found) != tuple(wanted):
         raise ValueError(

@@ -11,6 +11,7 @@ it is computed on.
 import jax
 import jax.numpy as jnp
 
+from linnet.arrays import Array
 from linnet.models.transfer import check_isotropic, time_of
 from linnet.randomness import Part, fold
 from linnet.training.objectives.base import Objective, even_fractions
@@ -39,7 +40,7 @@ class AtTimes(Objective):
                     "set config.training.continuous=True"
                 )
 
-    def times(self, key, position, batch_size):
+    def times(self, key: Array, position: Array, batch_size: int) -> Array:
         """Times (B,) of the examples at `position` (B,) of a global batch of `batch_size`."""
         fraction = even_fractions(key, position, batch_size)
         labels = self.eps_net.labels
@@ -50,6 +51,6 @@ class AtTimes(Objective):
             return time_of(self.sde, sigma, self.t_min, self.sde.T)
         return self.t_min + (self.sde.T - self.t_min) * fraction
 
-    def noised(self, x, keys, t):
+    def noised(self, x: Array, keys: Array, t: Array) -> tuple[Array, Array]:
         """(u, eps) of images x (B, ...) in model range at times t (B,); keys (B,)."""
         return self.sde.perturb(fold(keys, Part.NOISE), self.sde.lift(x), t)

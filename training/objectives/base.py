@@ -1,13 +1,22 @@
 """What an objective is: losses of examples at drawn times, and what it keeps from step to step."""
 
 import abc
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from linnet.arrays import Array
 from linnet.randomness import Part, fold
+
+Params: TypeAlias = dict[str, Any]
+"""The parameters of the network."""
+
+Condition: TypeAlias = dict[str, Any] | None
+"""Keyword arguments of the network besides the state and the time, each (B, ...)."""
+
+Seen: TypeAlias = tuple[Array, dict[str, Array]]
+"""Losses (B,), and what else is seen of the examples, by name (B, ...)."""
 
 
 class Objective(abc.ABC):
@@ -57,29 +66,20 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def losses(
-        self,
-        params: dict[str, Any],
-        x: Array,
-        keys: Array,
-        t: Array,
-        train: bool = True,
-        condition: dict[str, Any] | None = None,
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool = True, condition: Condition = None
     ) -> Array:
-        """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,).
-
-        condition: keyword arguments of the network, each (B, ...).
-        """
+        """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
 
     def examine(
         self,
-        params: dict[str, Any],
+        params: Params,
         x: Array,
         keys: Array,
         t: Array,
         train: bool = True,
-        condition: dict[str, Any] | None = None,
+        condition: Condition = None,
         estimates: dict[str, Array] | None = None,
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> Seen:
         """(`losses`, what else is seen of the examples: a dict of arrays (B, ...)).
 
         estimates: for objectives that keep them, {"x_hat": (B, ...), "epoch": (B,)}; what is seen then holds the next

@@ -8,8 +8,9 @@ more components the network sees all of the state, as every other one does.
 
 import jax.numpy as jnp
 
+from linnet.arrays import Array
 from linnet.training.objectives.at_times import AtTimes
-from linnet.training.objectives.base import dropout_keys
+from linnet.training.objectives.base import Condition, Params, Seen, dropout_keys
 
 
 class Classifier(AtTimes):
@@ -30,13 +31,24 @@ class Classifier(AtTimes):
         if config.training.label_dropout:
             raise ValueError("config.training.label_dropout means nothing to config.training.objective='classifier'")
 
-    def losses(self, params, x, keys, t, train=True, condition=None):
+    def losses(
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool = True, condition: Condition = None
+    ) -> Array:
         return self.examine(params, x, keys, t, train, condition)[0]
 
-    def examine(self, params, x, keys, t, train=True, condition=None, estimates=None):
+    def examine(
+        self,
+        params: Params,
+        x: Array,
+        keys: Array,
+        t: Array,
+        train: bool = True,
+        condition: Condition = None,
+        estimates: dict[str, Array] | None = None,
+    ) -> Seen:
         """condition: {"label" (B,)}. Seen is the "accuracy" of each example, 0 or 1."""
         u, _ = self.noised(x, keys, t)
-        label = condition["label"]
+        label = (condition or {})["label"]
         log_probs = self.eps_net.log_probs(params, u, t, dropout_keys(keys, train))
         losses = -jnp.take_along_axis(log_probs, label[:, None], axis=1)[:, 0]
         return losses, {"accuracy": (log_probs.argmax(1) == label).astype(losses.dtype)}

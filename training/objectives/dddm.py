@@ -27,7 +27,7 @@ from linnet.models import lpips
 from linnet.models.lpips_weights import load_params
 from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
-from linnet.training.objectives.base import Objective, dropout_keys, even_fractions
+from linnet.training.objectives.base import Condition, Objective, Params, Seen, dropout_keys, even_fractions
 
 DISTANCES = ("mse", "pseudo_huber", "adaptive_pseudo_huber", "pseudo_lpips")
 """Values of config.training.loss."""
@@ -93,13 +93,7 @@ class DirectDenoising(Objective):
         return pseudo(square, c).mean(1)
 
     def losses(
-        self,
-        params: dict[str, Any],
-        x: Array,
-        keys: Array,
-        t: Array,
-        train: bool = True,
-        condition: dict[str, Any] | None = None,
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool = True, condition: Condition = None
     ) -> Array:
         """The guide loss of the first estimate, made from noise: what there is to measure without a memory."""
         context = normal_per_example(fold(keys, Part.CONTEXT), x.shape)
@@ -107,14 +101,7 @@ class DirectDenoising(Objective):
         return self.distances(y, [x], 0 * t)[0]
 
     def f(
-        self,
-        params: dict[str, Any],
-        x: Array,
-        keys: Array,
-        t: Array,
-        train: bool,
-        condition: dict[str, Any] | None,
-        context: Array,
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool, condition: Condition, context: Array
     ) -> Array:
         """y = f(context, x_t, t), the shape of x, with the noise of x_t from keys (B,)."""
         x_t, _ = self.sde.perturb(fold(keys, Part.NOISE), x, t)
@@ -124,14 +111,14 @@ class DirectDenoising(Objective):
 
     def examine(
         self,
-        params: dict[str, Any],
+        params: Params,
         x: Array,
         keys: Array,
         t: Array,
         train: bool = True,
-        condition: dict[str, Any] | None = None,
+        condition: Condition = None,
         estimates: dict[str, Array] | None = None,
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> Seen:
         """estimates: {"x_hat" (B, ...), "epoch" (B,)}. Seen are the new "estimate" (B, ...), and (B,) each the two
         distances and the mean absolute change of the estimate."""
         assert estimates is not None, "of an objective that keeps them"

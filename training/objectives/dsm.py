@@ -8,14 +8,12 @@
 For CLD, lift sets v = 0 and Sigma carries the initial velocity: this is hybrid score matching (arXiv:2112.07068).
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from linnet.arrays import Array
 from linnet.sde_lib import blocks
 from linnet.training.objectives.at_times import AtTimes
-from linnet.training.objectives.base import dropout_keys
+from linnet.training.objectives.base import Condition, Params, dropout_keys
 
 
 class DenoisingScoreMatching(AtTimes):
@@ -44,13 +42,7 @@ class DenoisingScoreMatching(AtTimes):
             )
 
     def losses(
-        self,
-        params: dict[str, Any],
-        x: Array,
-        keys: Array,
-        t: Array,
-        train: bool = True,
-        condition: dict[str, Any] | None = None,
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool = True, condition: Condition = None
     ) -> Array:
         """Loss of each example, (B,) float32: x (B, H, W, C) in model range, keys (B,), t (B,)."""
         dropout = dropout_keys(keys, train)

@@ -11,7 +11,7 @@ from linnet.randomness import Part, fold
 from linnet.sde_lib.base import normal_per_example
 from linnet.sde_lib.chain import MEANINGS, VARIANCES
 from linnet.sde_lib.variational import step_bits
-from linnet.training.objectives.base import Objective, dropout_keys, even_fractions
+from linnet.training.objectives.base import Condition, Objective, Params, dropout_keys, even_fractions
 from linnet.training.timestep_samplers import get_timestep_sampler
 
 
@@ -60,13 +60,7 @@ class ChainObjective(Objective):
         return self.timesteps.update(extra, self.step_of(t), losses)
 
     def losses(
-        self,
-        params: dict[str, Any],
-        x: Array,
-        keys: Array,
-        t: Array,
-        train: bool = True,
-        condition: dict[str, Any] | None = None,
+        self, params: Params, x: Array, keys: Array, t: Array, train: bool = True, condition: Condition = None
     ) -> Array:
         dropout = dropout_keys(keys, train)
         noise = normal_per_example(fold(keys, Part.NOISE), x.shape)
