@@ -55,7 +55,7 @@ def test_no_process_is_told_by_its_type():
 
 @pytest.mark.parametrize("folder", [*ALLOWED, *JOINERS])
 def test_public_functions_say_their_types(folder):
-    """All arguments and results, but those of `configs/group/experiment.py`; whether they are true is what mypy checks."""
+    """All arguments and results, but those of single experiments; whether they are true is what mypy checks."""
     untyped = []
     for path in (path for path in FILES if path.relative_to(ROOT).parts[0] == folder):
         if folder == "configs" and path.parent.name != folder:
