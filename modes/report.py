@@ -21,6 +21,7 @@ PANELS = {
     "loss by quarter of the times": ("loss_q0", "loss_q1", "loss_q2", "loss_q3"),
     "gradient norm": ("grad_norm",),
     "images per second": ("images_per_s",),
+    "memory, GiB": ("memory_gib", "device_gib"),
 }
 
 VERBS = ("train", "check", "eval", "report")

@@ -13,6 +13,7 @@ import numpy as np
 
 from linnet.training.checkpoint import NonFinite
 from linnet.training.interruption import Interruption, Preempted
+from linnet.training.metrics import memory
 from linnet.training.state import TrainState
 from linnet.training.step import QUARTILES, SUM
 
@@ -142,7 +143,7 @@ def train(
         if for_good or step == schedule.n_iters or schedule.due(schedule.preemption, step, before):
             save(state, step, window, for_good)
         if schedule.due(schedule.log, step, before):
-            scalars = summarize(window.fetch(save.saved), console.rate(step))
+            scalars = summarize(window.fetch(save.saved), console.rate(step)) | memory()
             window = Window(step, first)
             with saving_first(save, state, step, window):
                 check()

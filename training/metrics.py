@@ -12,6 +12,9 @@ import sys
 import time
 from typing import Any
 
+import jax
+import psutil
+
 
 class Console:
     """One line per log step; on a terminal also a progress bar. batch_size: images per step, for images/s and ETA."""
@@ -168,6 +171,15 @@ def _record(line: bytes) -> dict[str, Any] | None:
         return record if math.isfinite(record["step"]) else None
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def memory() -> dict[str, float]:
+    """GiB held now: of this process, and of the first device at its fullest, where the device says."""
+    held = {"memory_gib": psutil.Process().memory_info().rss}
+    of_device = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in of_device:
+        held["device_gib"] = of_device["peak_bytes_in_use"]
+    return {name: size / 2**30 for name, size in held.items()}
 
 
 def duration(seconds: float) -> str:

@@ -101,7 +101,7 @@ def test_a_run_leaves_its_record(undisturbed):
     assert sorted(losses) == list(range(10, STEPS + 1, 10))
     assert {line["step"] for line in lines if "eval_loss" in line} == {30, 60}
     first = next(line for line in lines if "loss" in line)
-    assert {"grad_norm", "images_per_s", "loss_q0", "loss_q1", "loss_q2", "loss_q3"} <= first.keys()
+    assert {"grad_norm", "images_per_s", "memory_gib", "loss_q0", "loss_q1", "loss_q2", "loss_q3"} <= first.keys()
     np.testing.assert_allclose(
         np.mean([first[f"loss_q{i}"] for i in range(4)]), first["loss"], rtol=1e-4
     )  # 8 per quartile
