@@ -23,7 +23,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from linnet.arrays import Block, Host, Times
 from linnet.sde_lib import blocks
@@ -198,7 +197,9 @@ class Langevin(LinearSDE):
         c_1 = bracket(a_1, a_2)
         c_2 = -bracket(a_1, 2 * a_3 + c_1) / 60
         exponent = a_1 + a_3 / 12 + bracket(-20 * a_1 - a_3 + c_1, a_2 + c_2) / 240
+        angles, vectors = np.linalg.eigh(1j * exponent)  # Hermitian, as the exponent is antisymmetric
+        steps = (vectors * np.exp(-1j * angles)[:, None]) @ vectors.conj().swapaxes(-1, -2)
         turned = [np.eye(self.k)]
-        for step in scipy.linalg.expm(exponent):
+        for step in steps.real:
             turned.append(step @ turned[-1])
         return np.stack(turned)
