@@ -1,6 +1,10 @@
-"""The images that --mode=inpaint, colorize, super_resolution and edit are about, and their classes."""
+"""The images that --mode=inpaint, colorize, super_resolution and edit are about, and their classes.
 
-from typing import TYPE_CHECKING, Any
+`settings` is the group of the mode in the config; its key `images` is a path, or empty for the images of the data.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -8,71 +12,83 @@ from ml_collections import ConfigDict
 from linnet.data.folder import folder_source
 from linnet.data.source import Source
 from linnet.engine.classes import labelled
-
-if TYPE_CHECKING:
-    from linnet.engine.experiment import Experiment
+from linnet.engine.sample_conditions import SampleConditions
 
 
-def chosen_images(experiment: "Experiment", settings: ConfigDict, size: tuple[int, int] | None = None) -> Any:
+def chosen_images(
+    config: ConfigDict,
+    settings: ConfigDict,
+    shape: tuple[int, ...],
+    evaluated: Callable[[], Source],
+    size: tuple[int, int] | None = None,
+) -> Any:
     """The source of `settings.images`, read as the data are, or without it the images of config.eval.image_split.
 
-    size: (H, W) of pictures of `settings.images`; None: that of the network. ValueError for points.
+    shape: (H, W, C) of the network's images. evaluated: opens those of the data. size: (H, W) of pictures of
+    `settings.images`; None: that of the network. ValueError for points, latents and networks of super-resolution.
     """
-    shape, data = experiment.shape, experiment.config.data
     if len(shape) != 3:
         raise ValueError("this mode is for images, and config.data.dataset=points has none")
-    refuse_latents(experiment)
-    if experiment.config.model.get("super_resolution", False):
+    refuse_latents(config)
+    if config.model.get("super_resolution", False):
         raise ValueError(
             "a network with config.model.super_resolution=True is given a low-resolution image: use --mode=sample, or "
             "a network without"
         )
     if not settings.images:
-        return experiment.evaluated()
+        return evaluated()
+    data = config.data
     read = {"path": settings.images, "image_size": size or shape[:2], "num_channels": shape[-1]}
     return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")
 
 
-def refuse_latents(experiment: "Experiment") -> None:
+def refuse_latents(config: ConfigDict) -> None:
     """ValueError for a network of latents, in modes that are about pixels."""
-    if experiment.latents is not None:
+    if config.data.latents:
         raise ValueError("this mode is about pixels, and the network makes latents (config.data.latents)")
 
 
-def class_numbers(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> np.ndarray:
-    """The classes (n,) int32 that the network is given for these images; zeros for one without classes.
+def class_numbers(
+    config: ConfigDict,
+    settings: ConfigDict,
+    classes: tuple[int, tuple[str, ...]],
+    conditions: SampleConditions,
+    source: Source,
+    index: np.ndarray,
+) -> np.ndarray:
+    """The classes (n,) int32 that the network is given for images: those that config.sampling.labels lists, in turn,
+    else the images' own; arguments and errors as of `own_classes`."""
+    if config.sampling.labels:
+        return conditions.labels(index)
+    return own_classes(settings, classes, source, index)
 
-    Those that config.sampling.labels lists, in turn, else those of the data. ValueError where nothing says.
+
+def own_classes(
+    settings: ConfigDict,
+    classes: tuple[int, tuple[str, ...]],
+    source: Source,
+    index: np.ndarray,
+    advice: str = "name them by config.sampling.labels",
+) -> np.ndarray:
+    """The classes (n,) int32 of the images number `index` (n,) of the source; zeros where there are none.
+
+    classes: their number and names, see Guided.classes. ValueError, which ends in `advice`, for images that are not of
+    the data.
     """
-    if experiment.config.sampling.labels:
-        return experiment.conditions.labels(rows["index"])
-    return own_classes(experiment, source, rows, "name them by config.sampling.labels")
-
-
-def own_classes(experiment: "Experiment", source: Source, rows: dict[str, Any], advice: str) -> np.ndarray:
-    """The classes (n,) int32 of images of the data; zeros where neither network nor classifier is given one.
-
-    ValueError, which ends in `advice`, for other images.
-    """
-    number, names = experiment.guided.classes
+    number, names = classes
     if not number:
-        return np.zeros(len(rows["index"]), np.int32)
-    if source is not experiment.evaluated():
+        return np.zeros(len(index), np.int32)
+    if settings.images:
         raise ValueError(f"this network needs the classes of the images: {advice}")
     of_network = labelled(source, source.split, number, names)
-    return np.array([of_network[int(i)]["label"] for i in rows["index"]], np.int32)
+    return np.array([of_network[int(i)]["label"] for i in index], np.int32)
 
 
-def describe(experiment: "Experiment", mode: str, source: Source, total: int) -> dict[str, Any]:
-    """What was done to `total` images of a source by a mode, for its report."""
-    config = experiment.config
-    return (
-        experiment.provenance()
-        | experiment.guided.noted
-        | {
-            "n": total,
-            "images": [source.name, source.split, source.fingerprint()],
-            mode: config[mode].to_dict(),
-            "sampling": config.sampling.to_dict(),
-        }
-    )
+def about(provenance: dict[str, Any], config: ConfigDict, mode: str, source: Source, total: int) -> dict[str, Any]:
+    """What was done to `total` images of a source by a mode, for its report. provenance: what made the results."""
+    return provenance | {
+        "n": total,
+        "images": [source.name, source.split, source.fingerprint()],
+        mode: config[mode].to_dict(),
+        "sampling": config.sampling.to_dict(),
+    }

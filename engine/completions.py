@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from linnet.arrays import Array
 from linnet.data import transforms
 from linnet.engine.batches import first_images, in_batches, number_of_images
-from linnet.engine.chosen_images import class_numbers, describe
+from linnet.engine.chosen_images import about, class_numbers
 from linnet.engine.pictures import save_picture
 from linnet.engine.reconstruct import NET, perceptual
 from linnet.evaluation.psnr import psnr
@@ -41,7 +41,7 @@ METHODS = (*posterior.METHODS, "replacement")
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """source: the images. operator: rows of a batch -> A. extra: further arrays of images, first axis the image.
+    """source: the images. operator: a batch -> A. extra: further arrays of images, first axis the image.
 
     measured: the images are y themselves; else y = A x. hidden: (n, H, W, 1) bool, the pixels that are not seen, where
     y is of single pixels.
@@ -60,26 +60,28 @@ def run(experiment: "Experiment", mode: str, make_problem: Callable[[Any], Probl
     make_problem: experiment -> Problem. Errors come before the work.
     """
     config, settings = experiment.config, experiment.config[mode]
-    sample = sampling(experiment, settings, mode)
+    require(experiment.carried.bind(None), EpsFunction)
+    sample = sampling(experiment.sampler, config.model.sigma_data, settings, mode)
     distance = perceptual_distance(settings, config)
     problem = make_problem(experiment)
     total = number_of_images(problem.source, config.eval.num_images, N)
-    rows = first_images(problem.source, total, config.data.num_workers)
-    rows["label"] = class_numbers(experiment, problem.source, rows)
-    rows |= {name: values[:total] for name, values in problem.extra.items()}
+    batch = first_images(problem.source, total, config.data.num_workers)
+    classes, conditions = experiment.guided.classes, experiment.conditions
+    batch["label"] = class_numbers(config, settings, classes, conditions, problem.source, batch["index"])
+    batch |= {name: values[:total] for name, values in problem.extra.items()}
     folder = experiment.results(mode)
     check_writable(os.path.join(folder, f"{mode}.json"))
-    found = completed(experiment, problem, sample, rows, settings.completions)
+    found = completed(experiment, problem, sample, batch, settings.completions)
     images = {name: transforms.to_uint8(found[name], config.data.centered) for name in ("x", "seen")}
-    truth = not (problem.measured or np.array_equal(images["seen"], rows["image"]))  # there is more than what is seen
-    report = describe(experiment, mode, problem.source, total) | {
+    truth = not (problem.measured or np.array_equal(images["seen"], batch["image"]))  # there is more than what is seen
+    report = about(experiment.provenance() | experiment.guided.noted, config, mode, problem.source, total) | {
         "nfe": int(found["nfe"].max()),
         "deviation": float(found["deviation"].max()),
-        **(scores(images["x"], rows["image"], problem.hidden, distance) if truth else {}),
+        **(scores(images["x"], batch["image"], problem.hidden, distance) if truth else {}),
     }
     with atomic_write(os.path.join(folder, "completions.npz")) as file:
-        np.savez_compressed(file, images=rows["image"], seen=images["seen"], completions=images["x"])
-    save(images, rows["image"] if truth else None, os.path.join(folder, f"{mode}.png"))
+        np.savez_compressed(file, images=batch["image"], seen=images["seen"], completions=images["x"])
+    save(images, batch["image"] if truth else None, os.path.join(folder, f"{mode}.png"))
     write_json(os.path.join(folder, f"{mode}.json"), report)
     print(f"{total} images, {settings.completions} completions each, {summary(report)} | everything in {folder}")
 
@@ -90,10 +92,8 @@ def summary(report: dict[str, Any]) -> str:
     return " ".join(f"{name}={report[name]:.4g}" for name in names if name in report)
 
 
-def sampling(experiment: "Experiment", settings: ConfigDict, mode: str) -> Callable[..., Samples]:
+def sampling(sampler: Any, sigma_data: float, settings: ConfigDict, mode: str) -> Callable[..., Samples]:
     """sample(network, A, y, keys, u_T) -> Samples by config.MODE.method. ValueError for what does not go together."""
-    sde, sampler = experiment.sde, experiment.sampler
-    require(experiment.carried.bind(None), EpsFunction)
     for key, method in (("iterations", "mmps"), ("resamples", "replacement")):
         if settings[key] is not None and settings.method != method:
             raise ValueError(f"config.{mode}.{key} means nothing to method={settings.method}: it is for {method}")
@@ -101,18 +101,18 @@ def sampling(experiment: "Experiment", settings: ConfigDict, mode: str) -> Calla
         raise ValueError(f"config.{mode}.lpips_path means nothing without config.{mode}.lpips=True")
     if settings.method == "replacement":
         replacing_sampler = replacing(sampler, settings.resamples)
-        return lambda network, A, y, keys, u_T: replacing_sampler(Known(network, sde, A, y), keys, u_T)
-    chosen = {"method": settings.method, "sigma_data": experiment.config.model.sigma_data}
+        return lambda network, A, y, keys, u_T: replacing_sampler(Known(network, sampler.sde, A, y), keys, u_T)
+    chosen = {"method": settings.method, "sigma_data": sigma_data}
     chosen["iterations"] = settings.iterations or STEPS
 
     def sample(network, A, y, keys, u_T):
-        return sampler(posterior.Posterior(network, sde, A, y, **chosen), keys, u_T)
+        return sampler(posterior.Posterior(network, sampler.sde, A, y, **chosen), keys, u_T)
 
     return sample
 
 
 def completed(
-    experiment: "Experiment", problem: Problem, sample: Callable[..., Samples], rows: dict[str, Any], completions: int
+    experiment: "Experiment", problem: Problem, sample: Callable[..., Samples], batch: dict[str, Any], completions: int
 ) -> dict[str, Any]:
     """{"x": (n, completions, H, W, C), "seen": what A^+ y shows (n, H, W, C), in the range of the model, "nfe",
     "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
@@ -120,13 +120,13 @@ def completed(
     config, sde = experiment.config, experiment.sde
     centered, guided = config.data.centered, experiment.guided
 
-    def complete(weights, rows):
-        A = problem.operator(rows)
-        given = transforms.to_model_range(rows["image"], centered=centered)
+    def complete(weights, batch):
+        A = problem.operator(batch)
+        given = transforms.to_model_range(batch["image"], centered=centered)
         y = given if problem.measured else A(given)
-        keys = key_for(config.seed, Purpose.COMPLETIONS, rows["index"], rows["completion"])
+        keys = key_for(config.seed, Purpose.COMPLETIONS, batch["index"], batch["completion"])
         u_T = sde.prior(fold(keys, Part.PRIOR), (len(keys), *experiment.shape))
-        condition = {"label": rows["label"]} if guided.classes[0] else {}
+        condition = {"label": batch["label"]} if guided.classes[0] else {}
         network = guided.bind(weights, condition)
         samples = sample(network, A, y, fold(keys, Part.NOISE), u_T)
         x = feasible(A, y, sde.project(samples.u), centered)
@@ -134,8 +134,8 @@ def completed(
         deviation = jnp.abs(A(stored) - y).reshape(len(x), -1).max(1) * (127.5 if centered else 255)
         return {"x": x, "seen": A.pinv(y), "nfe": jnp.full(len(x), samples.nfe), "deviation": deviation}
 
-    n = len(rows["index"])
-    every = {name: np.repeat(values, completions, axis=0) for name, values in rows.items()}
+    n = len(batch["index"])
+    every = {name: np.repeat(values, completions, axis=0) for name, values in batch.items()}
     every["completion"] = np.tile(np.arange(completions), n)
     found = in_batches(complete, experiment.weights, every, config.eval.batch_size, f"{n * completions} completions")
     check_finite(found["x"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.data.source import Source
@@ -26,42 +27,45 @@ if TYPE_CHECKING:
 STRENGTHS = (0.2, 0.4, 0.6, 0.8)
 
 
-def noised(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
+def noised(experiment: "Experiment", source: Source, batch: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
     """{column: (images (n, H, W, C) in the range of the model, evaluations)} for each of config.edit.strength."""
-    rows = rows | {"label": class_numbers(experiment, source, rows)}
-    shares = experiment.config.edit.strength or STRENGTHS
-    return {f"{share:g}": noised_to(experiment, rows, share) for share in shares}
+    config, classes = experiment.config, experiment.guided.classes
+    numbers = class_numbers(config, config.edit, classes, experiment.conditions, source, batch["index"])
+    batch = batch | {"label": numbers}
+    shares = config.edit.strength or STRENGTHS
+    return {f"{share:g}": noised_to(experiment, batch, share) for share in shares}
 
 
-def noised_to(experiment: "Experiment", rows: dict[str, Any], share: float) -> tuple[np.ndarray, int]:
+def noised_to(experiment: "Experiment", batch: dict[str, Any], share: float) -> tuple[np.ndarray, int]:
     """(images, evaluations) by way of this share of the time. ValueError for one that leaves no step."""
     config, sde = experiment.config, ended(experiment.sde, share, "config.edit.strength")
     sampler = get_sampler(config, sde, experiment.carried.bind(None))
     guided = experiment.guided
 
-    def edited(weights, rows):
-        x = transforms.to_model_range(rows["image"], centered=config.data.centered)
-        keys = key_for(config.seed, Purpose.EDITING, rows["index"])
+    def edited(weights, batch):
+        x = transforms.to_model_range(batch["image"], centered=config.data.centered)
+        keys = key_for(config.seed, Purpose.EDITING, batch["index"])
         u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), sde.last_time, x.dtype))
-        condition = {"label": rows["label"]} if guided.classes[0] else {}
+        condition = {"label": batch["label"]} if guided.classes[0] else {}
         samples = sampler(guided.bind(weights, condition), fold(keys, Part.NOISE), u)
         return sde.project(samples.u), jnp.full(len(x), samples.nfe)
 
-    x, nfe = in_batches(edited, experiment.weights, rows, config.eval.batch_size, f"strength {share:g}")
+    x, nfe = in_batches(edited, experiment.weights, batch, config.eval.batch_size, f"strength {share:g}")
     return x, int(nfe.max())
 
 
-def transferred(experiment: "Experiment", source: Source, rows: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
+def transferred(experiment: "Experiment", source: Source, batch: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
     """{column: (images, evaluations of the slowest both ways)}: as their own class, and as each of the others."""
-    own = own_classes(experiment, source, rows, "config.edit.method=flow is for those of the data")
-    rows = rows | {"label": own}
     config = experiment.config
+    advice = "config.edit.method=flow is for those of the data"
+    own = own_classes(config.edit, experiment.guided.classes, source, batch["index"], advice)
+    batch = batch | {"label": own}
     latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
-    u_T, there = latents.encode(rows)
-    x, back = latents.decode(u_T, rows)
+    u_T, there = latents.encode(batch)
+    x, back = latents.decode(u_T, batch)
     columns = {"own": (x, there + back)}
     for number in experiment.conditions.chosen:
-        relabelled = rows | {"label": np.full_like(own, number)}
+        relabelled = batch | {"label": np.full_like(own, number)}
         x, back = latents.decode(u_T, relabelled)
         columns[experiment.conditions.names[number]] = x, there + back
     return columns
@@ -70,16 +74,15 @@ def transferred(experiment: "Experiment", source: Source, rows: dict[str, Any]) 
 METHODS = {"noise": noised, "flow": transferred}
 
 
-def check(experiment: "Experiment") -> None:
+def check(config: ConfigDict, is_guided: bool) -> None:
     """ValueError for keys that mean nothing to config.edit.method, and for a network without classes to change."""
-    config = experiment.config
     method, strength = config.edit.method, config.edit.strength
     if method == "flow":
         if not config.model.get("num_classes", 0):
             raise ValueError(
                 "config.edit.method=flow changes the class: it needs a network of classes (config.model.num_classes)"
             )
-        if experiment.guided.is_guided:
+        if is_guided:
             raise ValueError(
                 "config.sampling.guidance means nothing to config.edit.method=flow, nor do classifier and guide"
             )

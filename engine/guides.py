@@ -46,7 +46,7 @@ class Guided:
             if path := self.sampling[key]:
                 name = f"config.sampling.{key}={path!r}"
                 self.guides[key] = guide = opened(path, name, open_run)
-                check_kind(guide, key, name)
+                check_kind(guide.config.model.prediction, key, name)
                 check_same(guide, experiment, name)
         check_classes(self)
 
@@ -54,8 +54,8 @@ class Guided:
     def classes(self) -> tuple[int, tuple[str, ...]]:
         """(number, names) of the classes that images are drawn of: the network's, else the classifier's; (0, ())."""
         network = self.experiment
-        of = network if number_of(network) else self.guides.get("classifier", network)
-        return number_of(of), of.classes
+        of = network if number_of(network.config.model) else self.guides.get("classifier", network)
+        return number_of(of.config.model), of.classes
 
     @property
     def is_guided(self) -> bool:
@@ -90,25 +90,25 @@ class Guided:
         given: dict[str, Any] = {"scale": self.sampling.guidance}
         if "guide" in self.guides:
             guide = self.guides["guide"]
-            given["guide"] = guide.eps_net.bind(weights["guide"], taken(guide, condition))
+            given["guide"] = guide.eps_net.bind(weights["guide"], taken(guide.config.model, condition))
             given["guide_scale"] = self.scale("guide")
         if "classifier" in self.guides:
             given["log_prob"] = self.guides["classifier"].eps_net.classify(weights["classifier"], condition)
             given["classifier_scale"] = self.scale("classifier")
         if self.sampling.guidance_interval:
             given["interval"] = tuple(self.sampling.guidance_interval)
-        own = taken(self.experiment, condition)
+        own = taken(self.experiment.config.model, condition)
         return self.experiment.carried.bind(weights[NETWORK], own, Guidance(**given))
 
 
-def number_of(experiment: "Experiment") -> int:
-    """The number of classes of an experiment's network, 0 for none."""
-    return experiment.config.model.get("num_classes", 0)
+def number_of(model: ConfigDict) -> int:
+    """The number of classes of the network of config.model, 0 for none."""
+    return model.get("num_classes", 0)
 
 
-def taken(experiment: "Experiment", condition: dict[str, Any]) -> dict[str, Any]:
-    """What the network of an experiment takes of a condition."""
-    return {key: value for key, value in condition.items() if experiment.config.model.get(TAKES[key], 0)}
+def taken(model: ConfigDict, condition: dict[str, Any]) -> dict[str, Any]:
+    """What the network of config.model takes of a condition."""
+    return {key: value for key, value in condition.items() if model.get(TAKES[key], 0)}
 
 
 def opened(path: str, name: str, open_run: Callable[[ConfigDict, str], "Experiment"]) -> "Experiment":
@@ -137,9 +137,8 @@ def check_keys(sampling: ConfigDict) -> None:
         raise ValueError(f"config.sampling.guidance_interval={interval} must be two noise levels, the lower one first")
 
 
-def check_kind(guide: "Experiment", key: str, name: str) -> None:
+def check_kind(prediction: str, key: str, name: str) -> None:
     """ValueError for a network that is no classifier, or one where an eps is needed."""
-    prediction = guide.config.model.prediction
     if key == "classifier" and prediction != "class":
         raise ValueError(f"{name} is no classifier: train one by config.training.objective=classifier")
     if key == "guide" and prediction in ("class", "direct"):
@@ -167,8 +166,9 @@ def check_classes(guided: Guided) -> None:
     number, names = guided.classes
     for key, guide in guided.guides.items():
         theirs = guide.classes
-        if number_of(guide) and (number_of(guide) != number or (theirs and names and theirs != names)):
+        count = number_of(guide.config.model)
+        if count and (count != number or (theirs and names and theirs != names)):
             wanted = listed(names) if names else f"{number} classes"
-            found = listed(theirs) if theirs else f"{number_of(guide)} classes"
+            found = listed(theirs) if theirs else f"{count} classes"
             path = guided.sampling[key]
             raise ValueError(f"config.sampling.{key}={path!r} knows {found}, and images are drawn of {wanted}")

@@ -4,26 +4,24 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ml_collections import ConfigDict
+
+from linnet.engine.paths import Paths
 from linnet.training.metrics import Wandb
-
-if TYPE_CHECKING:
-    from linnet.engine.experiment import Experiment
 
 ASIDE = {"wandb", "png"}
 """Folders whose pictures are not sent: those of the run itself, and single samples."""
 
 
 @contextlib.contextmanager
-def logging_pictures(experiment: "Experiment") -> Iterator[None]:
+def logging_pictures(paths: Paths, config: ConfigDict) -> Iterator[None]:
     """In it a command runs; at its end new and changed pictures in the workdir and --result_folder are sent.
 
     ValueError where there is no workdir; ImportError without wandb.
     """
-    paths = experiment.paths
     folders = [paths.run(), *filter(None, [paths.result_folder])]
-    with contextlib.closing(Wandb(paths.workdir, experiment.config)) as run:
+    with contextlib.closing(Wandb(paths.workdir, config)) as run:
         before = pictures(folders)
         yield
         for name, path, _ in sorted(pictures(folders) - before):

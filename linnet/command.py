@@ -114,7 +114,7 @@ def logging_pictures(experiment: "Experiment") -> contextlib.AbstractContextMana
     from linnet.engine import wandb_pictures
 
     return (
-        wandb_pictures.logging_pictures(experiment)
+        wandb_pictures.logging_pictures(experiment.paths, experiment.config)
         if FLAGS.wandb and processes.is_first()
         else contextlib.nullcontext()
     )

@@ -14,10 +14,10 @@ def run(experiment: Experiment) -> None:
 
 def problem(experiment: Experiment) -> Problem:
     """The mean of the channels of each image. ValueError for a network that has no colours."""
-    channels = experiment.shape[-1]
+    config, channels = experiment.config, experiment.shape[-1]
     if channels != 3:
         raise ValueError(
             f"--mode=colorize needs a network of colour images (config.data.num_channels=3), this one has {channels}"
         )
-    source = chosen_images(experiment, experiment.config.colorize)
-    return completions.Problem(source, lambda rows: Grey(channels))
+    source = chosen_images(config, config.colorize, experiment.shape, experiment.evaluated)
+    return completions.Problem(source, lambda batch: Grey(channels))

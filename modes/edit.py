@@ -10,7 +10,7 @@ import numpy as np
 
 from linnet.data import transforms
 from linnet.engine.batches import first_images, number_of_images
-from linnet.engine.chosen_images import chosen_images, describe
+from linnet.engine.chosen_images import about, chosen_images
 from linnet.engine.completions import N, check_finite
 from linnet.engine.editing import METHODS, check
 from linnet.engine.experiment import Experiment
@@ -23,24 +23,25 @@ from linnet.files.json_files import write_json
 def run(experiment: Experiment) -> None:
     """Writes edit.json, edit.png (a row for each image) and edited.npz to the folder of the mode."""
     config, settings = experiment.config, experiment.config.edit
-    check(experiment)
-    source = chosen_images(experiment, settings)
-    rows = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
+    check(config, experiment.guided.is_guided)
+    source = chosen_images(config, settings, experiment.shape, experiment.evaluated)
+    batch = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
     folder = experiment.results("edit")
     check_writable(os.path.join(folder, "edit.json"))
-    found = METHODS[settings.method](experiment, source, rows)
+    found = METHODS[settings.method](experiment, source, batch)
     check_finite(np.concatenate([x for x, _ in found.values()]))
     images = {name: transforms.to_uint8(x, config.data.centered) for name, (x, _) in found.items()}
-    report = describe(experiment, "edit", source, len(rows["index"])) | {
+    made_by = experiment.provenance() | experiment.guided.noted
+    report = about(made_by, config, "edit", source, len(batch["index"])) | {
         "nfe": {name: nfe for name, (_, nfe) in found.items()},
-        "psnr_to_original": {name: float(psnr(x, rows["image"]).mean()) for name, x in images.items()},
+        "psnr_to_original": {name: float(psnr(x, batch["image"]).mean()) for name, x in images.items()},
     }
     with atomic_write(os.path.join(folder, "edited.npz")) as file:
-        np.savez_compressed(file, images=rows["image"], **images)
-    sheet = np.stack([rows["image"], *images.values()], axis=1)
+        np.savez_compressed(file, images=batch["image"], **images)
+    sheet = np.stack([batch["image"], *images.values()], axis=1)
     names = ["image", *images] * len(sheet)
     path = os.path.join(folder, "edit.png")
     save_picture(sheet.reshape(-1, *sheet.shape[2:]), path, columns=sheet.shape[1], captions=names)
     write_json(os.path.join(folder, "edit.json"), report)
     shown = " ".join(f"{name}: {value:.3g}" for name, value in report["psnr_to_original"].items())
-    print(f"{len(rows['index'])} images, psnr to the original by {settings.method}: {shown} | everything in {folder}")
+    print(f"{len(batch['index'])} images, psnr to the original by {settings.method}: {shown} | everything in {folder}")

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet import interop
 from linnet.engine.experiment import Experiment
@@ -37,21 +38,21 @@ def run(experiment: Experiment) -> None:
     made = []
     parameters = averages.parameters(np.stack([weights for weights, _ in found]))
     for std, (_, residual), params in zip(widths, found, parameters, strict=True):
-        config = described(experiment, "ema")
+        config = described(experiment.trained_config, "ema", experiment.classes)
         config.eval.ema_std = (std,)
         path = interop.export(params, config, os.path.join(folder, f"{averages.time}_std{std:g}"))
         made.append({"ema_std": std, "residual": residual, "path": str(path)})
         print(f"width {std:g} at step {averages.time}: {path} (weights of steps met to {residual:.1e})", flush=True)
     if len(made) > 1:
         for one in made:
-            one["metrics"] = measured(experiment, one["path"])
+            one["metrics"] = measured(experiment.config, experiment.paths.workdir, one["path"])
         save_picture(made, os.path.join(folder, "ema.png"))
     write_json(os.path.join(folder, "ema.json"), {"step": averages.time, "kept": averages.kept, "widths": made})
 
 
-def measured(experiment: Experiment, path: str) -> dict[str, Any]:
+def measured(config: ConfigDict, workdir: str | None, path: str) -> dict[str, Any]:
     """The metrics of --mode=check with the parameters at `path`."""
-    one = Experiment(experiment.config, experiment.paths.workdir, ckpt=path)
+    one = Experiment(config, workdir, ckpt=path)
     check.run(one)
     return read_json(os.path.join(one.sample_folder(), "report.json"), "delete it")["metrics"]
 

@@ -1,11 +1,13 @@
 """--mode=encode_data: the pictures of a data set as latents of an autoencoder, in one .npz (data/latents.py)."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from linnet.data import WORDS, NoSplit, pipeline
+from linnet.data.source import Source
 from linnet.engine import autoencoder
 from linnet.engine.autoencoder import BATCH, Autoencoder
 from linnet.engine.experiment import Experiment
@@ -37,7 +39,7 @@ def run(experiment: Experiment) -> None:
     arrays: dict[str, np.ndarray] = {}
     seen: set[str] = set()
     for split in WORDS:
-        arrays |= encoded(experiment, coder, split, seen)
+        arrays |= encoded(experiment.dataset, coder, split, seen, data.num_workers)
     z = arrays["train_latents"]
     scale = 1 / z.std(dtype=np.float64) if coder.scale is None else coder.scale
     shift = z.mean(dtype=np.float64) if coder.shift is None else coder.shift
@@ -49,19 +51,21 @@ def run(experiment: Experiment) -> None:
     print(f"{sizes} of {'x'.join(map(str, latent))}, scale {scale:.4g}, shift {shift:.4g}: {data.latents}")
 
 
-def encoded(experiment: Experiment, coder: Autoencoder, split: str, seen: set[str]) -> dict[str, np.ndarray]:
+def encoded(
+    dataset: Callable[[str], Source], coder: Autoencoder, split: str, seen: set[str], num_workers: int
+) -> dict[str, np.ndarray]:
     """{"SPLIT_latents" (N, h, w, c) float32, with classes "SPLIT_labels" (N,)}; {} where there is no such split.
 
     seen: fingerprints of the splits before, of which one may stand in for this.
     """
     try:
-        source = experiment.dataset(split)
+        source = dataset(split)
     except NoSplit:
         return {}
     if source.fingerprint() in seen:
         return {}
     seen.add(source.fingerprint())
-    batches = pipeline.one_pass(source, BATCH, num_workers=experiment.config.data.num_workers)
+    batches = pipeline.one_pass(source, BATCH, num_workers=num_workers)
     found = [
         (coder.encode(batch["image"]), batch["label"])
         for batch in progress(batches, f"encoding {len(source)} {split} images", -(-len(source) // BATCH))

@@ -23,13 +23,15 @@ def run(experiment: Experiment) -> None:
     if os.path.exists(path) and not recognises(Path(folder)):
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
     kind = experiment.trained.kind
-    written = interop.export(experiment.trained.params, described(experiment, kind), folder)
+    written = interop.export(
+        experiment.trained.params, described(experiment.trained_config, kind, experiment.classes), folder
+    )
     print(f"{kind} parameters in {written}")
 
 
-def described(experiment: Experiment, kind: str) -> ConfigDict:
+def described(trained_config: ConfigDict, kind: str, classes: tuple[str, ...]) -> ConfigDict:
     """The config that lies beside exported parameters of that kind."""
-    config = copy.deepcopy(experiment.trained_config)
+    config = copy.deepcopy(trained_config)
     config.eval.params = kind
-    config.data.classes = experiment.classes
+    config.data.classes = classes
     return config

@@ -20,8 +20,10 @@ def run(experiment: Experiment) -> None:
 def problem(experiment: Experiment) -> Problem:
     """The pixels that are seen of each image."""
     config, settings = experiment.config, experiment.config.inpaint
-    source = chosen_images(experiment, settings)
+    source = chosen_images(config, settings, experiment.shape, experiment.evaluated)
     total = number_of_images(source, config.eval.num_images, completions.N)
     names = source.names[:total] if settings.images else range(total)
     seen = masks(settings, names, experiment.shape[:2], config.seed)
-    return completions.Problem(source, lambda rows: Mask(rows["seen"].astype("float32")), {"seen": seen}, hidden=~seen)
+    return completions.Problem(
+        source, lambda batch: Mask(batch["seen"].astype("float32")), {"seen": seen}, hidden=~seen
+    )

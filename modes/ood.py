@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from linnet.data.source import Drawn
 from linnet.devices import processes
@@ -35,7 +36,7 @@ def run(experiment: Experiment) -> None:
     config, shape = experiment.config, experiment.shape
     if len(shape) != 3:
         raise ValueError("--mode=ood is for images, and config.data.dataset=points has none")
-    refuse_latents(experiment)
+    refuse_latents(config)
     names(config)
     sets = {"data": experiment.evaluated(), "outliers": open_outliers(config, shape)}
     if config.ood.bits:
@@ -59,7 +60,7 @@ def run(experiment: Experiment) -> None:
     save(found, scores, sets, folder)
     inside, outside = found["data"], found["outliers"]
     of_score = {name: detection(inside[name], outside[name], config.seed) for name in inside}
-    write_json(os.path.join(folder, NAME), describe(experiment, sets) | {"scores": of_score})
+    write_json(os.path.join(folder, NAME), described(experiment.provenance(), config, sets) | {"scores": of_score})
     print(table(of_score, config.ood.score))
     print(f"{len(inside['l1'])} images of the data, {len(outside['l1'])} outliers | everything in {folder}")
 
@@ -74,10 +75,9 @@ def save(found: dict[str, Any], scores: Scores, sets: dict[str, Any], folder: st
     save_extremes(scores, sets, {which: of[chosen] for which, of in found.items()}, os.path.join(folder, "ood.png"))
 
 
-def describe(experiment: Experiment, sets: dict[str, Any]) -> dict[str, Any]:
+def described(provenance: dict[str, Any], config: ConfigDict, sets: dict[str, Any]) -> dict[str, Any]:
     """What was scored, and by what, for the record."""
-    config = experiment.config
-    return experiment.provenance() | {
+    return provenance | {
         "sets": {
             which: {"name": source.name, "split": source.split, "fingerprint": source.fingerprint()}
             for which, source in sets.items()

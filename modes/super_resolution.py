@@ -18,11 +18,12 @@ def run(experiment: Experiment) -> None:
 
 def problem(experiment: Experiment) -> Problem:
     """Means over blocks of each image. ValueError for a factor that does not divide the size."""
-    settings, size = experiment.config.super_resolution, experiment.shape[:2]
+    config, shape = experiment.config, experiment.shape
+    settings, size = config.super_resolution, shape[:2]
     factor = settings.factor
     if any(side % factor for side in size):
         raise ValueError(
             f"config.super_resolution.factor={factor} must divide the sides of the images, {size[0]} x {size[1]}"
         )
-    source = chosen_images(experiment, settings, tuple(side // factor for side in size))
-    return completions.Problem(source, lambda rows: Pooling(factor), measured=bool(settings.images))
+    source = chosen_images(config, settings, shape, experiment.evaluated, tuple(side // factor for side in size))
+    return completions.Problem(source, lambda batch: Pooling(factor), measured=bool(settings.images))

@@ -35,7 +35,7 @@ def run(experiment: Experiment) -> None:
         raise ValueError("--mode=tune makes a table of a method: leave config.sampling.table out")
     sampler = experiment.sampler
     tuning.check(sampler)
-    made_by = decisive(experiment)
+    made_by = decisive(experiment.made_by(), settings)
     name = f"{made_by['sampling']['method']}_nfe{sampler.nfe}_{settings.depth}"
     folder = experiment.paths.result_folder or experiment.results("tune", name)
     path = os.path.join(folder, "table.json")
@@ -56,9 +56,9 @@ def run(experiment: Experiment) -> None:
     report(errors, time.time() - began, path)
 
 
-def decisive(experiment: Experiment) -> dict[str, Any]:
+def decisive(made_by: dict[str, Any], settings: ConfigDict) -> dict[str, Any]:
     """What a table depends on: as for samples, and the keys of config.tune."""
-    return json.loads(json.dumps(experiment.made_by() | {"tune": experiment.config.tune.to_dict()}))
+    return json.loads(json.dumps(made_by | {"tune": settings.to_dict()}))
 
 
 def wanted_ends(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs.default import get_config
-from engine.experiment import Experiment
+from engine.paths import Paths
 from engine.wandb_pictures import logging_pictures
 from evaluation.grid import save_grid
 
@@ -31,7 +31,7 @@ def test_new_and_changed_pictures_are_told(logged, tmp_path):
     workdir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     draw(workdir / "check" / "old.png")
     draw(workdir / "check" / "again.png")
-    with logging_pictures(Experiment(get_config(), workdir=str(workdir), result_folder=str(elsewhere))):
+    with logging_pictures(Paths(str(workdir), result_folder=str(elsewhere)), get_config()):
         new = draw(workdir / "check" / "30" / "grid.png")
         again = draw(workdir / "check" / "again.png", level=9)
         other = draw(elsewhere / "ood.png")
@@ -40,12 +40,12 @@ def test_new_and_changed_pictures_are_told(logged, tmp_path):
 
 
 def test_a_mode_that_fails_tells_nothing(logged, tmp_path):
-    with pytest.raises(OSError, match="disk"), logging_pictures(Experiment(get_config(), workdir=str(tmp_path))):
+    with pytest.raises(OSError, match="disk"), logging_pictures(Paths(str(tmp_path)), get_config()):
         draw(tmp_path / "grid.png")
         raise OSError("disk")
     assert logged == ["finished"]
 
 
 def test_a_workdir_is_needed(logged):
-    with pytest.raises(ValueError, match="--workdir is missing"), logging_pictures(Experiment(get_config())):
+    with pytest.raises(ValueError, match="--workdir is missing"), logging_pictures(Paths(), get_config()):
         pass
