@@ -33,7 +33,7 @@ class LinearSDE(abc.ABC):
     k = 1
     T = 1.0
     t_min: float
-    grid = "power"  # the time grid that suits samplers of the probability flow; see samplers.grids
+    grid = "log_snr"  # the time grid that suits samplers of the probability flow; see samplers.grids
     label_rate = 999.0  # what networks are given of continuous time is this times t; see models.labels
 
     @abc.abstractmethod

@@ -39,6 +39,8 @@ class Blur(LinearSDE):
     away; rho_max: noise to signal at the end T; image_shape: (H, W), needed. ValueError for values out of range.
     """
 
+    grid = "power"
+
     def __init__(
         self,
         sigma_blur_max: float = 10.0,

@@ -19,7 +19,6 @@ class Flow(LinearSDE):
     ValueError for another T.
     """
 
-    grid = "log_snr"
     label_rate = 1000.0
 
     def __init__(self, T=0.994, t_min=1e-3, image_shape=None):

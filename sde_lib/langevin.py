@@ -48,6 +48,8 @@ class Langevin(LinearSDE):
     the stationary law, Sigma_0 = diag(`start`). ValueError for a beta that is negative or a start that is not positive.
     """
 
+    grid = "power"
+
     def __init__(self, F_0, GGt_0, variances, start, beta_0, beta_1, t_min):
         if min(beta_0, beta_0 + beta_1 * self.T) < 0 or beta_0 + beta_1 <= 0:
             raise ValueError(

@@ -18,7 +18,6 @@ class Trig(LinearSDE):
     resolves). ValueError for another T.
     """
 
-    grid = "log_snr"
     label_rate = np.pi / 2
 
     def __init__(self, T=0.9961, t_min=1e-3, image_shape=None):

@@ -10,8 +10,6 @@ from linnet.sde_lib.base import LinearSDE
 class VE(LinearSDE):
     """VE SDE, k = 1: Psi = 1, Sigma = sigma(t)^2, so that Sigma(0) = sigma_min^2."""
 
-    grid = "log_snr"
-
     def __init__(
         self,
         sigma_min: float = 0.01,

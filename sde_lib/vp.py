@@ -149,6 +149,8 @@ class BetaSDE(LinearSDE):
     t_min: where sampling ends; of a discrete chain never before its first state, which no network has seen.
     """
 
+    grid = "power"
+
     def __init__(
         self,
         schedule: str = "linear",
