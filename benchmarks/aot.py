@@ -95,7 +95,8 @@ def judged(found, chip, batch, repeats):
     }
 
 
-def main():
+def main() -> None:
+    """Prints the row that the command line asks for, and keeps it in --json, where it is found the next time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="configs/cld/cifar10_accelerated.py")
     parser.add_argument("--topology", default="v5e:2x2", help="chip and shape: v5e:2x2, v5e:8x8, v6e:2x2 ...")

@@ -135,7 +135,8 @@ def tables(processes, batch):
             yield f"| {method} | " + " | ".join(cells(method, sde, data)) + " |"
 
 
-def main():
+def main() -> None:
+    """Writes few_evaluations.md into --out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="docs/results", help="folder of few_evaluations.md")
     parser.add_argument("--batch", type=int, default=512, help="samples of the mixture")

@@ -110,7 +110,8 @@ def row(name, batch):
     }
 
 
-def main():
+def main() -> None:
+    """Prints a table of the products of a training step, and writes --json after each row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--json", help="file for the results")

@@ -94,7 +94,8 @@ def rows(workdir, images, starts):
             yield f"| {process} | {method} | " + " | ".join(cells) + " |"
 
 
-def main():
+def main() -> None:
+    """Writes one_checkpoint.md into --out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", required=True, help="of a run: configs/vp/digits.py")
     parser.add_argument("--out", default="docs/results", help="folder of one_checkpoint.md")

@@ -51,7 +51,8 @@ def race(arguments, method):
     return {"nfe": generator.nfe, "sampling": sampling, "forwards": bare, "overhead": sampling / bare - 1}
 
 
-def main():
+def main() -> None:
+    """Prints what a sampler takes beside its network evaluations, and writes --json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=4, help="images")
     parser.add_argument("--nfe", type=int, default=20, help="network evaluations")

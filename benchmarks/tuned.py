@@ -69,7 +69,8 @@ def tuned_ends(bench, nfe, seen, settings):
     return np.concatenate([np.asarray(end).reshape(len(end), -1) for end in ends]), label
 
 
-def main():
+def main() -> None:
+    """Tunes every process at every budget, and puts the rows and the picture beside those of work_precision."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="docs/results", help="folder of work_precision.json and .png")
     parser.add_argument("--processes", nargs="+", default=list(processes()))

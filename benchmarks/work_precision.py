@@ -133,16 +133,20 @@ class Bench:
         self.exact = exact_samples(*data, batch)
 
     def sampler(self, method, nfe, keys):
+        """The sampler with these keys of config.sampling, without noise removal."""
         config = {"method": method, "nfe": nfe, "noise_removal": False, **keys}
         return samplers.get_sampler(ConfigDict({"sampling": config}), self.sde)
 
     def samples(self, method, nfe, keys):
+        """The states in which it leaves the starts, (batch, 8, 8, k) float64."""
         return run(self.sampler(method, nfe, keys), self.eps_fn, self.step, jax.random.key(1), self.u_T)
 
     def flat(self, u):
+        """The images of states, (batch, 64) on the host."""
         return np.asarray(self.sde.project(u)).reshape(len(u), -1)
 
     def errors(self, x, stochastic):
+        """{quantity: value or None} of ends x (batch, 64); distances to the fine ends only where no noise is drawn."""
         if not np.isfinite(x).all():  # a peer that broke down
             return dict.fromkeys(QUANTITIES)
         distance = {"sw": sliced_wasserstein(x, self.exact)}
@@ -194,7 +198,8 @@ def peer_results(bench, budgets, python):
                 yield {"process": "vp", "sampler": label, "nfe": int(nfe)} | bench.errors(x, False)
 
 
-def main():
+def main() -> None:
+    """Prints the tables; writes work_precision.json and .png into --out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="docs/results", help="folder of work_precision.json and .png")
     parser.add_argument("--nfe", type=int, nargs="+", default=[5, 10, 20, 50, 100])

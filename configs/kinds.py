@@ -26,6 +26,7 @@ class Number:
     infinite: bool = False  # whether inf is a value
 
     def read(self, text: str) -> Any:
+        """The value that the text of a flag means, or the text."""
         for number in (int, float):
             try:
                 return number(text)
@@ -34,6 +35,7 @@ class Number:
         return text
 
     def convert(self, value: Any) -> Any:
+        """The value as the program uses it. ValueError with what it must be."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(self.noun)
         if not (math.isfinite(value) or (self.infinite and value == math.inf)):
@@ -46,6 +48,7 @@ class Number:
 
     @property
     def noun(self) -> str:
+        """What it is, for messages."""
         return "a whole number" if self.type is int else "a number"
 
     @property

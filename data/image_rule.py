@@ -66,6 +66,7 @@ class ImageRule:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what the rule makes."""
         return self.height, self.width, self.channels
 
     def __call__(self, image: Image.Image) -> np.ndarray:

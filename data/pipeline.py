@@ -90,6 +90,7 @@ class Decode:
 
 
 def as_batch(images: np.ndarray, labels: np.ndarray, index: np.ndarray, epoch: np.ndarray) -> Batch:
+    """The arrays of n examples, first axis n, by name; numbers as int32."""
     numbers = {"label": labels, "index": index, "epoch": epoch}
     return {"image": images} | {name: values.astype(np.int32) for name, values in numbers.items()}
 

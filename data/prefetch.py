@@ -35,6 +35,7 @@ class Prefetch:
         return item
 
     def close(self) -> None:
+        """Ends the thread that reads ahead, and the iterator."""
         self._ahead.clear()
         self._worker.shutdown(wait=True, cancel_futures=True)
         close = getattr(self._iterator, "close", None)

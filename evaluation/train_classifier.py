@@ -127,6 +127,7 @@ def accuracy(shipped: classifier.Shipped, params: Any, data: Labelled) -> float:
 
 
 def main(name: str = "digits", *path: str) -> None:
+    """Trains the classifier of the data set `name`, prints how good it is and writes it into assets/."""
     shipped = {"digits": classifier.DIGITS, "mnist": classifier.MNIST}[name]
     training, held_out, notes = {"digits": digits, "mnist": mnist}[name](*path)
     recipe = RECIPES[name]

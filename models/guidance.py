@@ -160,10 +160,12 @@ class BoundEps(Bound):
 
     @property
     def prediction(self) -> str:
+        """What `output` means, a key of models.predictions.PREDICTIONS."""
         return "eps" if self.guidance.changes_eps else self.net.prediction
 
     @property
     def variance(self) -> str:
+        """What the second half of `output` means, one of sde_lib.chain.VARIANCES."""
         return self.net.variance
 
 

@@ -31,6 +31,7 @@ class Proportional:
     n = None
 
     def label(self, t: Any) -> Any:
+        """rate t, in the array type and shape of t."""
         return self.rate * t
 
 
@@ -42,6 +43,7 @@ class NoiseLevel:
     n = None
 
     def label(self, t: Any) -> Any:
+        """R(t), in the array type and shape of t."""
         return self.sde.R(t)[..., 0, 0, 0, 0]
 
 
@@ -58,9 +60,11 @@ class Numbered:
     falling: bool = False
 
     def time(self, i: Any) -> Any:
+        """The time of state i = 0 .. n - 1, towards noise."""
         return self.T * i / (self.n - 1)
 
     def label(self, t: Any) -> Any:
+        """The number of the state at t, in the array type and shape of t."""
         fraction = t / self.T
         number = (self.n - 1) * (1 - fraction if self.falling else fraction)
         return number.round() if self.whole else number
@@ -80,12 +84,15 @@ class OnChain:
 
     @property
     def n(self) -> int | None:
+        """The number of steps, None where the network is trained between them as well."""
         return None if self.continuous else self.chain.n
 
     def time(self, i: Any) -> Any:
+        """The time of step i = 0 .. n - 1."""
         return self.chain.time(i)
 
     def label(self, t: Any) -> Any:
+        """The number of the step at t times `scale`, in the array type and shape of t."""
         number = self.chain.step(t)
         return self.scale * (number.round() if self.whole else number)
 

@@ -53,18 +53,32 @@ def test_no_process_is_told_by_its_type():
                 assert "sde" not in ast.unparse(node.args[0]), f"{path}:{node.lineno}"
 
 
+def public_functions(path):
+    """The syntax trees of the functions and methods of a file that others may call."""
+    tree = ast.parse(path.read_text())
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    nodes = (*tree.body, *(node for one in classes for node in one.body))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+
+
+def is_experiment(path):
+    return path.relative_to(ROOT).parts[0] == "configs" and path.parent.name != "configs"
+
+
 @pytest.mark.parametrize("folder", [*ALLOWED, *JOINERS])
 def test_public_functions_say_their_types(folder):
     """All arguments and results, but those of single experiments; whether they are true is what mypy checks."""
     untyped = []
-    for path in (path for path in FILES if path.relative_to(ROOT).parts[0] == folder):
-        if folder == "configs" and path.parent.name != folder:
-            continue
-        tree = ast.parse(path.read_text())
-        classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-        for node in (*tree.body, *(node for one in classes for node in one.body)):
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                arguments = [one for one in (*node.args.args, *node.args.kwonlyargs) if one.arg not in ("self", "cls")]
-                if node.returns is None or not all(one.annotation for one in arguments):
-                    untyped.append(f"{name_of(path)}:{node.lineno} {node.name}")
+    for path in (path for path in FILES if path.relative_to(ROOT).parts[0] == folder and not is_experiment(path)):
+        for node in public_functions(path):
+            arguments = [one for one in (*node.args.args, *node.args.kwonlyargs) if one.arg not in ("self", "cls")]
+            if node.returns is None or not all(one.annotation for one in arguments):
+                untyped.append(f"{name_of(path)}:{node.lineno} {node.name}")
     assert not untyped
+
+
+def test_public_functions_say_what_they_are():
+    """A method that another class documents under the same name says it there."""
+    found = [(path, node) for path in SOURCES if not is_experiment(path) for node in public_functions(path)]
+    said = {node.name for _, node in found if ast.get_docstring(node)}
+    assert not [f"{name_of(path)}:{node.lineno} {node.name}" for path, node in found if node.name not in said]
