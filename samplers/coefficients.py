@@ -97,18 +97,18 @@ class Form:
     lambda_coef: float = 0.0
 
     def flow(self, sde: LinearSDE, t: Any, s: Any) -> Block:
-        """H(t, s)."""
+        """H(t, s) of y's form at host times t, s (N,): what a step makes of the state (module docstring)."""
         if self.prediction == "eps":
             return sde.Psi(t, s)
         moved = blocks.matmul(stochastic.contraction(sde, t, s, self.lambda_coef), blocks.inverse(sde.R(s)))
         return blocks.matmul(sde.R(t), moved)
 
     def source(self, sde: LinearSDE, t: Any) -> Block:
-        """S(t)."""
+        """S(t) at host times t (N,): the integral of the form from s to t is S(t) - H(t, s) S(s) for a constant y."""
         return sde.R(t) if self.prediction == "eps" else sde.Psi(t, 0.0)
 
     def from_eps(self, sde: LinearSDE, t: Any) -> tuple[Block, Block] | None:
-        """(A, B) of Coefficients at times t, or None."""
+        """(A, B) with y = A u + B eps at host times t (N,), blocks (N, ..., k, k); None where y is eps."""
         if self.prediction == "eps":
             return None
         back = sde.Psi(np.zeros_like(t), t)

@@ -124,7 +124,7 @@ class Chain:
         return self.at(self.posterior_mean_coef1, i, x) * x_0 + self.at(self.posterior_mean_coef2, i, x) * x
 
     def x_0_from_eps(self, eps: Array, x: Array, i: Array) -> Array:
-        """x_0 of which x is the noised version by eps."""
+        """x_0, the shape of x (B, ...), of which x is the noised version by eps (B, ...) at steps i (B,)."""
         inverse = 1 / self.alphas_cumprod
         return self.at(np.sqrt(inverse), i, x) * x - self.at(np.sqrt(inverse - 1), i, x) * eps
 
