@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.files.published import Published, cache, download, read_tensors, verify
+from linnet.files.published import Download, cache, download, read_tensors, verify
 
-FILE = Published(
+FILE = Download(
     "pt_inception-2015-12-05-6726825d.pth",
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights",
     "6726825d",

@@ -14,7 +14,7 @@ from linnet.files.npz import open_npz
 from linnet.files.refused import Refused
 
 
-class Published(NamedTuple):
+class Download(NamedTuple):
     """One published file: `name` in the web folder `folder`; sha256: the digits that are known, from the first on."""
 
     name: str
@@ -32,7 +32,7 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linnet"
 
 
-def download(published: Published, target: Path, by_hand: str) -> None:
+def download(published: Download, target: Path, by_hand: str) -> None:
     """Fetches the file to `target`, which appears whole and verified or not at all.
 
     RuntimeError where the network or the checksum fails; it ends in `by_hand`, what to do instead.
@@ -48,7 +48,7 @@ def download(published: Published, target: Path, by_hand: str) -> None:
         raise RuntimeError(f"cannot download {published.url} ({error}); {by_hand}") from error
 
 
-def verify(published: Published, path: Path) -> None:
+def verify(published: Download, path: Path) -> None:
     """RuntimeError unless the file at `path` is the published one."""
     with open(path, "rb") as file:
         _compare(published, hashlib.file_digest(file, "sha256"), f"; fetch {published.url} again")
@@ -63,7 +63,7 @@ def _compare(published, digest, advice):
         )
 
 
-def read_tensors(path: str | os.PathLike, published: Published | None = None) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike, published: Download | None = None) -> dict[str, np.ndarray]:
     """Names -> arrays of a state dict, from .npz or from what torch.save wrote (.pth, .pt).
 
     published: what a .pth must be. RuntimeError for another file, ValueError for one that is damaged or no state dict.

@@ -160,7 +160,7 @@ def _not_finite(leaves):
 
 
 def estimates(path: str | os.PathLike) -> np.ndarray | None:
-    """What a file or a run of DDDM remembers of its training images, (N, H, W, C) in their order; None for others."""
+    """The estimates of the training images in a file or a run of DDDM, (N, H, W, C) in their order; None for others."""
     reader = FORMATS[detect(path)]
     return reader.estimates(Path(path)) if hasattr(reader, "estimates") else None
 

@@ -15,7 +15,8 @@ from linnet.files.refused import Refused
 from linnet.interop import stored_config
 from linnet.interop.published import Loaded
 
-STATE, MEMORY = "state", "memory"
+STATE = "state"
+ESTIMATES = "memory"
 WHERE = {"ema": ("ema", "0"), "raw": ("params",)}
 META = "meta/metadata"  # JSON, as Orbax writes it
 
@@ -73,8 +74,8 @@ def _config(step):
 
 
 def estimates(path: Path) -> np.ndarray | None:
-    """What training kept of its examples, (N, ...), or None."""
-    folder = steps(path)[0] / MEMORY
+    """The estimates of the examples, (N, ...), or None."""
+    folder = steps(path)[0] / ESTIMATES
     return _restore(folder)["rows"] if folder.is_dir() else None
 
 

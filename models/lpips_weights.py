@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.files.published import Published, cache, download, read_tensors
+from linnet.files.published import Download, cache, download, read_tensors
 from linnet.models.lpips import stages
 
 ENVIRONMENT_VARIABLE = "LINNET_LPIPS"
@@ -19,16 +19,14 @@ CLASSIFIERS = "https://download.pytorch.org/models"
 HEADS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/v0.1.4/lpips/weights/v0.1"
 
 # Heads first: they are small, so a missing network shows before the large file is fetched.
-FILES: dict[str, tuple[Published, Published]] = {
+FILES: dict[str, tuple[Download, Download]] = {
     "vgg": (
-        Published("vgg.pth", HEADS, "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
-        Published(
-            "vgg16-397923af.pth", CLASSIFIERS, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
-        ),
+        Download("vgg.pth", HEADS, "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+        Download("vgg16-397923af.pth", CLASSIFIERS, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
     ),
     "alex": (
-        Published("alex.pth", HEADS, "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
-        Published(
+        Download("alex.pth", HEADS, "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+        Download(
             "alexnet-owt-7be5be79.pth", CLASSIFIERS, "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
         ),
     ),
@@ -82,7 +80,7 @@ def _tensor(state: dict[str, np.ndarray], name: str, net: str, shape: tuple[int 
     return np.asarray(state[name], np.float32)
 
 
-def _find(published: Published, net: str, path: str | os.PathLike | None) -> Path:
+def _find(published: Download, net: str, path: str | os.PathLike | None) -> Path:
     """The file in its folder, the .npz before the .pth."""
     chosen = path or os.environ.get(ENVIRONMENT_VARIABLE)
     folder = Path(chosen or cache() / "lpips")
@@ -102,7 +100,7 @@ def _find(published: Published, net: str, path: str | os.PathLike | None) -> Pat
     return target
 
 
-def _read(path: Path, published: Published) -> dict[str, np.ndarray]:
+def _read(path: Path, published: Download) -> dict[str, np.ndarray]:
     """Names -> arrays, without the classifier's last layers."""
     tensors = read_tensors(path, published)
     return {name: array for name, array in tensors.items() if not name.startswith("classifier.")}

@@ -71,9 +71,8 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> Start:
     if ckpt is not None:
         print(f"starting from the parameters of {ckpt}", flush=True)
     state = experiment.create_state() if ckpt is None else experiment.state_of(experiment.trained.params)
-    remembered = None if ckpt is None else experiment.trained.step
-    shape = experiment.shape
-    estimates = first_estimates(config, experiment.examples(), shape, remembered) if keeps_estimates else None
+    step = None if ckpt is None else experiment.trained.step
+    estimates = first_estimates(config, experiment.examples(), experiment.shape, step) if keeps_estimates else None
     return Start(state, estimates, 0, None if ckpt is None else os.path.realpath(ckpt))
 
 

@@ -17,7 +17,7 @@ from scipy.io import savemat
 import data
 from data.archives import Archive
 from engine.experiment import Experiment
-from files.published import Published, download
+from files.published import Download, download
 
 SIZES = {"train": 20, "test": 6}
 COLOUR, GREY = (32, 32, 3), (28, 28, 1)
@@ -234,7 +234,7 @@ def test_what_is_not_there_is_downloaded_once_and_read(tmp_path, monkeypatch):
 def test_without_a_network_the_message_says_where_the_file_belongs(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ((archive, path),) = data.missing_files(experiment("cifar10").config)
-    absent = Published(archive.name, (tmp_path / "nowhere").as_uri(), archive.sha256)
+    absent = Download(archive.name, (tmp_path / "nowhere").as_uri(), archive.sha256)
     with pytest.raises(RuntimeError, match=f"cannot download .*place the file at {path}"):
         download(absent, path, f"place the file at {path}")
     assert path == tmp_path / "linnet/data/cifar10/cifar-10-python.tar.gz" and not path.exists()

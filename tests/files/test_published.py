@@ -4,13 +4,13 @@ import hashlib
 
 import pytest
 
-from files.published import Published, download, verify
+from files.published import Download, download, verify
 
 
 def test_download_checks_the_hash_and_leaves_nothing_behind(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"weights")
     target = tmp_path / "cache" / "weights.pth"
-    wrong = Published("weights.pth", tmp_path.as_uri(), "0" * 64)
+    wrong = Download("weights.pth", tmp_path.as_uri(), "0" * 64)
     with pytest.raises(RuntimeError, match=r"weights\.pth has SHA-256 .* expected 0{16}.*try again, or do it by hand"):
         download(wrong, target, "do it by hand")
     assert list(target.parent.iterdir()) == []
@@ -24,5 +24,5 @@ def test_download_checks_the_hash_and_leaves_nothing_behind(tmp_path):
 
 def test_a_file_that_cannot_be_fetched_says_what_to_do_instead(tmp_path):
     with pytest.raises(RuntimeError, match=r"cannot download .*absent\.pth .*; do it by hand"):
-        download(Published("absent.pth", tmp_path.as_uri(), ""), tmp_path / "weights.pth", "do it by hand")
+        download(Download("absent.pth", tmp_path.as_uri(), ""), tmp_path / "weights.pth", "do it by hand")
     assert list(tmp_path.iterdir()) == []
