@@ -31,7 +31,8 @@ def _sharding():
 
 def replicate(tree: Any) -> Any:
     """A copy of every leaf on each local device: shape (devices, ...)."""
-    n, sharding = jax.local_device_count(), _sharding()
+    n = jax.local_device_count()
+    sharding = _sharding()
     return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (n, *np.shape(a))), sharding), tree)
 
 
@@ -57,13 +58,15 @@ def to_host(tree: Any) -> Any:
 
 def shard(batch: Any) -> Any:
     """Host arrays (n, ...) -> (devices, n / devices, ...) on the local devices."""
-    n, sharding = jax.local_device_count(), _sharding()
+    n = jax.local_device_count()
+    sharding = _sharding()
     return jax.tree.map(lambda a: jax.device_put(a.reshape(n, -1, *a.shape[1:]), sharding), batch)
 
 
 def shard_steps(batches: Sequence[Any]) -> Any:
     """A list of s host batches (n, ...) -> one tree (devices, s, n / devices, ...) on the local devices."""
-    n, sharding = jax.local_device_count(), _sharding()
+    n = jax.local_device_count()
+    sharding = _sharding()
 
     def place(*arrays):
         stacked = np.stack([a.reshape(n, -1, *a.shape[1:]) for a in arrays], axis=1)
@@ -103,7 +106,8 @@ def whole(array: jax.Array, block: int = 4096) -> np.ndarray:
     """Rows (devices, n, ...) of the devices of all processes -> NumPy (all devices * n, ...) in every process."""
     if jax.process_count() == 1:
         return unshard(array)
-    n, block = array.shape[1], min(block, array.shape[1])
+    n = array.shape[1]
+    block = min(block, array.shape[1])
     cut = joint(lambda rows, start: jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(rows, start, block), AXIS))
     rows = np.empty((jax.device_count(), *array.shape[1:]), array.dtype)
     for begin in range(0, n, block):
@@ -124,7 +128,8 @@ def anywhere(flag: bool) -> jax.Array:
 
 def share(rows: np.ndarray) -> jax.Array:
     """Host rows (all devices * n, ...) -> (local devices, n, ...): on each device its part."""
-    parts, own = np.split(rows, jax.process_count()), jax.process_index()
+    parts = np.split(rows, jax.process_count())
+    own = jax.process_index()
     return shard(parts[own])
 
 

@@ -71,7 +71,8 @@ class BoundBits:
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
         total, prior = np.concatenate(found["total"]), np.concatenate(found["prior"])
         sums = np.sum(found["sums"], axis=0)
-        step, means = self.sampler.chain.timestep_map, dict(zip(CURVES, sums / len(total), strict=True))
+        step = self.sampler.chain.timestep_map
+        means = dict(zip(CURVES, sums / len(total), strict=True))
         with atomic_write(os.path.join(folder, "bound.npz")) as file:
             np.savez_compressed(file, total=total, prior=prior, step=step, **means)
         panels = {title: means[key] for key, title in CURVES.items()}

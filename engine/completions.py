@@ -118,7 +118,8 @@ def completed(
     "deviation": largest |A x - y| of stored completions in grey levels}. RuntimeError for an image that is not finite.
     """
     config, sde = experiment.config, experiment.sde
-    centered, guided = config.data.centered, experiment.guided
+    centered = config.data.centered
+    guided = experiment.guided
 
     def complete(weights, batch):
         A = problem.operator(batch)
@@ -165,7 +166,8 @@ def perceptual_distance(settings: ConfigDict, config: ConfigDict) -> Callable[..
         return None
     if config.data.num_channels == 4:
         raise ValueError("LPIPS is for grey and colour images, and these have 4 channels: leave lpips out")
-    weights, in_range = load_params(NET, settings.lpips_path or None), transforms.to_model_range
+    weights = load_params(NET, settings.lpips_path or None)
+    in_range = transforms.to_model_range
     compiled = jax.jit(lambda weights, a, b: perceptual(weights, in_range(a), in_range(b), centered=True))
     return lambda a, b: np.asarray(compiled(weights, a, b))
 

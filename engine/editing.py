@@ -38,7 +38,8 @@ def noised(experiment: "Experiment", source: Source, batch: dict[str, Any]) -> d
 
 def noised_to(experiment: "Experiment", batch: dict[str, Any], share: float) -> tuple[np.ndarray, int]:
     """(images, evaluations) by way of this share of the time. ValueError for one that leaves no step."""
-    config, sde = experiment.config, ended(experiment.sde, share, "config.edit.strength")
+    config = experiment.config
+    sde = ended(experiment.sde, share, "config.edit.strength")
     sampler = get_sampler(config, sde, experiment.carried.bind(None))
     guided = experiment.guided
 

@@ -15,7 +15,8 @@ class Feed:
     """
 
     def __init__(self, source, batch_size, *, seed, position, sizes, put, num_workers):
-        self.position, self._batch_size = position, batch_size
+        self.position = position
+        self._batch_size = batch_size
         batches = pipeline.batches(
             source,
             batch_size,

@@ -34,7 +34,8 @@ class FlowBits:
 
     def __init__(self, config, sde, eps_net, shape):
         require(eps_net.bind(None), EpsFunction)
-        self.config, self.sde = config, sde
+        self.config = config
+        self.sde = sde
         self.shape = shape
         self.repeats = config.eval.bpd_repeats
         if self.repeats < 1:
@@ -47,12 +48,14 @@ class FlowBits:
 
     def _mapped(self, eps_net):
         """(params, batch, repeat) -> (bits per dimension, evaluations) of each image."""
-        config, sde = self.config, self.sde
+        config = self.config
+        sde = self.sde
         settings = config.eval
         likelihood = Likelihood(
             sde, t_min=self.t_min, estimator=settings.bpd_estimator, tolerance=settings.flow_tolerance
         )
-        conditions, centered = make_conditions(config), config.data.centered
+        conditions = make_conditions(config)
+        centered = config.data.centered
 
         def bits(params, batch, repeat):
             keys, first = (key_for(config.seed, Purpose.LIKELIHOOD, k, batch["index"]) for k in (repeat, 0))
@@ -80,7 +83,8 @@ class FlowBits:
 
     def finish(self, found: dict[str, Any], folder: str) -> dict[str, Any]:
         """Fields of the report. found: {name: [array of each batch]} of what was measured."""
-        config, bits = self.config, np.concatenate(found["bits"])
+        config = self.config
+        bits = np.concatenate(found["bits"])
         with atomic_write(os.path.join(folder, "bits_per_dim.npy")) as file:
             np.save(file, bits)
         tighter = float(importance_weighted(bits, self.size).mean())

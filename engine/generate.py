@@ -69,7 +69,8 @@ class Generator:
 
     def __init__(self, recipe, batch_size, **changes):
         parallel.check_batch(batch_size, "config.eval.batch_size", jax.local_device_count())
-        self.recipe, self.changes = recipe, changes
+        self.recipe = recipe
+        self.changes = changes
         self.batch_size = batch_size
         self.nfe = None
         decoder, sample = recipe.decoder, recipe.sample_with(**changes)
@@ -80,7 +81,8 @@ class Generator:
             x = as_stored(x, recipe.centered) if decoder is None else x
             return x, jnp.asarray(samples.nfe), jnp.isfinite(samples.u).reshape(len(index), -1).all(1)
 
-        self.images, self._images = images, parallel.parallel(images)
+        self.images = images
+        self._images = parallel.parallel(images)
 
     def batch(self, weights: dict[str, Any], first: int) -> np.ndarray:
         """batch_size images from number `first` on. NotFinite where there is one that is not."""

@@ -77,7 +77,8 @@ class Latents:
 
     def _run(self, function, batch, *latents):
         """`function` of arrays (n, ...), filled up to a multiple of the devices."""
-        n, devices = len(batch["image"]), jax.local_device_count()
+        n = len(batch["image"])
+        devices = jax.local_device_count()
         rows = np.arange(-(-n // devices) * devices) % n
         filled = jax.tree.map(lambda a: parallel.shard(a[rows]), (batch, *latents))
         values, nfe = arrived(*function(self.params, *filled))

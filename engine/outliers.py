@@ -74,9 +74,12 @@ class Scores:
     """
 
     def __init__(self, config, reconstruct, bits, trained, size, folder):
-        self.config, self.folder = config, folder
-        self.reconstruct, self.bits = reconstruct, bits
-        self.trained, self.size = trained, size
+        self.config = config
+        self.folder = folder
+        self.reconstruct = reconstruct
+        self.bits = bits
+        self.trained = trained
+        self.size = size
         self.params = parallel.replicate(trained.params)
 
     def of(self, source: Source, name: str) -> dict[str, np.ndarray]:

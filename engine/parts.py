@@ -43,7 +43,8 @@ class Parts:
 
     def __init__(self, folder, made_by, number):
         processes.check_same("their config, data or checkpoint", made_by)
-        self.folder, self.number = os.path.join(folder, "parts"), number
+        self.folder = os.path.join(folder, "parts")
+        self.number = number
         if processes.is_first():
             self._claim(made_by)
         missing = [k for k in range(number) if not os.path.exists(self._path(k))]

@@ -43,7 +43,8 @@ class Reconstruct:
         if config.model.get("super_resolution", False):
             raise ValueError("--mode=ood is for networks that see the image alone: config.model.super_resolution=False")
         self.config = config
-        self.sde, self.eps_net = sde, eps_net
+        self.sde = sde
+        self.eps_net = eps_net
         self.weights = parallel.replicate(load_params(NET, config.ood.lpips_path or None)) if config.ood.lpips else None
         self.levels = [self._level(number, factor) for number, factor in enumerate(config.ood.recon_factor)]
 

@@ -37,7 +37,8 @@ def stats_path(config: ConfigDict) -> str:
     config.eval.stats, or for Inception and CIFAR-10's training images as they are the file of score_sde and gDDIM, if
     it lies where their READMEs put it.
     """
-    data, published = config.data, stats_folder() / "cifar10_stats.npz"
+    data = config.data
+    published = stats_folder() / "cifar10_stats.npz"
     whole = data.image_size in (32, (32, 32)) and data.num_channels == 3 and not data.crop
     cifar10 = (data.dataset, config.eval.split, config.eval.extractor) == ("cifar10", "train", "inception") and whole
     return config.eval.stats or (str(published) if cifar10 and published.exists() else "")
@@ -45,7 +46,8 @@ def stats_path(config: ConfigDict) -> str:
 
 def prepare(config: ConfigDict) -> tuple[Extractor, Statistics | None]:
     """(extractor, statistics of `stats_path` or None), which fit. ValueError where they do not."""
-    extractor, path = load_extractor(config.eval), stats_path(config)
+    extractor = load_extractor(config.eval)
+    path = stats_path(config)
     if not path:
         return extractor, None
     if not config.eval.stats:

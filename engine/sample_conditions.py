@@ -30,7 +30,8 @@ class SampleConditions:
     """
 
     def __init__(self, config, classes, names, source):
-        self.classes, self.centered = classes, config.data.centered
+        self.classes = classes
+        self.centered = config.data.centered
         self.source = source
         self.shrink = 0 if config.data.low_res_path else config.data.low_res_size
         self.names = names or tuple(map(str, range(self.classes)))

@@ -36,10 +36,14 @@ class Snapshot:
     """
 
     def __init__(self, generators, n, new_measure, own, points, folder, writers, asked=lambda: False):
-        self.generators, self.n = generators, n
-        self.new_measure, self.own = new_measure, own
-        self.points, self.folder = points, folder
-        self.writers, self.asked = writers, asked
+        self.generators = generators
+        self.n = n
+        self.new_measure = new_measure
+        self.own = own
+        self.points = points
+        self.folder = folder
+        self.writers = writers
+        self.asked = asked
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
         """{name: distance} of a state on the devices; {} where none is asked for, or could not be had."""
@@ -111,7 +115,8 @@ class Frechet:
     """The first metric of images by eval.extractor."""
 
     def __init__(self, extractor, statistics):
-        self.collector, self.statistics = Collector(extractor, keep=reference.KEEP), statistics
+        self.collector = Collector(extractor, keep=reference.KEEP)
+        self.statistics = statistics
 
     def add(self, first: int, images: np.ndarray) -> None:
         """Counts uint8 images (n, H, W, C), whose numbers are first, first + 1, ..."""
@@ -127,7 +132,8 @@ class Sliced:
     """SW_2 of points to those of a source."""
 
     def __init__(self, source):
-        self.source, self.found = source, []
+        self.source = source
+        self.found = []
 
     def add(self, first: int, points: np.ndarray) -> None:
         """Counts points (n, D)."""

@@ -48,7 +48,8 @@ def resume(checkpoints: Checkpoints, state: Any, paths: Paths, config: dict[str,
     any.
     """
     state, meta, estimates = checkpoints.restore(state)
-    step, ckpt = int(state.step), paths.ckpt
+    step = int(state.step)
+    ckpt = paths.ckpt
     began_from = meta.get("began_from")
     if ckpt is not None and "began_from" in meta and os.path.realpath(ckpt) != began_from:
         raise ValueError(

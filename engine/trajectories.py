@@ -18,7 +18,8 @@ from linnet.engine.generate import Recipe
 from linnet.engine.pictures import save_picture
 
 COLUMNS = 10
-IMAGES, POINTS = 8, 1024
+IMAGES = 8
+POINTS = 1024
 
 
 def save_trajectories(recipe: Recipe, weights: dict[str, Any], points: np.ndarray | None, folder: str) -> None:
@@ -35,7 +36,8 @@ def save_trajectories(recipe: Recipe, weights: dict[str, Any], points: np.ndarra
         rows = (project(samples.trajectory["u"]), samples.trajectory["x_0"])
         return [jnp.concatenate([states, x]).swapaxes(0, 1) for states in rows]
 
-    devices, wanted = jax.local_device_count(), IMAGES if len(recipe.shape) == 3 else POINTS
+    devices = jax.local_device_count()
+    wanted = IMAGES if len(recipe.shape) == 3 else POINTS
     index = np.arange(-(-wanted // devices) * devices, dtype=np.int32)
     found = parallel.parallel(visited)(weights, *parallel.shard((index, recipe.conditions(index))))
     for name, states in zip(("denoise", "progressive"), found, strict=True):

@@ -11,7 +11,8 @@ class Archive(Mapping):
     """Name -> array of an .npz, read when it is asked for; a context manager. ValueError names a damaged array."""
 
     def __init__(self, path: str | os.PathLike, arrays: np.lib.npyio.NpzFile):
-        self._path, self._arrays = path, arrays
+        self._path = path
+        self._arrays = arrays
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._arrays:

@@ -97,7 +97,8 @@ class Storage(Sealed):
     def array(self) -> np.ndarray:
         """All elements, in one axis; bfloat16 as float32."""
         if self._array is None:
-            dtype, data = np.dtype(DTYPES[self.kind]), self.container.read(self.key)
+            dtype = np.dtype(DTYPES[self.kind])
+            data = self.container.read(self.key)
             if len(data) != self.n * dtype.itemsize:
                 raise Refused(f"{self.container.path}: {len(data)} bytes in {self.key} for {self.n} of {dtype}")
             array = np.frombuffer(data, dtype)

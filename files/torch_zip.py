@@ -23,7 +23,8 @@ def read(path: Path) -> Any:
     pickles = [name for name in archive.names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise Refused(f"{path}: {len(pickles)} descriptions of what is in it")
-    folder, data = pickles[0].removesuffix("/data.pkl"), archive.read(pickles[0])
+    folder = pickles[0].removesuffix("/data.pkl")
+    data = archive.read(pickles[0])
     if f"{folder}/byteorder" in archive.names and archive.read(f"{folder}/byteorder") != b"little":
         raise Refused(f"{path}: holds numbers in big-endian order")
     check_size(path, len(data))

@@ -114,7 +114,8 @@ def _newest_whole(path, read):
     read: raises Refused for a damaged step, which is passed over with a line; the last one is not. A step that training
     deletes meanwhile does not count.
     """
-    reader, damaged = FORMATS[detect(path)], []
+    reader = FORMATS[detect(path)]
+    damaged = []
     for step in reader.steps(Path(path)) if hasattr(reader, "steps") else [Path(path)]:
         try:
             found = read(step)

@@ -36,7 +36,8 @@ def network(shapes: Shapes) -> str:
 
 def _ddpm(shapes):
     """Keys of DDPM, which NCSN++ has as well."""
-    blocks, nf = _layers(shapes, "ResnetBlock"), shapes["Conv_0/kernel"][-1]
+    blocks = _layers(shapes, "ResnetBlock")
+    nf = shapes["Conv_0/kernel"][-1]
     biggan = blocks[0].startswith("ResnetBlockBigGANpp")
     found = {"nf": nf, "conditional": f"{blocks[0]}/Dense_0/kernel" in shapes}
     return found | _sizes(shapes, blocks, nf, biggan)

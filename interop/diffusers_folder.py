@@ -146,12 +146,14 @@ def _chain(settings, config):
     if schedule not in SCHEDULES or settings.get("trained_betas") or settings.get("rescale_betas_zero_snr"):
         key = "beta_schedule" if schedule not in SCHEDULES else "trained_betas or rescale_betas_zero_snr"
         raise Refused(f"scheduler_config.json: {key} is not supported: {schedule!r}")
-    steps, ours = int(_number(settings, "num_train_timesteps")), config.sde.get("schedule")
+    steps = int(_number(settings, "num_train_timesteps"))
+    ours = config.sde.get("schedule")
     found = {"sde.name": "vp", "sde.schedule": ours if ours in SCHEDULES[schedule] else SCHEDULES[schedule][0]}
     if found["sde.schedule"] not in ("linear", "cosine"):
         found["sde.num_steps"] = steps
     if schedule != "squaredcos_cap_v2":
         for key, name in (("beta_start", "beta_min"), ("beta_end", "beta_max")):
-            value, has = steps * _number(settings, key), config.sde.get(name, 0.0)
+            value = steps * _number(settings, key)
+            has = config.sde.get(name, 0.0)
             found[f"sde.{name}"] = has if np.isclose(value, has, rtol=1e-6) else value
     return found

@@ -99,10 +99,12 @@ class Settings:
     """
 
     def __init__(self, path, given: dict, wanted: str):
-        self.path, self.given = path, DEFAULTS | given
+        self.path = path
+        self.given = DEFAULTS | given
         self.given["resnet_time_scale_shift"] = self.given["resnet_time_scale_shift"] or "default"
         self._check_levels()
-        self.widths, self.levels = self.given["block_out_channels"], len(self.given["block_out_channels"])
+        self.widths = self.given["block_out_channels"]
+        self.levels = len(self.given["block_out_channels"])
         self.down, self.up = (
             [kind.removeprefix("UNetRes") for kind in self.given[f"{way}_block_types"]] for way in ("down", "up")
         )
@@ -169,7 +171,8 @@ class Settings:
         return (groups,) if self.given["resnet_time_scale_shift"] == "scale_shift" else (None, groups)
 
     def _unmet_heads(self, name):
-        head, widths = self.given["attention_head_dim"], [self.widths[i] for i in self.attended]
+        head = self.given["attention_head_dim"]
+        widths = [self.widths[i] for i in self.attended]
         widths += [self.widths[-1]] if self.given["add_attention"] and self.given["mid_block_type"] else []
         if head is None:
             return
@@ -215,7 +218,8 @@ class Settings:
         return found | self._image_size(config) | self._attention(config) | more(config)
 
     def _image_size(self, config):
-        size, ours = self.given["sample_size"], config.data.image_size
+        size = self.given["sample_size"]
+        ours = config.data.image_size
         size = tuple(size) if isinstance(size, list) else size
         if type(size) is not int and not isinstance(size, tuple):
             return {}

@@ -135,7 +135,8 @@ def _leaves(content, prefix, depth):
 def _networks(flat, anchor):
     """({words of a wrapper: {name: tensor}}, [averages without names])."""
     found = {name: anchor.search(name) for name in flat}
-    networks, shadow = {name[: at.start()]: {} for name, at in found.items() if at}, []
+    networks = {name[: at.start()]: {} for name, at in found.items() if at}
+    shadow = []
     longest_first = sorted(networks, key=len, reverse=True)
     for name, value in flat.items():
         if SHADOW in name.split("."):

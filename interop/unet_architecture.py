@@ -18,7 +18,8 @@ def fields(shapes: Mapping[str, tuple[int, ...]]) -> dict:
 
     blocks: the number of residual blocks, which tells networks whose sizes are not determined.
     """
-    outputs, width = max(_numbers(shapes, "Conv")), shapes["ResBlock_0/Conv_0/kernel"][-1]
+    outputs = max(_numbers(shapes, "Conv"))
+    width = shapes["ResBlock_0/Conv_0/kernel"][-1]
     found = {
         "num_channels": shapes["Dense_0/kernel"][0],
         "num_classes": shapes.get("class_embedding", (0,))[0],
@@ -32,7 +33,8 @@ def fields(shapes: Mapping[str, tuple[int, ...]]) -> dict:
 
 def _sizes(shapes, num_channels):
     """num_res_blocks, channel_mult and the number of levels with attention."""
-    levels, blocks = len(_numbers(shapes, "Conv")) // 2, _numbers(shapes, "ResBlock")
+    levels = len(_numbers(shapes, "Conv")) // 2
+    blocks = _numbers(shapes, "ResBlock")
     depth, rest = divmod(len(blocks) - levels - 2, 2 * levels)
     if levels < 2 or rest or depth < 1:
         return {}

@@ -48,7 +48,8 @@ class Encoder(UNet):
         """
         check_labels("Encoder", x, time_label)
         multipliers = self._multipliers(x)
-        emb, keys = self._embed_time(time_label), dropout_keys(train, self.dropout)
+        emb = self._embed_time(time_label)
+        keys = dropout_keys(train, self.dropout)
         h = Conv(int(multipliers[0] * self.num_channels), dtype=self.dtype)(x)
         h, _ = self._encode(h, emb, keys, None, multipliers)
         h = self._middle(h, emb, keys, None)

@@ -122,7 +122,8 @@ def _filter(x: jax.Array, axis: int, taps: Sequence[float], before: int, after: 
 
 def _halve(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
     """`downsample` along one axis, from the even and odd phases of the padded input."""
-    half, before = x.shape[axis] // 2, (len(taps) - 1) // 2
+    half = x.shape[axis] // 2
+    before = (len(taps) - 1) // 2
     pairs = half + (len(taps) - 1) // 2
     padded = _pad(x, axis, before, 2 * pairs - x.shape[axis] - before)
     shape = x.shape
@@ -136,7 +137,8 @@ def _halve(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
 
 def _double(x: jax.Array, axis: int, taps: Sequence[float]) -> jax.Array:
     """`upsample` along one axis: both output phases are short filters of the input, then interleaved."""
-    size, n = x.shape[axis], len(taps)
+    size = x.shape[axis]
+    n = len(taps)
     reach = (n + 1) // 2
     padded = _pad(x, axis, reach, reach)
     flipped = _normalised(taps)[::-1]

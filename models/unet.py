@@ -122,7 +122,8 @@ class UNet(nn.Module):
             if value is not None and not takes:
                 raise ValueError(f"UNet: got a condition that needs {field}, which this network was built without")
         emb = self._embed(time_label, label)
-        image, channels = x, x.shape[-1]
+        image = x
+        channels = x.shape[-1]
         x = jnp.concatenate([x, self._low_res(x, low_res)], axis=-1) if self.super_resolution else x
         if self.concat:
             x = jnp.concatenate([x, self._present("context", context, image)], axis=-1)

@@ -63,7 +63,8 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        k, dims = self.kernel_size, x.ndim - 2
+        k = self.kernel_size
+        dims = x.ndim - 2
         init = nn.initializers.zeros_init() if self.zero else fan_in_init
         kernel = self.param("kernel", init, (k,) * dims + (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
@@ -112,7 +113,8 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, modulation: tuple[jax.Array, jax.Array] | None = None) -> jax.Array:
-        channels, spatial = x.shape[-1], tuple(range(1, x.ndim - 1))
+        channels = x.shape[-1]
+        spatial = tuple(range(1, x.ndim - 1))
         groups = math.gcd(self.num_groups, channels)
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))

@@ -42,7 +42,8 @@ def overview(params: dict[str, Any]) -> str:
 
 def activations(config: ConfigDict, objective: Objective, params: dict[str, Any], shape: tuple[int, ...]) -> int:
     """Bytes of the values that the backward pass of the loss keeps: an upper estimate, before XLA's fusion."""
-    conditions, batch = make_conditions(config), shape[0]
+    conditions = make_conditions(config)
+    batch = shape[0]
     x = jax.ShapeDtypeStruct(shape, "float32")
     t = jax.ShapeDtypeStruct((batch,), "float32")
 

@@ -19,7 +19,8 @@ def run(experiment: Experiment) -> None:
 def problem(experiment: Experiment) -> Problem:
     """Means over blocks of each image. ValueError for a factor that does not divide the size."""
     config, shape = experiment.config, experiment.shape
-    settings, size = config.super_resolution, shape[:2]
+    settings = config.super_resolution
+    size = shape[:2]
     factor = settings.factor
     if any(side % factor for side in size):
         raise ValueError(

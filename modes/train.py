@@ -63,7 +63,8 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> Start:
     ValueError where the processes of the run differ, or --ckpt is not what the run of the workdir began from.
     """
     config, paths = experiment.config, experiment.paths
-    ckpt, keeps_estimates = paths.ckpt, experiment.objective.keeps_estimates
+    ckpt = paths.ckpt
+    keeps_estimates = experiment.objective.keeps_estimates
     check_same(config, experiment.examples, checkpoints.latest, ckpt)
     if checkpoints.latest is not None:
         state = jax.eval_shape(experiment.create_state)
@@ -111,7 +112,8 @@ def check(config: ConfigDict, is_carried: bool) -> None:
             f"config.network_sde.name={config.network_sde.name!r} is of a network that is trained already; training is "
             "under config.sde: leave config.network_sde out"
         )
-    devices, parts = jax.device_count(), config.training.grad_accum
+    devices = jax.device_count()
+    parts = config.training.grad_accum
     parallel.check_batch(config.training.batch_size, "config.training.batch_size", devices, parts)
 
 
@@ -188,13 +190,15 @@ def make_snapshot(
     config, training = experiment.config, experiment.config.training
     if not (training.snapshot_sampling and experiment.objective.draws):
         return nothing
-    generators, measure = make_generators(experiment.recipe, training), None
+    generators = make_generators(experiment.recipe, training)
+    measure = None
     if training.snapshot_fid:
         measure = make_measure(config, experiment.shape, experiment.dataset, experiment.paths.workdir)
     folder = experiment.paths.run("samples")
 
     def own(trees):
-        placed, guided = ENGINES[training.engine].own(trees), experiment.guided
+        placed = ENGINES[training.engine].own(trees)
+        guided = experiment.guided
         return tuple(guided.weights(params, parallel.replicate) for params in placed)
 
     return Snapshot(generators, training.snapshot_fid, measure, own, experiment.points, folder, writers, asked)

@@ -234,7 +234,8 @@ def corrected(rows: Coefficients, corrections: Any) -> Coefficients:
     if corrections is None:
         return rows
     corrections = np.asarray(corrections, np.float64)
-    N, k = len(rows.times), rows.psi.shape[-1]
+    N = len(rows.times)
+    k = rows.psi.shape[-1]
     if corrections.ndim != 4 or corrections.shape[::2] != (N, k) or corrections.shape[3] != k:
         raise ValueError(f"corrections of shape {corrections.shape} do not fit a table of {N} rows with k = {k}")
     history = max(rows.eps.shape[1], corrections.shape[1])

@@ -23,7 +23,8 @@ def slerp(a: Array, b: Array, fraction: Any) -> Array:
     cosine = jnp.vdot(a, b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
     angle = jnp.arccos(jnp.clip(cosine, -1, 1))
     weights = jnp.sin((1 - fraction) * angle), jnp.sin(fraction * angle)
-    lines, near = (1 - fraction, fraction), jnp.sin(angle) < 1e-4
+    lines = (1 - fraction, fraction)
+    near = jnp.sin(angle) < 1e-4
     start, end = (jnp.where(near, line, w / jnp.sin(angle)) for w, line in zip(weights, lines, strict=True))
     return start * a + end * b
 

@@ -131,7 +131,8 @@ class PredictorCorrector(GridSampler):
 
     def __post_init__(self) -> None:
         self._check_choices()
-        sde, predicts = self.sde, self.predicts
+        sde = self.sde
+        predicts = self.predicts
         arrives = predicts and not self.noise_removal  # at t_min, with the last prediction
         alone = self.noise_removal and not predicts  # the last step, which is that of the predictor otherwise
         visited = (self.nfe - alone) // self.nfe_per_step

@@ -49,7 +49,8 @@ class Known:
 
     def replace(self, u: Array, last: tuple[Array, ...], t: Array, z: Array) -> Array:
         """u at time t () with its measured part drawn anew by z. last: (state, eps, time ()) of the last evaluation."""
-        sde, times = self.sde, jnp.full(len(u), t)
+        sde = self.sde
+        times = jnp.full(len(u), t)
         before, eps, s = last
         x = impose(self.A, self.y, predicted(sde, before, eps, jnp.full(len(u), s)))
         drawn = sde.mean(sde.lift(x), times) + blocks.apply(sde.R(times), z)

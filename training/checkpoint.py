@@ -38,7 +38,8 @@ class Retention:
     """Which checkpoints Orbax leaves: the newest `last`, and the steps in `for_good`."""
 
     def __init__(self, last):
-        self.last, self.for_good = last, set()
+        self.last = last
+        self.for_good = set()
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Whether each of Orbax's checkpoints, oldest first, is kept."""
@@ -64,8 +65,10 @@ class Checkpoints:
 
         if keep_last is not None and keep_last < 1:
             raise ValueError(f"config.training.keep_checkpoints={keep_last} must be at least 1: the last one is kept")
-        self._ocp, self._directory = ocp, os.path.abspath(directory)
-        writes, own = keep_last is not None, jax.process_index()
+        self._ocp = ocp
+        self._directory = os.path.abspath(directory)
+        writes = keep_last is not None
+        own = jax.process_index()
         self._retention = Retention(keep_last) if writes else None
         if writes:
             os.makedirs(self._directory, exist_ok=True)
@@ -113,7 +116,8 @@ class Checkpoints:
         estimates: (N, ...) of the examples; it must not change any more. for_good: it is not deleted later. began_from:
         path of the parameters that the run began from. OSError where this or the save before fails.
         """
-        step, ocp = int(state.step), self._ocp
+        step = int(state.step)
+        ocp = self._ocp
         if step == self.latest:
             return
         tree = jax.tree.map(np.asarray, _plain(state))

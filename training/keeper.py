@@ -56,7 +56,8 @@ class OnDevices(Keeper):
 
     def __init__(self, rows, engine=parallel):
         super().__init__(engine)
-        self.n, self._sharded = len(rows), engine.share(estimates.divided(rows, jax.device_count()))
+        self.n = len(rows)
+        self._sharded = engine.share(estimates.divided(rows, jax.device_count()))
 
     def place(self, state: TrainState) -> TrainState:
         return super().place(state).replace(estimates=self._sharded)

@@ -65,7 +65,8 @@ class Window:
     """Metrics since the last log, left on the device until `fetch`. first: takes one copy of them."""
 
     def __init__(self, start, first):
-        self.start, self.first = start, first
+        self.start = start
+        self.first = first
         self.metrics = []
 
     def fetch(self, saved: int) -> list[dict[str, np.ndarray]]:
@@ -86,7 +87,8 @@ class Saver:
     """Saves the state of a step once, where it is finite. write(state, for_good) writes a checkpoint."""
 
     def __init__(self, write, step):
-        self.write, self.saved = write, step
+        self.write = write
+        self.saved = step
 
     def __call__(self, state: TrainState, step: int, window: Window, for_good: bool = False) -> None:
         """Saves the state of `step`; NonFiniteLoss where it, or a loss of the window, is not finite."""

@@ -35,7 +35,8 @@ class Console:
 
     def mark(self, step: int) -> None:
         """Restarts the clock of images/s: what went before (compilation, sampling) does not count."""
-        self.step, self.clock = step, time.perf_counter()
+        self.step = step
+        self.clock = time.perf_counter()
 
     def rate(self, step: int) -> float:
         """Images per second since the last mark, which moves here."""

@@ -198,7 +198,8 @@ def make_eval_step(
         own = objective.bind(fixed)
         given = {"train": False, "condition": condition}
         if not objective.by_time:
-            losses, seen = own.losses(params, x, keys, t, **given), {}
+            losses = own.losses(params, x, keys, t, **given)
+            seen = {}
         else:
             losses, seen = own.examine(params, x, keys, t, **given)
         means = {"loss": (losses * weights).mean()} | {name: seen[name].mean() for name in objective.by_time}

@@ -28,7 +28,8 @@ class AtTimes(Objective):
     def __init__(self, config, eps_net):
         training = config.training
         self.eps_net, self.sde = eps_net, eps_net.sde
-        self.t_min, self.t_max = training.t_min, self.sde.T
+        self.t_min = training.t_min
+        self.t_max = self.sde.T
         self.P_mean, self.P_std = training.P_mean, training.P_std
         if (self.P_mean is None) != (self.P_std is None):
             raise ValueError("config.training.P_mean and P_std go together: set both, or neither")
