@@ -10,6 +10,6 @@ from linnet.configs.default import get_config as default
 
 def get_config():
     config = celeba64(default("cld", "ncsnpp"))
-    config.model.update(num_res_blocks=8, fir=True, progressive_input="residual", embedding_type="fourier")
+    config.model.update(fir=True, progressive_input="residual", embedding_type="fourier")
     config.model.update(ch_mult=(1, 2, 2, 2, 2), num_res_blocks=4)
     return config

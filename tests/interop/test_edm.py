@@ -94,7 +94,10 @@ def silu(x):
 
 def mapping(state, sigma, label, adm):
     """The embedding of noise and class that EDM's networks make of log(sigma)/4, before the last activation."""
-    layer = lambda name, x: x @ np.float64(state[f"{name}.weight"]).T + state[f"{name}.bias"]  # noqa: E731
+
+    def layer(name, x):
+        return x @ np.float64(state[f"{name}.weight"]).T + state[f"{name}.bias"]
+
     noise = np.log(sigma)[:, None] / 4
     if "map_noise.freqs" in state:
         angles = 2 * np.pi * noise * np.float64(state["map_noise.freqs"])
@@ -114,7 +117,9 @@ def test_the_network_is_told_the_noise_and_the_class_as_there(case):
     label = np.array([3, -1, 9])
     told = {"label": jnp.asarray(label)} if config.model.num_classes else {}
     module, params = create_model(config), interop.load(path, config)
-    only_dense = lambda layer, _: layer.name == "Dense_1" and len(layer.path) == 1  # noqa: E731
+
+    def only_dense(layer, _):
+        return layer.name == "Dense_1" and len(layer.path) == 1
 
     @jax.jit
     def embedded(params):

@@ -155,8 +155,7 @@ def test_remat_changes_neither_names_nor_values():
     assert leaves_of(shapes(twin, x, label)).keys() == leaves_of(params).keys()
 
     def value_and_gradient(net):
-        loss = lambda p: jnp.mean(net.apply({"params": p}, x, label) ** 2)  # noqa: E731
-        return jax.jit(jax.value_and_grad(loss))(params)
+        return jax.jit(jax.value_and_grad(lambda p: jnp.mean(net.apply({"params": p}, x, label) ** 2)))(params)
 
     for ours, theirs in zip(*map(jax.tree.leaves, map(value_and_gradient, (TINY, twin))), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, float(abs(ours).max())))

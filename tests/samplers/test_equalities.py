@@ -103,9 +103,15 @@ def test_dpm_solver_is_the_published_one(noisy, x64):
     t = grids.log_snr(vp, 8, 2)
     alpha = np.exp(-0.5 * (0.1 * t + 19.9 * t**2 / 2))
     sigma = np.sqrt(1 - alpha**2)
-    D = lambda x, i: (x - sigma[i] * toy(x, jnp.full(2, t[i]))) / alpha[i]  # noqa: E731
+
+    def D(x, i):
+        return (x - sigma[i] * toy(x, jnp.full(2, t[i]))) / alpha[i]
+
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(1), jnp.arange(2))
-    draw = lambda i: jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), SHAPE[1:]))(keys)  # noqa: E731
+
+    def draw(i):
+        return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), SHAPE[1:]))(keys)
+
     z = np.stack([draw(i) for i in range(8)]).astype(np.float64) if noisy else None
     x_T = vp.prior(jax.random.key(0), SHAPE).astype(jnp.float64)
     same(run(vp, "dpmpp_sde" if noisy else "dpmpp_2m"), np.asarray(dpmpp_2m(D, x_T, alpha, sigma, z)), 1e-8)
@@ -114,10 +120,16 @@ def test_dpm_solver_is_the_published_one(noisy, x64):
 def test_churn_is_that_of_edm(x64):
     """EDM's algorithm 2 on VE, where x itself has the noise level rho = sigma; gamma > 0 in [s_min, s_max] alone."""
     ve, N, s_churn, s_min, s_max, s_noise = VE(), 4, 1.2, 0.05, 20.0, 1.01
-    t_of = lambda sigma: np.log(sigma / 0.01) / np.log(5000.0)  # noqa: E731
+
+    def t_of(sigma):
+        return np.log(sigma / 0.01) / np.log(5000.0)
+
     ends = np.array([ve.sigma(ve.T), ve.sigma(ve.t_min)]) ** (1 / 7)
     sigma = (ends[0] + np.arange(N + 1) / N * (ends[1] - ends[0])) ** 7
-    eps = lambda x, s: np.asarray(toy(x, jnp.full(2, t_of(s))))  # noqa: E731
+
+    def eps(x, s):
+        return np.asarray(toy(x, jnp.full(2, t_of(s))))
+
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(1), jnp.arange(2))
     x = np.asarray(ve.prior(jax.random.key(0), SHAPE).astype(jnp.float64))
     for i in range(N):
@@ -212,8 +224,13 @@ def test_the_langevin_corrector_keeps_the_marginal(x64):
     times the variance P in d dimensions; what the finite step adds is of the order of snr^2. 5 standard errors.
     """
     vp, shape, variance, snr, d = VP(), (100, 8, 8, 1), 0.3, 0.05, 64
-    P = lambda t: vp.Psi(t, t * 0) ** 2 * variance + vp.Sigma(t)  # noqa: E731
-    eps_fn = lambda u, t: blocks.apply(vp.R(t) / P(t), u)  # noqa: E731
+
+    def P(t):
+        return vp.Psi(t, t * 0) ** 2 * variance + vp.Sigma(t)
+
+    def eps_fn(u, t):
+        return blocks.apply(vp.R(t) / P(t), u)
+
     keys = {"method": "pc", "predictor": "none", "snr": snr, "nfe": 200, "noise_removal": False}
     sampler = get_sampler(ConfigDict({"sampling": keys}), vp)
     sampler.correction.update({k: np.repeat(v[99:100], 200, 0) for k, v in sampler.correction.items()})

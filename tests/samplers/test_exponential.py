@@ -59,7 +59,10 @@ def test_L_and_R_converge_to_the_same_flow(x64):
 def test_order_0_on_vp_is_ddim(x64):
     """x_s = a_s (x_t - s_t e) / a_t + s_s e with a = sqrt(alpha_bar), s = sqrt(1 - alpha_bar) (arXiv:2010.02502)."""
     sde = VP()
-    eps_fn = lambda u, t: jnp.sin(1.3 * u + t[:, None, None, None])  # noqa: E731
+
+    def eps_fn(u, t):
+        return jnp.sin(1.3 * u + t[:, None, None, None])
+
     u_T = sde.prior(jax.random.key(4), SHAPE).astype(jnp.float64)
     t = grids.power(sde, 10, 2)
     a = np.exp(-0.5 * (0.1 * t + 19.9 * t**2 / 2))
@@ -122,7 +125,10 @@ def test_the_recursion_with_injected_coefficients(golden, x64):
     g = golden("jax/cld_sampler_deis_sin.npz")
     sde, u_T = CLD(), components(g["u_T"])
     shift = jnp.repeat(jnp.array([0.0, 0.5]), u_T.shape[-1] // 2)
-    eps_fn = lambda u, t: jnp.sin(1.3 * u + 0.7 * t[:, None, None, None] + shift)  # noqa: E731
+
+    def eps_fn(u, t):
+        return jnp.sin(1.3 * u + 0.7 * t[:, None, None, None] + shift)
+
     for order in range(4):
         case = f"o{order}_nfe10_nr1"
         times, coef = g["rev_ts_nfe10_nr1"], g[f"coef_{case}"][:, :, None, None]
@@ -148,7 +154,10 @@ def test_blur_sampler(golden, toy, x64):
 
     check = network(jnp.asarray(g["y_T"][:1]), jnp.full(1, 0.37))
     np.testing.assert_allclose(check, g["toy_check_eps"], atol=1e-12)
-    eps_fn = lambda u, t: sde.from_image(network(sde.to_image(u), t))  # noqa: E731
+
+    def eps_fn(u, t):
+        return sde.from_image(network(sde.to_image(u), t))
+
     for nfe in (10, 20)[: 1 if toy else 2]:
         np.testing.assert_allclose(grids.power(sde, nfe, 2), g[f"rev_ts_nfe{nfe}_p2"], rtol=1e-12)
         u = GDDIM(sde, nfe=nfe, deis_order=0, noise_removal=False)(eps_fn, None, jnp.asarray(g["y_T"])).u

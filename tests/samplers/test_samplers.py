@@ -98,7 +98,10 @@ def test_trajectory_starts_at_u_T_and_predicts_the_data(one_each, x64):
     method, sde = one_each
     x_0 = jax.random.normal(jax.random.key(2), SHAPE, jnp.float64)
     u_0 = sde.lift(x_0)
-    eps_fn = lambda u, t: blocks.apply(blocks.inverse(sde.R(t)), u - sde.mean(u_0, t))  # noqa: E731
+
+    def eps_fn(u, t):
+        return blocks.apply(blocks.inverse(sde.R(t)), u - sde.mean(u_0, t))
+
     u_T = sde.prior(jax.random.key(3), SHAPE).astype(jnp.float64)
     keys = {"clip_denoised": False} if method in ("ddpm", "ddim") else {}  # the data are not in [-1, 1]
     path = make(method, sde, nfe=8, trajectory=True, **keys)(eps_fn, jax.random.key(4), u_T).trajectory

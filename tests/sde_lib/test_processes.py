@@ -44,7 +44,10 @@ def test_psi_is_a_flow(sde):
     t = times(sde)
     s, r = t[::-1], np.roll(t, 7)
     close(sde.Psi(t, t), np.broadcast_to(blocks.identity(sde.k), sde.Psi(t, t).shape), 1e-13)
-    size = lambda block: np.abs(block).max((-1, -2))  # noqa: E731  (rounding of a product grows with its factors)
+
+    def size(block):  # rounding of a product grows with its factors
+        return np.abs(block).max((-1, -2))
+
     gap = size(blocks.matmul(sde.Psi(t, s), sde.Psi(s, r)) - sde.Psi(t, r))
     assert (gap <= 1e-13 * size(sde.Psi(t, s)) * size(sde.Psi(s, r))).all()
 

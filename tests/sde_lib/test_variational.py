@@ -44,7 +44,10 @@ def test_bound_of_whole_images(golden, tag):
     for i in range(chain.n):
         steps = jnp.full(len(x_0), i)
         noise = nhwc(noises[chain.n - 1 - i])
-        reverse_at = lambda x, i: reverse(chain, variance, x, i, 1.0)  # noqa: E731
+
+        def reverse_at(x, i):
+            return reverse(chain, variance, x, i, 1.0)
+
         found.append(variational.terms(chain, reverse_at, x_0, steps, noise))
     bits, x_0_error, eps_error = (np.stack(v)[::-1].T for v in zip(*found, strict=True))
     np.testing.assert_allclose(bits, g[f"{tag}.vb"], rtol=1e-3, atol=2e-6)

@@ -41,7 +41,10 @@ def test_each_device_reads_its_own_examples_from_the_rows_of_all(rows, sharded):
 
 def test_written_rows_change_and_no_others(rows, sharded):
     index, values = np.array([7, 0, 10], np.int32), np.arange(12.0, dtype=np.float32).reshape(3, 4)
-    write = lambda r, i, v: estimates.write(r, i, v, AXIS)  # noqa: E731
+
+    def write(r, i, v):
+        return estimates.write(r, i, v, AXIS)
+
     written = shared(write, sharded, np.stack([index] * 2), np.stack([values] * 2)).reshape(-1, 4)[:N]
     rows[index] = values
     np.testing.assert_array_equal(written, rows)
@@ -49,7 +52,10 @@ def test_written_rows_change_and_no_others(rows, sharded):
 
 def test_of_an_example_that_is_twice_in_a_batch_the_later_estimate_stays(sharded):
     index, values = np.array([4, 9, 4, 4], np.int32), np.arange(16.0, dtype=np.float32).reshape(4, 4)
-    write = lambda r, i, v: estimates.write(r, i, v, AXIS)  # noqa: E731
+
+    def write(r, i, v):
+        return estimates.write(r, i, v, AXIS)
+
     written = shared(write, sharded, np.stack([index] * 2), np.stack([values] * 2)).reshape(-1, 4)
     np.testing.assert_array_equal(written[[4, 9]], values[[3, 1]])
 
