@@ -43,25 +43,27 @@ def fixed_batches(
         yield k, {key: values[rows] for key, values in batch.items()}, kept
 
 
-def in_batches(function: Callable[..., Any], params: dict[str, Any], rows: dict[str, Any], size: int, text: str) -> Any:
-    """The tree (n, ...) that function(params, rows) finds of rows {name: (n, ...)}, batch by batch over the devices.
+def in_batches(
+    function: Callable[..., Any], params: dict[str, Any], examples: dict[str, Any], size: int, text: str
+) -> Any:
+    """The tree (n, ...) that function(params, batch) finds of examples {name: (n, ...)}, batch by batch over the devices.
 
     params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
     """
-    size = batch_size(size, len(rows["index"]))
+    size = batch_size(size, len(examples["index"]))
     mapped, replicated = parallel.parallel(function), parallel.replicate(params)
-    return over_batches(lambda batch: mapped(replicated, batch), rows, size, text)
+    return over_batches(lambda batch: mapped(replicated, batch), examples, size, text)
 
 
-def over_batches(mapped: Callable[..., Any], rows: dict[str, Any], size: int, text: str) -> Any:
-    """The tree (n, ...) that mapped(sharded batch) finds of rows {name: (n, ...)}, in batches of `size`.
+def over_batches(mapped: Callable[..., Any], examples: dict[str, Any], size: int, text: str) -> Any:
+    """The tree (n, ...) that mapped(sharded batch) finds of examples {name: (n, ...)}, in batches of `size`.
 
-    The last batch, or the only one where there are fewer rows, is filled up with the first rows.
+    The last batch, or the only one where there are fewer, is filled up with the first examples.
     """
-    n = len(rows["index"])
+    n = len(examples["index"])
     found = []
     for first in progress(range(0, n, size), text, -(-n // size)):
         chosen = (first + np.arange(size)) % n
-        batch = parallel.shard({name: values[chosen] for name, values in rows.items()})
+        batch = parallel.shard({name: values[chosen] for name, values in examples.items()})
         found.append(jax.tree.map(parallel.unshard, mapped(batch)))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *found)
