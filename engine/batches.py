@@ -46,7 +46,7 @@ def fixed_batches(
 def in_batches(
     function: Callable[..., Any], params: dict[str, Any], examples: dict[str, Any], size: int, text: str
 ) -> Any:
-    """The tree (n, ...) that function(params, batch) finds of examples {name: (n, ...)}, batch by batch over the devices.
+    """The tree (n, ...) that function(params, batch) finds of examples {name: (n, ...)}, in batches over the devices.
 
     params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
     """
