@@ -2,7 +2,8 @@
 
 1. Where the top of a path holds folders of two of the splits or more (train/ and val/, Training/ and Testing/,
    train2017/ and val2017/, training_set/ and test_set/), each split is its folder, and what lies beside these folders
-   is left out. Names with more than the word are those of a layout where they agree in the rest of it.
+   is left out. Names with more than the word (train_256, trainA, imagesTrain) are those of a layout where they agree
+   in the rest of it. Short words (tr/ and te/, which are languages too) count where nothing else lies beside them.
 2. Otherwise all images below the path are "train"; "val" and "test" are the sibling of that path whose name says so
    where this one says "train" (mnist-train.zip and mnist-test.zip, data/train and data/val).
 3. Validation images stand in for a test split that is not there.
@@ -19,11 +20,14 @@ from typing import NamedTuple
 from linnet.data.files import Files, list_images
 
 WORDS = {
-    "train": ("train", "training", "trainset"),
-    "val": ("val", "valid", "validation", "valset", "dev", "eval", "evaluation"),
-    "test": ("test", "testing", "testset"),
+    "train": ("train", "training", "trainset", "trainval"),
+    "val": ("val", "valid", "validation", "valset", "dev", "development", "eval", "evaluation"),
+    "test": ("test", "testing", "testset", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"),
 }
 """Split -> names of its folder, in any case."""
+
+SHORT = {"train": ("tr", "trn"), "val": ("va", "vl"), "test": ("te", "ts", "tst")}
+"""The same where all folders are such."""
 
 STAND_INS = {"train": ("train",), "val": ("val",), "test": ("test", "val")}
 
@@ -64,13 +68,7 @@ def find_layout(folders: Iterable[str]) -> dict[str, str]:
 
     ValueError where there are several layouts, none of them of the words alone.
     """
-    layouts: dict[str, dict[str, str]] = {}
-    for folder in sorted(folders):
-        for split, words in WORDS.items():
-            found = re.fullmatch(rf"(.*[^a-z]|)({'|'.join(words)})([^a-z].*|)", folder.lower())
-            if found:
-                layouts.setdefault(f"{found[1]}*{found[3]}", {}).setdefault(split, folder)
-    layouts = {rest: layout for rest, layout in layouts.items() if len(layout) > 1}
+    layouts = find_layouts(folders)
     if len(layouts) > 1 and "*" not in layouts:
         one = next(iter(layouts.values()))
         raise ValueError(
@@ -79,6 +77,32 @@ def find_layout(folders: Iterable[str]) -> dict[str, str]:
         )
     layout = layouts.get("*") or next(iter(layouts.values()), {})
     return {split: layout[split] for split in WORDS if split in layout}
+
+
+def find_layouts(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{rest of the names: {split: its name}}, each of two splits or more."""
+    names = sorted(names)
+    short = all(split_of(name, SHORT) for name in names)
+    layouts: dict[str, dict[str, str]] = {}
+    for name in names:
+        found = split_of(name, SHORT if short else WORDS)
+        if found:
+            split, rest = found
+            layouts.setdefault(rest, {}).setdefault(split, name)
+    return {rest: layout for rest, layout in layouts.items() if len(layout) > 1}
+
+
+def split_of(name: str, words: dict[str, tuple[str, ...]]) -> tuple[str, str] | None:
+    """The split that a whole word of `name` means, and the rest in small letters with * for it; None without one.
+
+    A word begins and ends where letters do, at a capital in the middle of a name, and before A or B alone (CycleGAN).
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "/", name).lower()
+    for split, of_split in words.items():
+        found = re.fullmatch(rf"(.*[^a-z]|)({'|'.join(of_split)})([^a-z].*|[ab]|)", parted)
+        if found:
+            return split, f"{found[1]}*{found[3]}".replace("/", "")
+    return None
 
 
 def match(available: Iterable[str], split: str) -> str | None:
@@ -105,15 +129,23 @@ def beside(names: list[str], tops: list[str]) -> tuple[str, ...]:
 
 
 def sibling(path: Path, split: str) -> Path:
-    """The path beside `path` whose name has a word of `split` where this one has "training" or "train". NoSplit."""
+    """The path beside `path` whose name is that of `split` where this one is that of "train". NoSplit.
+
+    As in a layout, or glued to other letters (mytrain.zip, mytest.zip).
+    """
+    present = {other.name: other for other in sorted(path.parent.iterdir()) if other.name[0] != "."}
+    for layout in find_layouts(present).values():
+        others = [layout[kind] for kind in STAND_INS[split] if kind in layout]
+        if layout.get("train") == path.name and others:
+            return present[others[0]]
     name, wanted = path.name.lower(), []
     for train in ("training", "train"):
         head, found, tail = name.rpartition(train)
         wanted += [head + word + tail for kind in STAND_INS[split] for word in WORDS[kind] if found]
-    present = {other.name.lower(): other for other in sorted(path.parent.iterdir(), reverse=True)}
+    in_small_letters = {name.lower(): other for name, other in reversed(present.items())}
     for candidate in wanted:
-        if candidate in present:
-            return present[candidate]
+        if candidate in in_small_letters:
+            return in_small_letters[candidate]
     nameless = f"a path whose name has 'train' beside one with {split!r}"
     expected = repr(str(path.with_name(wanted[0]))) if wanted else nameless
     raise NoSplit(

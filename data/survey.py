@@ -23,17 +23,19 @@ DARK = 63
 
 
 class Look(NamedTuple):
-    """Of one picture; grey, colour: the largest level of deep grey and of 16-bit colour as Pillow reads it, or None."""
+    """Of one picture; size (H, W); grey, colour: the largest level of deep grey and of 16-bit colour as Pillow reads
+    it, or None."""
 
     mode: str
     grey: float | None
     colour: int | None
     transparent: bool
     frames: bool
+    size: tuple[int, int]
 
 
 class Survey(NamedTuple):
-    """white: the level of white in deep grey, for the image rule; how many of `seen` pictures have what."""
+    """white: the level of white in deep grey, for the image rule; how many of `seen` pictures have what, and (H, W) of each."""
 
     white: float
     seen: int
@@ -41,15 +43,20 @@ class Survey(NamedTuple):
     coloured: int
     transparent: int
     frames: int
+    sizes: tuple[tuple[int, int], ...]
 
     def notes(self, rule: ImageRule) -> tuple[str, ...]:
         """Lines for people about what `rule` does to such pictures."""
         laid = rule.channels != 4 and self.transparent
         greyed = rule.channels == 1 and self.coloured
+        wanted = sorted(rule.shape[:2])
+        cropped = (sorted(min(side, rule.crop or side) for side in size) for size in self.sizes)
+        enlarged = sum(short < wanted[0] or long < wanted[1] for short, long in cropped)
         lines = {
             f"have grey of more than 8 bits, read with the level {self.white} as white": self.deep,
             f"have an alpha channel, and are laid over data.background={rule.background}": laid,
             "are stored in colour, and read as grey (data.num_channels)": greyed,
+            f"are smaller than {rule.height} x {rule.width} pixels, and enlarged (data.image_size)": enlarged,
             "have several frames or pages, of which the first is read": self.frames,
         }
         return tuple(f"{count} of {self.seen} images looked at {line}" for line, count in lines.items() if count)
@@ -81,6 +88,7 @@ def survey(open_image: Callable[[str], AbstractContextManager[Image.Image]], nam
         sum(found.mode not in GREY_MODES and found.mode != "LA" for found in looks),
         sum(found.transparent for found in looks),
         sum(found.frames for found in looks),
+        tuple(found.size for found in looks),
     )
 
 
@@ -93,7 +101,7 @@ def look(image: Image.Image) -> Look:
         image.load()
     grey = float(np.asarray(image).max()) if deep else None
     colour = int(np.asarray(image.convert("RGB")).max()) if wide else None
-    return Look(image.mode, grey, colour, image.has_transparency_data, frames)
+    return Look(image.mode, grey, colour, image.has_transparency_data, frames, image.size[::-1])
 
 
 def white_of(looks: Iterable[Look]) -> float:

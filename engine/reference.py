@@ -44,8 +44,11 @@ def stats_path(config: ConfigDict) -> str:
     return config.eval.stats or (str(published) if cifar10 and published.exists() else "")
 
 
-def prepare(config: ConfigDict) -> tuple[Extractor, Statistics | None]:
-    """(extractor, statistics of `stats_path` or None), which fit. ValueError where they do not."""
+def prepare(config: ConfigDict, shape: tuple[int, ...]) -> tuple[Extractor, Statistics | None]:
+    """(extractor, statistics of `stats_path` or None), which fit each other and images (H, W, C) of `shape`.
+
+    ValueError where they do not.
+    """
     extractor = load_extractor(config.eval)
     path = stats_path(config)
     if not path:
@@ -54,7 +57,19 @@ def prepare(config: ConfigDict) -> tuple[Extractor, Statistics | None]:
         print(f"reference statistics: {path} (config.eval.stats names others)", flush=True)
     reference = load_statistics(path, extractor)
     check_compatible(reference, extractor)
+    check_width(extractor, shape, len(reference.mu), path)
     return extractor, reference
+
+
+def check_width(extractor: Extractor, shape: tuple[int, ...], width: int, of: str) -> None:
+    """ValueError where images (H, W, C) of `shape` have another number of features than `width`, that of `of`."""
+    found = extractor.features_of(shape)
+    if found != width:
+        raise ValueError(
+            f"{of} has {width} features an image, and {extractor.name!r} makes {found} of images {tuple(shape)}: they "
+            "cannot be compared; give images or statistics of the same size and channels, or another "
+            "config.eval.extractor"
+        )
 
 
 def make_reference(source: Source, split: str, extractor: Extractor, folder: str, num_workers: int = 0) -> Statistics:

@@ -156,7 +156,7 @@ def make_measure(
     split = config.eval.split
     if len(shape) == 1:
         return functools.partial(Sliced, dataset(split))
-    extractor, statistics = reference.prepare(config)
+    extractor, statistics = reference.prepare(config, shape)
     if statistics is None:
         statistics = reference.make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     return functools.partial(Frechet, extractor, statistics)

@@ -23,6 +23,7 @@ from linnet.files.npz import open_npz
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 CLASSES = tuple("0123456789")
+FEATURES = 64
 METADATA_PREFIX = "metadata/"
 
 
@@ -62,7 +63,7 @@ class Classifier(nn.Module):
             x = nn.max_pool(x, (2, 2), (2, 2))
         x = x.reshape(len(x), -1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        features = nn.relu(nn.Dense(64, precision=jax.lax.Precision.HIGHEST)(x))
+        features = nn.relu(nn.Dense(FEATURES, precision=jax.lax.Precision.HIGHEST)(x))
         logits = nn.Dense(len(CLASSES), precision=jax.lax.Precision.HIGHEST)(features)
         return {"features": features, "logits": logits}
 

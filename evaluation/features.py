@@ -6,6 +6,7 @@ are refused for another (`statistics.check_compatible`).
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from linnet import registry
 class Extractor:
     """uint8 images (N, H, W, C) -> {"features": (N, D) float32}, and {"logits": (N, K)} if it classifies.
 
-    classes: names of the classes that the logits are of; () where they are none of our data sets'.
+    width: D, features of an image; None: as many as it has numbers. classes: names of the classes that the logits are
+    of; () where they are none of our data sets'.
     """
 
     name: str
     hash: str
     preprocessing: str
     compute: Callable[[np.ndarray], dict[str, np.ndarray]]
+    width: int | None = None
     classes: tuple[str, ...] = ()
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -35,6 +38,10 @@ class Extractor:
                 "round samples to uint8 first"
             )
         return self.compute(images)
+
+    def features_of(self, shape: tuple[int, ...]) -> int:
+        """D of images of this shape (H, W, C)."""
+        return math.prod(shape) if self.width is None else self.width
 
 
 def over_white(images: np.ndarray) -> np.ndarray:
@@ -72,6 +79,7 @@ def _inception(path: str | os.PathLike | None) -> Extractor:
         hash=parameter_hash(state),
         preprocessing=inception.PREPROCESSING,
         compute=compute,
+        width=2048,
     )
 
 
@@ -90,6 +98,7 @@ def _shipped(name: str, path: str | os.PathLike | None) -> Extractor:
         hash=parameter_hash(flatten_dict(params, sep="/")),
         preprocessing=shipped.preprocessing,
         compute=lambda images: classifier.activations(shipped, on_devices, over_white(images)),
+        width=classifier.FEATURES,
         classes=classifier.CLASSES,
     )
 
@@ -109,6 +118,7 @@ def _vgg(path: str | os.PathLike | None) -> Extractor:
         hash=parameter_hash(named),
         preprocessing=vgg.PREPROCESSING,
         compute=lambda images: vgg.activations(on_devices, over_white(images)),
+        width=512,
     )
 
 

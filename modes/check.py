@@ -20,7 +20,7 @@ def run(experiment: Experiment) -> None:
         return
     if not reference.stats_path(config):
         experiment.examples(split)
-    extractor, statistics = reference.prepare(config)
+    extractor, statistics = reference.prepare(config, experiment.picture_shape)
     folder = experiment.sample_folder()
     record.prepare(experiment.recipe, experiment.made_by(), folder)
     if statistics is None:

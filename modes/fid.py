@@ -30,9 +30,11 @@ def run(experiment: Experiment) -> None:
     if batch is None:
         raise ValueError(f"{images} holds no images")
     check_writable(score_images.report_path(images))
-    extractor, statistics = reference.prepare(config)
+    extractor, statistics = reference.prepare(config, batch.shape[1:])
     if statistics is None:
-        check_size(batch.shape[1:3], experiment.shape[:2], images)
+        check_size(batch.shape[1:3], experiment.picture_shape[:2], images)
+        width = extractor.features_of(experiment.picture_shape)
+        reference.check_width(extractor, batch.shape[1:], width, f"{dataset(split).name} {split}")
         folder = experiment.paths.workdir or os.path.dirname(score_images.report_path(images))
         statistics = make_reference(dataset(split), split, extractor, folder, config.data.num_workers)
     real = score_images.held_out(dataset, extractor, statistics) if config.eval.held_out else {}

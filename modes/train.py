@@ -193,7 +193,7 @@ def make_snapshot(
     generators = make_generators(experiment.recipe, training)
     measure = None
     if training.snapshot_fid:
-        measure = make_measure(config, experiment.shape, experiment.dataset, experiment.paths.workdir)
+        measure = make_measure(config, experiment.picture_shape, experiment.dataset, experiment.paths.workdir)
     folder = experiment.paths.run("samples")
 
     def own(trees):

@@ -50,6 +50,31 @@ def test_names_of_splits_with_a_common_rest_are_a_layout(spelling, tmp_path):
     assert load(path).class_names == ("p", "q") and load(path, "val").arrays()[1].tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("trainA", "testA"), ("traina", "testa"), ("imagesTrain", "imagesVal"), ("TrainSet", "TestSet"), ("tr", "te")]
+    + [("trn", "tst"), ("Tr", "Va"), ("imagesTr", "imagesTs"), ("trainval", "test")],
+)
+@pytest.mark.parametrize("where", ["folders", "siblings"])
+def test_capitals_domains_and_short_words_are_understood(train, test, where, tmp_path):
+    path = write(tmp_path, {f"{train}/1.png": 1, f"{test}/2.png": 2})
+    path = path / train if where == "siblings" else path
+    assert (greys(load(path)), greys(load(path, "test"))) == ([1], [2])
+
+
+def test_of_two_domains_one_is_named(tmp_path):
+    path = write(tmp_path, {f"{split}{domain}/1.png": i for i, split in enumerate(("train", "test")) for domain in "AB"})
+    with pytest.raises(ValueError, match="such as trainA"):
+        load(path)
+    assert (greys(load(path / "trainB")), greys(load(path / "trainB", "test"))) == ([0], [1])
+
+
+def test_short_words_among_others_are_classes(tmp_path):
+    """Turkish and Telugu."""
+    source = load(write(tmp_path, {f"{language}/1.png": 1 for language in ("de", "en", "te", "tr")}))
+    assert source.class_names == ("de", "en", "te", "tr") and len(source) == 4
+
+
 def test_names_of_splits_may_be_of_two_forms(tmp_path):
     path = write(tmp_path, {"training_set/1.png": 1, "test_set/2.png": 2})
     assert (greys(load(path)), greys(load(path, "test"))) == ([1], [2])

@@ -87,6 +87,15 @@ def test_fewer_bits_of_sixteen_bit_colour_are_refused(channels, bits, tmp_path):
     assert load(tmp_path).arrays()[0][:, 0, 0, 0].tolist() == [2 ** (bits - 8) - 1, 0x43]
 
 
+@pytest.mark.parametrize(("crop", "small"), [(0, 1), (8, 3)])
+def test_enlarged_pictures_are_said(crop, small, tmp_path):
+    """A picture that lies on its side is none, a crop makes more."""
+    for name, size in {"a": (10, 12), "b": (12, 10), "c": (20, 9)}.items():
+        Image.new("L", size).save(tmp_path / f"{name}.png")
+    (note,) = load(tmp_path, image_size=(12, 10), crop=crop).notes
+    assert note == f"{small} of 3 images looked at are smaller than 12 x 10 pixels, and enlarged (data.image_size)"
+
+
 def test_transparency_and_frames_are_said(tmp_path):
     clear = Image.new("RGBA", (6, 4), (1, 2, 3, 0))
     clear.save(tmp_path / "a.png")

@@ -152,6 +152,21 @@ def test_pictures_of_another_size_are_read_as_the_data_are(tmp_path, capsys):
         fid.read_images(experiment.config.data, experiment.shape, str(tmp_path / "bare"))
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_another_number_of_features_is_said_before_the_work(made, tmp_path):
+    """Colour in an .npz against grey data by their pixels; statistics that are made of the data, and that are there."""
+    np.savez(tmp_path / "colour.npz", samples=noise(0, 300, 8, 8, 3).astype(np.uint8))
+    config = get_config()
+    config.eval.update({"extractor": "pixels", "held_out": False})
+    if not made:
+        np.savez(tmp_path / "grey.npz", images=noise(1, 80, 8, 8, 1).astype(np.uint8))
+        config.eval.stats = str(tmp_path / "grey.npz")
+    run = Experiment(config, workdir=str(tmp_path / "run"), result_folder=str(tmp_path / "colour.npz"))
+    with pytest.raises(ValueError, match=r"has 64 features an image, and 'pixels' makes 192 of images \(8, 8, 3\)"):
+        fid.run(run)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "colour_report.json").exists()
+
+
 def test_only_the_samples_that_were_asked_for_are_scored():
     batches = [np.arange(4), np.arange(4, 8), np.arange(8, 12)]
     assert np.concatenate(list(score_images.first(iter(batches), 6))).tolist() == list(range(6))
