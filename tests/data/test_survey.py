@@ -89,7 +89,7 @@ def test_fewer_bits_of_sixteen_bit_colour_are_refused(channels, bits, tmp_path):
 
 @pytest.mark.parametrize(("crop", "small"), [(0, 1), (8, 3)])
 def test_enlarged_pictures_are_said(crop, small, tmp_path):
-    """A picture that lies on its side is none, a crop makes more."""
+    """Either way up, which EXIF decides; a crop makes more."""
     for name, size in {"a": (10, 12), "b": (12, 10), "c": (20, 9)}.items():
         Image.new("L", size).save(tmp_path / f"{name}.png")
     (note,) = load(tmp_path, image_size=(12, 10), crop=crop).notes
