@@ -35,7 +35,8 @@ class Look(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """white: the level of white in deep grey, for the image rule; how many of `seen` pictures have what, and (H, W) of each."""
+    """white: the level of white in deep grey, for the image rule; how many of `seen` pictures have what; sizes: (H, W)
+    of each."""
 
     white: float
     seen: int

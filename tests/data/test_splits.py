@@ -64,7 +64,8 @@ def test_capitals_domains_and_short_words_are_understood(train, test, where, tmp
 
 
 def test_of_two_domains_one_is_named(tmp_path):
-    path = write(tmp_path, {f"{split}{domain}/1.png": i for i, split in enumerate(("train", "test")) for domain in "AB"})
+    folders = {"trainA": 0, "trainB": 0, "testA": 1, "testB": 1}
+    path = write(tmp_path, {f"{name}/1.png": grey for name, grey in folders.items()})
     with pytest.raises(ValueError, match="such as trainA"):
         load(path)
     assert (greys(load(path / "trainB")), greys(load(path / "trainB", "test"))) == ([0], [1])
