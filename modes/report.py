@@ -25,6 +25,7 @@ PANELS = {
 }
 
 VERBS = ("train", "check", "eval", "report")
+"""The commands that a page ends with."""
 
 
 def run(experiment: Experiment) -> None:
@@ -71,6 +72,4 @@ def introduce(config: ConfigDict, records: list[dict[str, Any]], workdir: str) -
 def commands(workdir: str) -> str:
     """What to type to go on, and to measure it."""
     folder = shlex.quote(os.path.relpath(workdir))
-    return "\n".join(
-        f"python main.py --mode={mode} --workdir={folder}" for mode in ("train", "check", "eval", "report")
-    )
+    return "\n".join(f"python main.py --mode={mode} --workdir={folder}" for mode in VERBS)

@@ -108,7 +108,6 @@ def grows_evenly(sde: LinearSDE) -> bool:
 
 ALL = Processes("all", lambda sde: True)
 SCALAR = Processes("one noise level for all pixels", lambda sde: np.size(sde.Sigma(sde.T)) == 1)
-DIAGONAL = Processes("k = 1", lambda sde: sde.k == 1)
 EVEN = Processes("noise that grows over all of [0, T] and k = 1 or 2", lambda sde: sde.k <= 2 and grows_evenly(sde))
 EVEN_DIAGONAL = Processes("noise that grows over all of [0, T] and k = 1", lambda sde: sde.k == 1 and grows_evenly(sde))
 STATIONARY = Processes("prior invariant under the forward process", _stationary)
