@@ -29,6 +29,7 @@ def sampling() -> dict[str, Any]:
         "noise_removal": True,  # one of the evaluations is a denoising step at t_min
         "trajectory": False,  # keep the states and predicted images of every step
         "deis_order": placeholder(int),  # gddim and relatives, ipndm: 0 to 3
+        "lower_order_final": placeholder(bool),  # dpmpp_2m, 3m, unipc, ipndm, gddim_pec, pece: lower orders at the end
         "img_t_ratio": placeholder(float),  # hybdeis: where the uniform part of the grid ends
         "noise_nfe_ratio": placeholder(float),  # hybdeis: share of the evaluations spent there
         "respacing": placeholder(str),  # ddpm, ddim, in place of nfe: steps kept (sde_lib.respacing), 250 | quad50 ...

@@ -30,7 +30,7 @@ ASIDE = ("checkpoint", "batch_size", "versions", "latents")
 OPTIONAL = {"network_sde", "guides", "autoencoder"}
 """Fields of samples that other samples do not have."""
 
-LATER = ("times", "times_in", "analytic_first", "guidance_interval")
+LATER = ("times", "times_in", "analytic_first", "guidance_interval", "lower_order_final")
 """Keys of config.sampling that earlier samples do not have; noted where they are set."""
 
 BY_CONTENT = ("table", *SCALES, *SCALES.values())

@@ -3,7 +3,7 @@
 network_free   times, from the table alone
 forward        times, from the errors of single jumps along fine trajectories
 gradient       times and corrections, from the better of these and of the library's grids, by descent on the
-               squared distance of the ends, until held-out starts say stop
+               logarithm of the distance of the ends, until held-out starts say stop
 """
 
 import dataclasses
@@ -136,15 +136,15 @@ def check(sampler: Any) -> None:
 
 
 def best_times(tuner: Tuner, candidates: dict[str, Host], starts: Starts, batch: int) -> dict[str, float]:
-    """{name: error on the starts} of the untuned tables along {name: times}."""
+    """{name: loss on the starts} of the untuned tables along {name: times}."""
     return {
-        name: root_mean_square(tuner.errors(tuner.tuned(tuner.begin(times)).rows, starts, batch))
+        name: tuning.loss_of(tuner.errors(tuner.tuned(tuner.begin(times)).rows, starts, batch))
         for name, times in progress(candidates.items(), "times to begin from")
     }
 
 
 class Search(NamedTuple):
-    """A descent after some iterations, the best parameters on held-out starts so far and their error.
+    """A descent after some iterations, the best parameters on held-out starts so far and their loss.
 
     waited: iterations since the best one.
     """
@@ -152,24 +152,24 @@ class Search(NamedTuple):
     iteration: int
     parameters: Parameters
     best: Parameters
-    error: float
+    loss: float
     waited: int
 
 
 def descend(
     tuner: Tuner, parameters: Parameters, starts: Starts, held_out: Starts, settings: ConfigDict, path: str
 ) -> Parameters:
-    """The Parameters with the smallest error on held-out starts, by descent from `parameters`.
+    """The Parameters with the smallest loss on held-out starts, by descent from `parameters`.
 
     path: of the file that keeps the state after every EVERY iterations, where the memory of L-BFGS begins anew; a run
     that ended goes on from it, and comes to the same.
     """
     batch = settings.batch_size
 
-    def error_of(parameters):
-        return root_mean_square(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
+    def loss_of(parameters):
+        return tuning.loss_of(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
 
-    search = resumed(Search(0, parameters, parameters, error_of(parameters), 0), path)
+    search = resumed(Search(0, parameters, parameters, loss_of(parameters), 0), path)
     rounds = range(search.iteration, settings.iterations, EVERY)
     for first in progress(rounds, "descent", -(-settings.iterations // EVERY)):
         if search.waited >= PATIENCE:
@@ -177,12 +177,12 @@ def descend(
         seen: list[Parameters] = []
         steps = min(EVERY, settings.iterations - first)
         last = tuner.descend(search.parameters, starts, batch, steps, seen.append)
-        candidates = [(search.error, search.best), *((error_of(at), at) for at in seen)]
-        error, best = min(candidates, key=lambda pair: pair[0])
-        waited = 0 if error < search.error else search.waited + steps
+        candidates = [(search.loss, search.best), *((loss_of(at), at) for at in seen)]
+        loss, best = min(candidates, key=lambda pair: pair[0])
+        waited = 0 if loss < search.loss else search.waited + steps
         if len(seen) < steps:
             waited = PATIENCE  # a minimum, to rounding
-        search = Search(first + steps, last, best, error, waited)
+        search = Search(first + steps, last, best, loss, waited)
         with atomic_write(path) as file:
             np.savez(file, *jax.tree.leaves(search))
     return search.best

@@ -170,13 +170,15 @@ def multistep(
     variable: str = "t",
     lambda_coef: float = 0.0,
     implicit: bool = False,
+    lower_order_final: bool = False,
 ) -> Coefficients:
     """Coefficients of order `order` on decreasing `times` (N + 1,).
 
     Row i uses order min(order, i) unless `past` gives earlier times, newest first, whose evaluations are known.
     factor "R" or "L" says which root of Sigma the network's eps refers to; prediction, variable and lambda_coef are
     those of the module's docstring. implicit (Adams-Moulton): evaluations start at the end of the step, row i has
-    order min(order, i + 1), and `eps` weighs y_{i+1-j}. ValueError for bad orders or times.
+    order min(order, i + 1), and `eps` weighs y_{i+1-j}. lower_order_final: orders fall by one a row to 0 in the last (1
+    where implicit). ValueError for bad orders or times.
     """
     times = np.asarray(times, np.float64)
     if order not in range(5 if implicit else 4):
@@ -191,6 +193,8 @@ def multistep(
     psi = form.flow(sde, times[1:], times[:-1])
     eps = np.zeros((N, order + 1) + psi.shape[1:])
     orders = np.minimum(order, newest)
+    if lower_order_final:
+        orders = np.minimum(orders, np.arange(N)[::-1] + implicit)
     for q in np.unique(orders):
         rows = np.flatnonzero(orders == q)
         known = line[newest[rows, None] - np.arange(q + 1)]

@@ -25,7 +25,9 @@ from linnet.sde_lib.base import LinearSDE
 DATA: dict[str, Any] = {"prediction": "data", "variable": "log_rho"}
 
 
-def second_order(sde: LinearSDE, times: Host, past: Sequence[float] | Host, lambda_coef: float) -> Coefficients:
+def second_order(
+    sde: LinearSDE, times: Host, past: Sequence[float] | Host, lambda_coef: float, lower_order_final: bool = False
+) -> Coefficients:
     """Rows of DPM-Solver++(2M), of the probability flow (lambda_coef 0) or the lambda-SDE."""
     rows = coefficients.multistep(sde, times, 0, prediction="data", lambda_coef=lambda_coef)
     line = grids.log_rho(sde, np.concatenate([past[:1], times]))
@@ -33,30 +35,34 @@ def second_order(sde: LinearSDE, times: Host, past: Sequence[float] | Host, lamb
     ahead = 0.5 * steps[1:] / steps[:-1]  # 1 / (2 r)
     if not len(past):
         ahead = np.concatenate([[0.0], ahead])
+    if lower_order_final:
+        ahead[-1] = 0.0
     ahead = ahead.reshape((-1,) + (1,) * (rows.psi.ndim - 1))
     weight = rows.eps[:, 0]
     return rows._replace(eps=np.stack([(1 + ahead) * weight, -ahead * weight], 1))
 
 
 class DPMpp2M(Recursion):
-    """DPM-Solver++(2M)."""
+    """DPM-Solver++(2M). lower_order_final: the last step is of first order."""
 
     grid: str | None = "log_snr"
+    lower_order_final: bool = False
 
     order = 2
     reference = "arXiv:2211.01095, algorithm 2"
 
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
-        return second_order(self.sde, times, past, 0.0)
+        return second_order(self.sde, times, past, 0.0, self.lower_order_final)
 
 
 class DPMpp3M(DPMpp2M):
-    """DPM-Solver++(3M) with exact weights."""
+    """DPM-Solver++(3M) with exact weights. lower_order_final: the order of the last steps falls to one."""
 
     order = 3
 
     def table(self, times: Host, past: Sequence[float] | Host = ()) -> Coefficients:
-        return coefficients.multistep(self.sde, times, 2, past=past, **DATA)
+        form = DATA | {"lower_order_final": self.lower_order_final}
+        return coefficients.multistep(self.sde, times, 2, past=past, **form)
 
 
 class DPMppSDE(LambdaRecursion):

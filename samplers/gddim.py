@@ -77,9 +77,12 @@ class AdamsMoulton(Recursion):
     so for data on one point), which grows with the ratio of noise to signal before and after the step. With 20
     evaluations it reaches 3 on CLD and 8 on blur (50 with 10), and the samples would diverge; so steps, and frequencies
     of a step, with a gain above MAX_GAIN keep their prediction. The data predictions that UniPC corrects have no gain.
+
+    lower_order_final: the order of the last steps falls, to 0 in the last prediction.
     """
 
     deis_order: int = 1
+    lower_order_final: bool = False
 
     order = Depends("deis_order + 2", lambda sampler: sampler.deis_order + 2)
     reference = "arXiv:2206.05564, algorithm 1"
@@ -91,8 +94,9 @@ class AdamsMoulton(Recursion):
         stable (N,) + spatial: whether the step is corrected there; elsewhere the correction is 0.
         """
         q = self.deis_order
-        predict = coefficients.multistep(self.sde, times, q, past=past, **self.form)
-        correct = coefficients.multistep(self.sde, times, q + 1, past=past, implicit=True, **self.form).eps
+        form = self.form | {"past": past, "lower_order_final": self.lower_order_final}
+        predict = coefficients.multistep(self.sde, times, q, **form)
+        correct = coefficients.multistep(self.sde, times, q + 1, implicit=True, **form).eps
         correct[:, 1:] -= predict.eps
         stable = self._stable(np.asarray(times)[1:], correct[:, 0])
         return predict, correct * stable[:, None, ..., None, None], stable

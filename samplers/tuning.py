@@ -6,8 +6,10 @@ on the host, and corrections delta of a table (see coefficients.corrected) are a
     g (steps,)             logarithms of the lengths of the steps, t_i - t_{i+1} = (T - t_end) softmax(g)_i
     delta (N, history, k, k)
 
-Of the loss mean_b l(|x_b - x*_b|^2) over starts the gradient by the rows is taken backwards through the recursion, one
-row at a time: two compiled functions serve all rows, and the gradient of a network is never taken inside a scan. On the
+The loss is mean_b log(d_b^2 + FLOOR^2) over starts, d_b the root mean square of x_b - x*_b over its elements. A start
+between two modes of the data multiplies every error by a factor of its own, which the logarithm leaves out of the
+gradient; the mean square is the few starts that end in the wrong mode, and says next to nothing of how to do better.
+Its gradient by the rows is taken backwards through the recursion, one row at a time: two compiled functions serve all rows, and the gradient of a network is never taken inside a scan. On the
 host it goes on to delta exactly and to g through the Jacobian of the table, by central differences in float64. So any
 process and any method that is a table can be tuned. Descent is L-BFGS (SciPy's) on all starts together.
 """
@@ -25,6 +27,7 @@ from linnet.arrays import Array, Host
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion, advance, analytic_eps
 
+FLOOR = 1e-4  # what distances of ends are good enough, in the range of the data
 UNIT = 0.1  # of the corrections, beside a unit of 1 of the lengths
 MEMORY = 20  # pairs of L-BFGS
 REACH = 6.0  # of the lengths, either way from where the descent begins
@@ -211,5 +214,10 @@ def split(starts: Starts, batch: int) -> list[Starts]:
 
 
 def loss(x: Array, wanted: Array | Host) -> Array:
-    """Mean squared distance of the ends."""
-    return ((x - wanted) ** 2).mean()
+    """Mean over starts (B, ...) of the logarithm of the mean squared distance of their ends, from FLOOR^2 up."""
+    return jnp.log(((x - wanted) ** 2).reshape(len(x), -1).mean(1) + FLOOR**2).mean()
+
+
+def loss_of(errors: Host) -> float:
+    """The same of the errors of starts (n,)."""
+    return float(np.log(errors**2 + FLOOR**2).mean())

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplers import SAMPLERS, grids, optimal_times
+from samplers import SAMPLERS, coefficients, grids, optimal_times
 from samplers.exponential import Recursion, integrate
-from samplers.tuning import Starts, Tuner, lengths_of, times_of
+from samplers.tuning import Starts, Tuner, lengths_of, loss_of, times_of
 from sde_lib import SDES, blocks
 from sde_lib.exact import gaussian_eps
 
@@ -106,6 +106,47 @@ def test_ipndm_of_order_one_is_ddim_and_its_weights_are_those_of_equal_steps():
         np.testing.assert_allclose(lower.eps.sum(1), rows.eps.sum(1), rtol=1e-12)  # every order is exact for constants
 
 
+def data_rows(sde, order):
+    """Of order `order` from data predictions, on the grid rho."""
+    times = grids.make_grid("rho", sde, 8)
+    return coefficients.multistep(sde, times, order, prediction="data", variable="log_rho").eps
+
+
+@pytest.mark.parametrize(
+    ("method", "of_order"),
+    [
+        ("dpmpp_2m", lambda sde, order: data_rows(sde, 0) if not order else sampler_rows(sde, "dpmpp_2m")),
+        ("dpmpp_3m", data_rows),
+        ("ipndm", lambda sde, order: sampler_rows(sde, "ipndm", deis_order=order)),
+    ],
+)
+def test_orders_fall_to_one_at_the_end_where_they_are_asked_to(method, of_order):
+    """Row m before the last is that of a method of order m + 1."""
+    sde = process("vp")
+    found = sampler_rows(sde, method, lower_order_final=True)
+    for m in range(8):
+        order = min(m, found.shape[1] - 1)
+        np.testing.assert_allclose(found[-1 - m, : order + 1], of_order(sde, order)[-1 - m, : order + 1], rtol=1e-12)
+        assert not found[-1 - m, order + 1 :].any()
+
+
+def sampler_rows(sde, method, **keys):
+    return sampler(sde, method, nfe=8, grid="rho", **keys).rows.eps
+
+
+def test_a_corrector_keeps_one_order_more_than_the_prediction_that_falls():
+    """UniPC's last row: DDIM, and the correction that UniPC of one order less makes of the step before."""
+    sde = process("vp")
+    found, lower = (
+        sampler_rows(sde, "unipc", deis_order=order, lower_order_final=order > 1) for order in (2, 1)
+    )
+    wanted = lower[-1].copy()
+    wanted[:2] -= data_rows(sde, 1)[-1]
+    wanted[:1] += data_rows(sde, 0)[-1]
+    np.testing.assert_allclose(found[-1, :3], wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+    assert not found[-1, 3:].any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_corrections_add_multiples_of_what_a_row_adds(name, x64):
     sde = process(name)
@@ -126,7 +167,11 @@ def test_corrections_add_multiples_of_what_a_row_adds(name, x64):
 
 @pytest.mark.parametrize(
     ("name", "method", "keys"),
-    [("vp", "unipc", {"analytic_first": True}), *((name, "gddim", {}) for name in ("cld", "hold", "blur"))],
+    [
+        ("vp", "unipc", {"analytic_first": True}),
+        ("vp", "gddim_pec", {}),
+        *((name, "gddim", {}) for name in ("cld", "hold", "blur")),
+    ],
 )
 def test_the_gradient_is_that_of_the_loss(name, method, keys, x64):
     """Against central differences of the loss itself, in lengths and corrections, in float64."""
@@ -144,7 +189,7 @@ def test_the_gradient_is_that_of_the_loss(name, method, keys, x64):
 
     def loss(h):
         moved = jax.tree.map(lambda a, w: a + h * w, parameters, way)
-        return (tuner.errors(tuner.tuned(moved).rows, starts) ** 2).mean()
+        return loss_of(tuner.errors(tuner.tuned(moved).rows, starts))
 
     slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
     inner = sum((a * b).sum() for a, b in zip(found, way, strict=True))
