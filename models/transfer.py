@@ -39,7 +39,7 @@ def check_isotropic(sde: LinearSDE) -> None:
     if sde.Sigma(sde.T).shape[:2] != (1, 1):
         raise ValueError(
             f"the noise of {type(sde).__name__} differs between frequencies, so what it leaves of an image is not one "
-            "noise level"
+            "noise level: as config.sde and config.network_sde name two processes that treat all pixels alike"
         )
 
 
