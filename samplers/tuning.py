@@ -9,9 +9,10 @@ on the host, and corrections delta of a table (see coefficients.corrected) are a
 The loss is mean_b log(d_b^2 + FLOOR^2) over starts, d_b the root mean square of x_b - x*_b over its elements. A start
 between two modes of the data multiplies every error by a factor of its own, which the logarithm leaves out of the
 gradient; the mean square is the few starts that end in the wrong mode, and says next to nothing of how to do better.
-Its gradient by the rows is taken backwards through the recursion, one row at a time: two compiled functions serve all rows, and the gradient of a network is never taken inside a scan. On the
-host it goes on to delta exactly and to g through the Jacobian of the table, by central differences in float64. So any
-process and any method that is a table can be tuned. Descent is L-BFGS (SciPy's) on all starts together.
+Its gradient by the rows is taken backwards through the recursion, one row at a time: two compiled functions serve all
+rows, and the gradient of a network is never taken inside a scan. On the host it goes on to delta exactly and to g
+through the Jacobian of the table, by central differences in float64. So any process and any method that is a table can
+be tuned. Descent is L-BFGS (SciPy's) on all starts together.
 """
 
 import dataclasses
