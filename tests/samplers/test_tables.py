@@ -137,9 +137,7 @@ def sampler_rows(sde, method, **keys):
 def test_a_corrector_keeps_one_order_more_than_the_prediction_that_falls():
     """UniPC's last row: DDIM, and the correction that UniPC of one order less makes of the step before."""
     sde = process("vp")
-    found, lower = (
-        sampler_rows(sde, "unipc", deis_order=order, lower_order_final=order > 1) for order in (2, 1)
-    )
+    found, lower = (sampler_rows(sde, "unipc", deis_order=order, lower_order_final=order > 1) for order in (2, 1))
     wanted = lower[-1].copy()
     wanted[:2] -= data_rows(sde, 1)[-1]
     wanted[:1] += data_rows(sde, 0)[-1]
