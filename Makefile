@@ -1,4 +1,4 @@
-# make env | demo | quick | test | docs | bench | lock | docker-check
+# make env | demo | quick | test | test-unlocked | docs | bench | lock | docker-check
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ QUICK := tests/test_house.py tests/test_imports.py tests/sde_lib/test_chain.py t
 DEMO ?= runs/demo
 DEMO_RUN := $(BIN)/python main.py --config=configs/cld/digits.py --workdir=$(DEMO)
 
-.PHONY: env demo lint types quick test docs bench lock docker-check
+.PHONY: env demo lint types quick test test-unlocked docs bench lock docker-check
 
 env: $(VENV)/.complete
 
@@ -39,6 +39,15 @@ quick: lint
 
 test: lint types docs
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The tests alone with other packages than the locked ones: needs uv, which fetches a Python that is not there.
+# make test-unlocked PYTHON=3.13 RESOLUTION=highest; lowest-direct takes the oldest that pyproject.toml allows.
+RESOLUTION ?= highest
+UNLOCKED := build/$(RESOLUTION)-$(PYTHON)
+test-unlocked:
+	uv venv --quiet --clear --python $(PYTHON) $(UNLOCKED)
+	VIRTUAL_ENV=$(UNLOCKED) uv pip install --quiet --requirements pyproject.toml --extra dev --resolution $(RESOLUTION)
+	$(UNLOCKED)/bin/python -m pytest -n auto --dist loadfile
 
 docs: env
 	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from linnet.models import resample
+from linnet.models.convolution import convolve
 from linnet.randomness import fold
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -47,6 +48,19 @@ def matmul(x: jax.Array, w: jax.Array) -> jax.Array:
     return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[-1])
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def product(axes: str, q: jax.Array, k: jax.Array) -> jax.Array:
+    """einsum(axes, q, k) in float32; the gradient's products are of the dtype of q and k, as those of the value."""
+    return jnp.einsum(axes, q, k, preferred_element_type=jnp.float32)
+
+
+@product.defjvp
+def _(axes, primals, tangents):
+    (q, k), (dq, dk) = primals, tangents
+    tangent = jnp.einsum(axes, dq, k) + jnp.einsum(axes, q, dk)
+    return product(axes, q, k), tangent.astype(jnp.float32)
+
+
 class Conv(nn.Module):
     """`kernel_size` 1 or 3, zero padding "SAME", optional stride 2 or nearest-neighbour upsampling before it.
 
@@ -72,9 +86,8 @@ class Conv(nn.Module):
         elif self.upsampled:
             y = resample.nearest_conv(x, kernel)
         else:
-            y = lax.conv_general_dilated(
-                x, kernel, (self.stride, self.stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+            strides = (self.stride, self.stride)
+            y = convolve(x, kernel, strides, lax.padtype_to_pads(x.shape[1:3], (k, k), strides, "SAME"))
         return y + bias.astype(self.dtype)
 
 
@@ -193,7 +206,7 @@ class AttnBlockpp(nn.Module):
         batch, height, width, channels = x.shape
         h = GroupNorm(self.num_groups, dtype=self.dtype)(x).reshape(batch, height * width, channels)
         q, k, v = (NIN(channels, dtype=self.dtype)(h) for _ in range(3))
-        logits = jnp.einsum("bqc,bkc->bqk", q * channels**-0.5, k, preferred_element_type=jnp.float32)
+        logits = product("bqc,bkc->bqk", q * channels**-0.5, k)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         h = jnp.einsum("bqk,bkc->bqc", weights, v)
         h = NIN(channels, init_scale=self.init_scale, dtype=self.dtype)(h)

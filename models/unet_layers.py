@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from linnet.models import resample
-from linnet.models.layers import Dropout, matmul
+from linnet.models.convolution import convolve
+from linnet.models.layers import Dropout, matmul, product
 
-LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 EPSILON = 1e-5
 GROUPS = 32
 
@@ -79,7 +79,7 @@ class Conv(nn.Module):
             axes = range(1, dims + 1)
             strides = [2 if axis in halving else 1 for axis in axes]
             padding = [(self.before if axis in halving else k // 2, k // 2) for axis in axes]
-            y = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUTS[dims])
+            y = convolve(x, kernel, strides, padding)
         return y + bias.astype(self.dtype)
 
 
@@ -191,7 +191,7 @@ class AttentionBlock(nn.Module):
 
 def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """softmax(q k^T / sqrt(d)) v: q (B, L, heads, d), k and v (B, M, heads, d) -> (B, L, heads d)."""
-    logits = jnp.einsum("blhd,bmhd->bhlm", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
+    logits = product("blhd,bmhd->bhlm", q * q.shape[-1] ** -0.5, k)
     weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
     h = jnp.einsum("bhlm,bmhd->blhd", weights, v)
     return h.reshape(*h.shape[:2], -1)
