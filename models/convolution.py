@@ -4,10 +4,10 @@ The tangent y' = x' * w + x * w' is linear in w', and parts of y' see the same w
 
     x * w' = (x_1 * w', ..., x_n * w'),        whose transpose takes (g_1, ..., g_n) to the sum of the transposes
 
-so parts laid together in the tangent are a sum of small gradients on the way back. XLA:CPU takes the gradient of a part
-of about POSITIONS outputs up to three times faster than that of a whole batch, inside a loop only if the convolution
-has the plain layout, in which images stand in the place of channels. Other platforms take it whole; which one it is
-shows when a program is lowered, so that one compiled ahead for a TPU has no parts.
+so parts laid together in the tangent are a sum of small gradients on the way back. XLA:CPU takes gradients of parts of
+about POSITIONS outputs as fast as that of a whole batch or faster (docs/results/cpu.md), inside a loop only if the
+convolution has the plain layout, in which images stand in the place of channels. Other platforms take it whole; which
+one it is shows when a program is lowered, so that one compiled ahead for a TPU has no parts.
 """
 
 import functools
