@@ -1,4 +1,4 @@
-"""The gradient of a convolution in its kernel on the CPU: of the whole batch at once against parts, as networks take it.
+"""The gradient of a convolution in its kernel on the CPU: of the whole batch against parts, as networks take it.
 
     taskset -c 0 python -m benchmarks.kernel_gradient --repeats=5 --json=kernel_gradient.json
 

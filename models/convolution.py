@@ -69,7 +69,9 @@ def _divisor(n: int, ideal: float) -> int:
     return min((k for k in range(1, n + 1) if n % k == 0), key=lambda k: abs(math.log(k / ideal)))
 
 
-def _in_parts(x: jax.Array, kernel: jax.Array, strides, padding, shape: tuple[int, ...]) -> jax.Array:
+def _in_parts(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, ...], padding: Padding, shape: tuple[int, ...]
+) -> jax.Array:
     """`_convolve` to `shape`, a part of the outputs after the other; what is summed over parts is float32."""
     images, rows = part_of(shape)
     axes = AXES[-len(strides) :]
