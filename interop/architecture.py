@@ -7,7 +7,7 @@ With L levels, n residual blocks per level, S levels with attention:
     attention blocks  1 + S (n + 1), and 1 + S (2 n + 1) where every block on the way back has one
     image heads       a norm and a convolution; L of them with progressive = output_skip
 
-`unet_architecture` says the same of U-Nets.
+`unet_architecture` says the same of U-Nets and of the classifiers that are their first half.
 """
 
 import re
@@ -30,6 +30,8 @@ def fields(shapes: Shapes) -> dict:
 
 def network(shapes: Shapes) -> str:
     """config.model.name by the classes of the layers, or ""."""
+    if unet_architecture.is_encoder(shapes):
+        return "encoder"
     classes = {name.split("/")[0].rpartition("_")[0] for name in shapes}
     return next((name for layer, name in NETWORKS.items() if layer in classes), "")
 
@@ -129,4 +131,9 @@ NETWORKS = {
     "ResnetBlockBigGANpp": "ncsnpp",
     "ResBlock": "unet",
 }
-DESCRIBED = {"ddpm": _ddpm, "ncsnpp": _ncsnpp, "unet": unet_architecture.fields}
+DESCRIBED = {
+    "ddpm": _ddpm,
+    "ncsnpp": _ncsnpp,
+    "unet": unet_architecture.fields,
+    "encoder": unet_architecture.fields_of_encoder,
+}

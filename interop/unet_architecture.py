@@ -1,4 +1,4 @@
-"""What the shapes of a U-Net's parameters say: keys of config.model and their values.
+"""What the shapes of the parameters of a U-Net, or of its first half as a classifier, say: keys of config.model.
 
 With L levels, n residual blocks per level and S levels with attention, where convolutions resample:
 
@@ -29,6 +29,23 @@ def fields(shapes: Mapping[str, tuple[int, ...]]) -> dict:
         "cross_attention": bool(_numbers(shapes, "SpatialTransformer")),
     }
     return found | _sizes(shapes, found["num_channels"])
+
+
+def is_encoder(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether they are of a classifier: blocks of a U-Net, and a matrix besides the two that embed the time."""
+    return "ResBlock_0/Conv_0/kernel" in shapes and "Dense_2/kernel" in shapes
+
+
+def fields_of_encoder(shapes: Mapping[str, tuple[int, ...]]) -> dict:
+    """The same of a classifier, without the sizes of its levels."""
+    width = shapes["ResBlock_0/Conv_0/kernel"][-1]
+    return {
+        "num_channels": shapes["Dense_0/kernel"][0],
+        "num_classes": shapes["Dense_2/kernel"][-1],
+        "use_scale_shift_norm": shapes["ResBlock_0/Dense_0/kernel"][-1] == 2 * width,
+        "blocks": len(_numbers(shapes, "ResBlock")),
+        "pool": "attention" if "AttentionPool_0/place" in shapes else "mean",
+    }
 
 
 def _sizes(shapes, num_channels):

@@ -1,4 +1,4 @@
-"""Names of the U-Nets of improved-diffusion, guided-diffusion and DDDM -> ours.
+"""Names of the U-Nets of improved-diffusion, guided-diffusion and DDDM, and of guided-diffusion's classifiers -> ours.
 
 There layers sit in numbered lists, in the order of calls; here they are numbered per class in that order:
 
@@ -8,9 +8,11 @@ There layers sit in numbered lists, in the order of calls; here they are numbere
         norm  proj_in  proj_cond  transformer_blocks.0.  proj_out         SpatialTransformer
         op, conv, or nothing                                              Conv (down, up, or the first one)
     time_embed.0 .2  label_emb  out.0 .2                                  Dense, Dense, class_embedding, GroupNorm, Conv
+    out.0  out.2.positional_embedding .qkv_proj .c_proj                   GroupNorm, AttentionPool, Dense (attention)
+    out.0  out.3                                                          GroupNorm, Dense (mean: adaptive there)
 
-Arrays are turned from (out, in, spatial...) to (spatial..., in, out); 1x1 convolutions over tokens, (out, in, 1), are
-dense layers here.
+Arrays are turned from (out, in, spatial...) to (spatial..., in, out); convolutions of one pixel that are dense
+layers here lose the axes of it.
 """
 
 import re
@@ -27,7 +29,11 @@ OUTSIDE = {
     "time_embed.2": "Dense_1",
     FIRST: "Conv_0",
     "out.0": "GroupNorm_0",
+    "out.2.qkv_proj": "AttentionPool_0/Dense_0",
+    "out.2.c_proj": "Dense_2",
+    "out.3": "Dense_2",
 }
+PLACES = "out.2.positional_embedding"
 INSIDE = {
     "ResBlock": {
         "in_layers.0": "GroupNorm_0",
@@ -66,6 +72,8 @@ def rename(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         inside = LAYER.fullmatch(name)
         if path == "label_emb":
             leaves["class_embedding"] = array
+        elif name == PLACES:
+            leaves["AttentionPool_0/place"] = array.T
         elif path == "out.2":
             leaves |= [_leaf(f"Conv_{layers['out.2']}", leaf, array)]
         elif path in OUTSIDE:
@@ -105,6 +113,6 @@ def _leaf(path, leaf, array):
     elif leaf == "weight":
         leaf = "kernel"
         dense = path.rpartition("/")[2].startswith("Dense")
-        array = array[..., 0] if dense and array.ndim == 3 else array
+        array = array.reshape(array.shape[:2]) if dense else array
         array = array.transpose(*range(2, array.ndim), 1, 0)
     return f"{path}/{leaf}", array

@@ -6,8 +6,8 @@ python main.py --config=configs/guided/imagenet256.py --mode=check --workdir=run
     --ckpt=lsun_bedroom.pt --config.model.num_classes=0 --config.sampling.nfe=1000 --config.data.path=FOLDER
 
 554 M parameters. 256x256_diffusion_uncond.pt and the networks of LSUN need --config.model.num_classes=0; the authors
-report FID 1.90 (bedrooms), 2.57 (horses) and 5.57 (cats) with 1000 steps of the latter. The published classifiers
-are not read; one trained here guides by sampling.classifier. Not trained here.
+report FID 1.90 (bedrooms), 2.57 (horses) and 5.57 (cats) with 1000 steps of the latter. Guided by a
+classifier: configs/guided/imagenet64_classifier.py. Not trained here.
 """
 
 from linnet.configs.guided.imagenet64 import get_config as imagenet64

@@ -3,8 +3,7 @@
 python main.py --config=configs/guided/imagenet64.py --mode=check --workdir=runs/guided64 --ckpt=64x64_diffusion.pt
 python main.py --config=configs/guided/imagenet64.py --mode=train --workdir=runs/guided64
 
-296 M parameters. The published classifiers are not read; one trained here guides by sampling.classifier. Not trained
-here.
+296 M parameters. The classifier that guides it: configs/guided/imagenet64_classifier.py. Not trained here.
 """
 
 from linnet.configs.iddpm.imagenet64_class import get_config as iddpm
