@@ -153,6 +153,10 @@ class Decoder:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.autoencoder.decode(np.asarray(x) / self.head.scale + self.head.shift)
 
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """uint8 pictures (n, H, W, C) -> x (n, h, w, c) float32 as the process sees latents."""
+        return (self.autoencoder.encode(images) - self.head.shift) * self.head.scale
+
     def identity(self) -> dict[str, Any]:
         """What decides the pictures, for the record."""
         scaling = {"scale": self.head.scale.tolist(), "shift": self.head.shift.tolist()}

@@ -1,4 +1,4 @@
-"""The images of config.eval.image_split for modes eval, encode and interpolate: in batches of one size."""
+"""Images of modes that read some: in batches of one size, and dealt out to the processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from linnet.data import pipeline
 from linnet.data.source import Source
-from linnet.devices import parallel
+from linnet.devices import parallel, processes
 from linnet.engine.progress import progress
 
 
@@ -43,16 +43,38 @@ def fixed_batches(
         yield k, {key: values[rows] for key, values in batch.items()}, kept
 
 
+def dealt_out(
+    function: Callable[[dict[str, Any]], dict[str, np.ndarray]], examples: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """{name: (n, ...)} that function(examples) finds of examples {name: (n, ...)}, each process of its share of them.
+
+    Every process has the whole, and so has to call it.
+    """
+    n = len(examples["index"])
+    mine = {name: processes.dealt(values) for name, values in examples.items()}
+    parts = processes.gather(function(mine) if len(mine["index"]) else {})
+    found: dict[str, np.ndarray] = {}
+    for number, part in enumerate(parts):
+        for name, values in part.items():
+            whole = found.setdefault(name, np.empty((n, *values.shape[1:]), values.dtype))
+            whole[number :: len(parts)] = values
+    return found
+
+
 def in_batches(
     function: Callable[..., Any], params: dict[str, Any], examples: dict[str, Any], size: int, text: str
-) -> Any:
-    """The tree (n, ...) that function(params, batch) finds of examples {name: (n, ...)}, in batches over the devices.
+) -> dict[str, np.ndarray]:
+    """{name: (n, ...)} that function(params, batch) finds of examples {name: (n, ...)}, in batches over the devices.
 
-    params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
+    `dealt_out` to the processes. params: on the host. size: config.eval.batch_size. text: beside the bar of progress.
     """
-    size = batch_size(size, len(examples["index"]))
     mapped, replicated = parallel.parallel(function), parallel.replicate(params)
-    return over_batches(lambda batch: mapped(replicated, batch), examples, size, text)
+
+    def of_share(share: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        fitting = batch_size(size, len(share["index"]))
+        return over_batches(lambda batch: mapped(replicated, batch), share, fitting, text)
+
+    return dealt_out(of_share, examples)
 
 
 def over_batches(mapped: Callable[..., Any], examples: dict[str, Any], size: int, text: str) -> Any:

@@ -24,12 +24,11 @@ def chosen_images(
 ) -> Any:
     """The source of `settings.images`, read as the data are, or without it the images of config.eval.image_split.
 
-    shape: (H, W, C) of the network's images. evaluated: opens those of the data. size: (H, W) of pictures of
-    `settings.images`; None: that of the network. ValueError for points, latents and networks of super-resolution.
+    shape: (H, W, C) of the images of the data. evaluated: opens those of the data. size: (H, W) of pictures of
+    `settings.images`; None: that of the data. ValueError for points and networks of super-resolution.
     """
     if len(shape) != 3:
         raise ValueError("this mode is for images, and config.data.dataset=points has none")
-    refuse_latents(config)
     if config.model.get("super_resolution", False):
         raise ValueError(
             "a network with config.model.super_resolution=True is given a low-resolution image: use --mode=sample, or "
@@ -42,10 +41,10 @@ def chosen_images(
     return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")
 
 
-def refuse_latents(config: ConfigDict) -> None:
-    """ValueError for a network of latents, in modes that are about pixels."""
+def refuse_latents(config: ConfigDict, reason: str) -> None:
+    """ValueError, which ends in the reason, for a network of latents, in modes that are about pixels."""
     if config.data.latents:
-        raise ValueError("this mode is about pixels, and the network makes latents (config.data.latents)")
+        raise ValueError(f"this mode is about pixels, and the network makes latents (config.data.latents): {reason}")
 
 
 def class_numbers(

@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 
 from linnet.arrays import Array
 from linnet.data import transforms
+from linnet.devices import processes
 from linnet.engine.batches import first_images, in_batches, number_of_images
-from linnet.engine.chosen_images import about, class_numbers
+from linnet.engine.chosen_images import about, class_numbers, refuse_latents
 from linnet.engine.pictures import save_picture
 from linnet.engine.reconstruct import NET, perceptual
 from linnet.evaluation.psnr import psnr
@@ -60,6 +61,7 @@ def run(experiment: "Experiment", mode: str, make_problem: Callable[[Any], Probl
     make_problem: experiment -> Problem. Errors come before the work.
     """
     config, settings = experiment.config, experiment.config[mode]
+    refuse_latents(config, "what is known of pixels is no linear function of latents; --mode=edit takes latents")
     require(experiment.carried.bind(None), EpsFunction)
     sample = sampling(experiment.sampler, config.model.sigma_data, settings, mode)
     distance = perceptual_distance(settings, config)
@@ -71,10 +73,14 @@ def run(experiment: "Experiment", mode: str, make_problem: Callable[[Any], Probl
     batch |= {name: values[:total] for name, values in problem.extra.items()}
     folder = experiment.results(mode)
     check_writable(os.path.join(folder, f"{mode}.json"))
+    report = about(experiment.provenance() | experiment.guided.noted, config, mode, problem.source, total)
+    processes.check_same("their config, images or checkpoint", report)
     found = completed(experiment, problem, sample, batch, settings.completions)
+    if not processes.is_first():
+        return
     images = {name: transforms.to_uint8(found[name], config.data.centered) for name in ("x", "seen")}
     truth = not (problem.measured or np.array_equal(images["seen"], batch["image"]))  # there is more than what is seen
-    report = about(experiment.provenance() | experiment.guided.noted, config, mode, problem.source, total) | {
+    report |= {
         "nfe": int(found["nfe"].max()),
         "deviation": float(found["deviation"].max()),
         **(scores(images["x"], batch["image"], problem.hidden, distance) if truth else {}),

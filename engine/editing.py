@@ -49,10 +49,10 @@ def noised_to(experiment: "Experiment", batch: dict[str, Any], share: float) -> 
         u, _ = sde.perturb(fold(keys, Part.PRIOR), sde.lift(x), jnp.full(len(x), sde.last_time, x.dtype))
         condition = {"label": batch["label"]} if guided.classes[0] else {}
         samples = sampler(guided.bind(weights, condition), fold(keys, Part.NOISE), u)
-        return sde.project(samples.u), jnp.full(len(x), samples.nfe)
+        return {"x": sde.project(samples.u), "nfe": jnp.full(len(x), samples.nfe)}
 
-    x, nfe = in_batches(edited, experiment.weights, batch, config.eval.batch_size, f"strength {share:g}")
-    return x, int(nfe.max())
+    found = in_batches(edited, experiment.weights, batch, config.eval.batch_size, f"strength {share:g}")
+    return found["x"], int(found["nfe"].max())
 
 
 def transferred(experiment: "Experiment", source: Source, batch: dict[str, Any]) -> dict[str, tuple[np.ndarray, int]]:
@@ -62,12 +62,12 @@ def transferred(experiment: "Experiment", source: Source, batch: dict[str, Any])
     own = own_classes(config.edit, experiment.guided.classes, source, batch["index"], advice)
     batch = batch | {"label": own}
     latents = Latents(config, experiment.sde, experiment.carried, experiment.sampler, experiment.trained.params)
-    u_T, there = latents.encode(batch)
-    x, back = latents.decode(u_T, batch)
+    u_T, there = latents.encode_dealt(batch)
+    x, back = latents.decode_dealt(u_T, batch)
     columns = {"own": (x, there + back)}
     for number in experiment.conditions.chosen:
         relabelled = batch | {"label": np.full_like(own, number)}
-        x, back = latents.decode(u_T, relabelled)
+        x, back = latents.decode_dealt(u_T, relabelled)
         columns[experiment.conditions.names[number]] = x, there + back
     return columns
 

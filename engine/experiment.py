@@ -159,7 +159,7 @@ class Experiment:
             shape=self.shape,
             low_res=self.conditions.source,
             guides=self.guided.noted,
-            latents=record.of_latents(self.config.data.latents, self.decoder),
+            decoder=self.decoder,
         )
 
     def sample_folder(self) -> str:
@@ -172,8 +172,8 @@ class Experiment:
         )
 
     def provenance(self) -> dict[str, Any]:
-        """What every record of results says: parameters, seed and processes."""
-        return record.provenance(self.trained, self.config.seed) | self.processes
+        """What every record of results says: parameters, seed, processes and the file of latents."""
+        return record.provenance(self.trained, self.config) | self.processes
 
     def dataset(self, split: str = "train") -> Source:
         """The data set's `split`, opened once; what there is to say about it is printed."""

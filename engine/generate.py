@@ -54,6 +54,10 @@ class Recipe:
         """x (n, ...) as `project` gives it, on the host -> uint8 images; points as they are."""
         return as_stored(x, self.centered) if self.decoder is None else self.decoder(x)
 
+    def pictures(self, images: np.ndarray) -> np.ndarray:
+        """Images (n, ...) as the data have them -> uint8 pictures: latents are decoded."""
+        return images if self.decoder is None else self.decoder(images)
+
 
 class NotFinite(RuntimeError):
     """Says which image holds infinities or NaN, and which step of the sampler made it so."""

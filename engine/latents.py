@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from linnet.data import transforms
 from linnet.devices import parallel
+from linnet.engine.batches import dealt_out
 from linnet.randomness import Part, Purpose, fold, key_for
 from linnet.samplers import flow
 from linnet.samplers.base import EpsFunction, require
@@ -75,6 +76,14 @@ class Latents:
         """(images in the range of the model, evaluations of the slowest image)."""
         return self._run(self._decode, batch, u_T)
 
+    def encode_dealt(self, rows: dict[str, Any]) -> tuple[np.ndarray, int]:
+        """`encode` of rows of which each process takes its share; all have the whole."""
+        return _dealt(self.encode, rows)
+
+    def decode_dealt(self, u_T: np.ndarray, rows: dict[str, Any]) -> tuple[np.ndarray, int]:
+        """`decode` in the same way."""
+        return _dealt(lambda share: self.decode(share["u_T"], share), rows | {"u_T": u_T})
+
     def _run(self, function, batch, *latents):
         """`function` of arrays (n, ...), filled up to a multiple of the devices."""
         n = len(batch["image"])
@@ -83,6 +92,17 @@ class Latents:
         filled = jax.tree.map(lambda a: parallel.shard(a[rows]), (batch, *latents))
         values, nfe = arrived(*function(self.params, *filled))
         return values[:n], nfe
+
+
+def _dealt(function, rows):
+    """(values, evaluations) of function(rows), dealt out to the processes."""
+
+    def of_share(share):
+        values, nfe = function(share)
+        return {"values": values, "nfe": np.full(len(values), nfe)}
+
+    found = dealt_out(of_share, rows)
+    return found["values"], int(found["nfe"].max())
 
 
 def arrived(values: Any, nfe: Any) -> tuple[np.ndarray, int]:

@@ -52,9 +52,10 @@ def prepare(recipe: Recipe, fields: dict[str, Any], folder: str) -> dict[str, An
     return fields | processes.agreed(kept)
 
 
-def provenance(trained: Trained, seed: int) -> dict[str, Any]:
-    """Which parameters and random numbers made something: fields of every record."""
-    return {"checkpoint": trained.name, "parameters": trained.hash, "seed": seed, "params": trained.kind}
+def provenance(trained: Trained, config: ConfigDict) -> dict[str, Any]:
+    """Which parameters, random numbers and latents made something: fields of every record."""
+    made_by = {"checkpoint": trained.name, "parameters": trained.hash, "seed": config.seed, "params": trained.kind}
+    return made_by | hash_of_latents(config.data.latents)
 
 
 def identity(
@@ -68,18 +69,18 @@ def identity(
     shape: tuple[int, ...],
     low_res: Source | None,
     guides: dict[str, Any],
-    latents: dict[str, Any],
+    decoder: Any,
 ) -> dict[str, Any]:
     """What decides the samples, and where it came from. batch_size: images in a file.
 
     sampling, nfe_follows, processes, shape: as of the Experiment. low_res: the source of low-resolution images or None.
     guides: as of Guided.noted.
-    latents: what `of_latents` says.
+    decoder: the Decoder of latents or None.
     """
     idle = (*BY_CONTENT, "trajectory", *["nfe"] * bool(nfe_follows))
     chosen = {key: value for key, value in sampling.items() if value or key not in LATER}
     fields = {
-        **provenance(trained, config.seed),
+        **provenance(trained, config),
         **({"ema_rate": ema_rates(config)[0]} if trained.kind == "ema" and paths.ckpt is None else {}),
         "sampling": {key: value for key, value in chosen.items() if key not in idle},
         **processes,
@@ -89,7 +90,7 @@ def identity(
         "shape": list(shape),
         "centered": config.data.centered,
         **({} if low_res is None else {"low_res": low_res.fingerprint()}),
-        **latents,
+        **({} if decoder is None else {"autoencoder": decoder.identity()}),
         "batch_size": config.eval.batch_size,
         "rounding": ROUNDING_RULE,
         "versions": versions(),
@@ -97,13 +98,12 @@ def identity(
     return json.loads(json.dumps(fields))
 
 
-def of_latents(path: str, decoder: Any) -> dict[str, Any]:
-    """The content of the file of latents, and what decodes them; {} for a process of the images."""
-    if decoder is None:
+def hash_of_latents(path: str) -> dict[str, str]:
+    """{"latents": SHA-256 of the file config.data.latents}; {} where there is none."""
+    if not path:
         return {}
     with open(path, "rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"latents": content, "autoencoder": decoder.identity()}
+        return {"latents": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def folder_name(fields: dict[str, Any], params: str, nfe: int) -> str:

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from linnet.data import transforms
+from linnet.devices import processes
 from linnet.engine.batches import first_images, number_of_images
 from linnet.engine.chosen_images import about, chosen_images
 from linnet.engine.completions import N, check_finite
@@ -24,21 +24,28 @@ def run(experiment: Experiment) -> None:
     """Writes edit.json, edit.png (a row for each image) and edited.npz to the folder of the mode."""
     config, settings = experiment.config, experiment.config.edit
     check(config, experiment.guided.is_guided)
-    source = chosen_images(config, settings, experiment.shape, experiment.evaluated)
+    source = chosen_images(config, settings, experiment.picture_shape, experiment.evaluated)
     batch = first_images(source, number_of_images(source, config.eval.num_images, N), config.data.num_workers)
+    if experiment.decoder is not None and settings.images:
+        batch["image"] = experiment.decoder.encode(batch["image"])
     folder = experiment.results("edit")
     check_writable(os.path.join(folder, "edit.json"))
+    made_by = experiment.provenance() | experiment.guided.noted
+    report = about(made_by, config, "edit", source, len(batch["index"]))
+    processes.check_same("their config, images or checkpoint", report)
     found = METHODS[settings.method](experiment, source, batch)
     check_finite(np.concatenate([x for x, _ in found.values()]))
-    images = {name: transforms.to_uint8(x, config.data.centered) for name, (x, _) in found.items()}
-    made_by = experiment.provenance() | experiment.guided.noted
-    report = about(made_by, config, "edit", source, len(batch["index"])) | {
+    if not processes.is_first():
+        return
+    original = experiment.recipe.pictures(batch["image"])
+    images = {name: experiment.stored(x) for name, (x, _) in found.items()}
+    report |= {
         "nfe": {name: nfe for name, (_, nfe) in found.items()},
-        "psnr_to_original": {name: float(psnr(x, batch["image"]).mean()) for name, x in images.items()},
+        "psnr_to_original": {name: float(psnr(x, original).mean()) for name, x in images.items()},
     }
     with atomic_write(os.path.join(folder, "edited.npz")) as file:
-        np.savez_compressed(file, images=batch["image"], **images)
-    sheet = np.stack([batch["image"], *images.values()], axis=1)
+        np.savez_compressed(file, images=original, **images)
+    sheet = np.stack([original, *images.values()], axis=1)
     names = ["image", *images] * len(sheet)
     path = os.path.join(folder, "edit.png")
     save_picture(sheet.reshape(-1, *sheet.shape[2:]), path, columns=sheet.shape[1], captions=names)

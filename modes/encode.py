@@ -70,13 +70,13 @@ def report(experiment: Experiment, found: dict[str, Any], folder: str) -> None:
     with atomic_write(os.path.join(folder, "latents.npz")) as file:
         np.savez_compressed(file, u_T=u_T, images=images)
     write_json(os.path.join(folder, "encode.json"), errors)
-    shown = images[:N] if experiment.latents is None else experiment.stored(images[:N])
+    shown = experiment.recipe.pictures(images[:N])
     pairs = np.stack([shown, experiment.stored(x[:N])], axis=1).reshape(-1, *shown.shape[1:])
     save_picture(pairs, os.path.join(folder, "encode.png"), columns=2 * PAIRS_IN_ROW)
     words = " ".join(
         f"{key}={value}"
         for key, value in errors.items()
-        if key not in ("parameters", "seed", "params", *experiment.processes)
+        if key not in ("parameters", "seed", "params", "latents", *experiment.processes)
     )
     print(f"{words} | everything in {folder}")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from linnet.data import WORDS, NoSplit, pipeline
 from linnet.data.source import Source
+from linnet.devices import processes
 from linnet.engine import autoencoder
 from linnet.engine.autoencoder import BATCH, Autoencoder
 from linnet.engine.experiment import Experiment
@@ -40,6 +41,8 @@ def run(experiment: Experiment) -> None:
     seen: set[str] = set()
     for split in WORDS:
         arrays |= encoded(experiment.dataset, coder, split, seen, data.num_workers)
+    if not processes.is_first():
+        return
     z = arrays["train_latents"]
     scale = 1 / z.std(dtype=np.float64) if coder.scale is None else coder.scale
     shift = z.mean(dtype=np.float64) if coder.shift is None else coder.shift
@@ -65,10 +68,18 @@ def encoded(
     if source.fingerprint() in seen:
         return {}
     seen.add(source.fingerprint())
-    batches = pipeline.one_pass(source, BATCH, num_workers=num_workers)
+    mine = processes.dealt(range(-(-len(source) // BATCH)))
+    batches = pipeline.one_pass(source, BATCH, num_workers=num_workers, numbers=mine)
     found = [
-        (coder.encode(batch["image"]), batch["label"])
-        for batch in progress(batches, f"encoding {len(source)} {split} images", -(-len(source) // BATCH))
+        {"latents": coder.encode(batch["image"]), "labels": batch["label"], "index": batch["index"]}
+        for batch in progress(batches, f"encoding {len(source)} {split} images", len(mine))
     ]
-    latents, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return {f"{split}_latents": latents} | ({f"{split}_labels": labels} if source.num_classes else {})
+    whole = joined([part for part in processes.gather(joined(found)) if part])
+    order = np.argsort(whole["index"])
+    names = ("latents", "labels") if source.num_classes else ("latents",)
+    return {f"{split}_{name}": whole[name][order] for name in names}
+
+
+def joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The rows of all parts; {} of none."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

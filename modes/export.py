@@ -30,8 +30,10 @@ def run(experiment: Experiment) -> None:
 
 
 def described(trained_config: ConfigDict, kind: str, classes: tuple[str, ...]) -> ConfigDict:
-    """The config that lies beside exported parameters of that kind."""
+    """The config that lies beside exported parameters of that kind; without eval.params where it is unknown."""
     config = copy.deepcopy(trained_config)
     config.eval.params = kind
+    if kind == "unknown":
+        del config.eval.params
     config.data.classes = classes
     return config

@@ -8,6 +8,7 @@ import os
 import jax
 import numpy as np
 
+from linnet.devices import processes
 from linnet.engine.batches import first_images
 from linnet.engine.experiment import Experiment
 from linnet.engine.latents import Latents
@@ -26,9 +27,11 @@ def run(experiment: Experiment) -> None:
     path = os.path.join(experiment.results("interpolate"), "interpolate.png")
     check_writable(path)
     batch = first_images(experiment.evaluated(), 2 * PAIRS, config.data.num_workers)
-    u_T, _ = latents.encode(batch)
+    u_T, _ = latents.encode_dealt(batch)
     between = interpolate(u_T[: len(u_T) // 2 * 2], sde, STEPS)
     first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
-    x, nfe = latents.decode(between.reshape(-1, *between.shape[2:]), first)
+    x, nfe = latents.decode_dealt(between.reshape(-1, *between.shape[2:]), first)
+    if not processes.is_first():
+        return
     save_picture(experiment.stored(x), path, columns=STEPS)
     print(f"{len(between)} pairs of {config.eval.image_split} images, {STEPS} steps, nfe {nfe}: {path}")

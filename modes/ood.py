@@ -36,7 +36,7 @@ def run(experiment: Experiment) -> None:
     config, shape = experiment.config, experiment.shape
     if len(shape) != 3:
         raise ValueError("--mode=ood is for images, and config.data.dataset=points has none")
-    refuse_latents(config)
+    refuse_latents(config, "its scores compare pictures; --mode=eval has the bits of latents")
     names(config)
     sets = {"data": experiment.evaluated(), "outliers": open_outliers(config, shape)}
     if config.ood.bits:

@@ -1,7 +1,7 @@
 """--mode=report: all that a workdir holds on one HTML page, which can be sent, and opened from disk.
 
-Config, curves, grids over time, distances and likelihoods of every checkpoint and sampler, outliers, versions, and what
-to type.
+Config, curves, grids over time, distances and likelihoods of every checkpoint and sampler, outliers, pictures of
+other modes, versions, and what to type.
 """
 
 import os
@@ -23,6 +23,9 @@ PANELS = {
     "images per second": ("images_per_s",),
     "memory, GiB": ("memory_gib", "device_gib"),
 }
+
+PICTURED = ("encode", "interpolate", "inpaint", "colorize", "super_resolution", "edit", "ema")
+"""Modes with a picture of their name."""
 
 VERBS = ("train", "check", "eval", "report")
 """The commands that a page ends with."""
@@ -48,6 +51,9 @@ def run(experiment: Experiment) -> None:
         "Curves of the bound": "".join(reported.pictures(workdir, "eval", "bound.png")),
         "Outliers": page.table(reported.outliers(workdir)),
         "Scores": "".join(reported.pictures(workdir, "ood", "histograms.png")),
+        "Other pictures": "".join(
+            picture for name in PICTURED for picture in reported.pictures(workdir, name, f"{name}.png")
+        ),
         "Config, where it differs from the defaults": page.table(reported.changed(config)),
         "Versions": page.table([versions()]),
         "Commands": page.code(commands(workdir)),

@@ -10,7 +10,20 @@ from data import get_dataset, get_latents
 from engine.experiment import Experiment
 from evaluation.psnr import psnr
 from linnet.config_keys import resolve
-from modes import check, encode, encode_data, eval, inpaint, interpolate, ood, sample, train
+from modes import (
+    check,
+    colorize,
+    edit,
+    encode,
+    encode_data,
+    eval,
+    inpaint,
+    interpolate,
+    ood,
+    sample,
+    super_resolution,
+    train,
+)
 from tests.models.tiny_autoencoder import SHAPE
 from tests.models.tiny_autoencoder import train as train_autoencoder
 from tests.modes.exact import digits_config, exact_experiment
@@ -108,6 +121,8 @@ def test_the_flow_of_standard_latents_leaves_them_where_they_are(files, tmp_path
     """Under VP N(0, 1) stays N(0, 1): each latent of a picture is its own end, and both ends of a row are pictures."""
     config = {"eval": {"num_images": 16, "flow_tolerance": 1e-5}}
     encode.run(exact(files, tmp_path, **config))
+    recorded = json.loads((tmp_path / "encode.json").read_text())["latents"]
+    assert recorded == hashlib.sha256((files / "latents.npz").read_bytes()).hexdigest()
     x = get_latents(latent_config(files), "test").arrays()[0][:16]
     with np.load(tmp_path / "latents.npz") as found:
         np.testing.assert_array_equal(found["images"], x)
@@ -212,11 +227,32 @@ def test_a_missing_or_other_decoder_is_named_before_the_work(keys, message, file
         sample.run(Experiment(config, workdir="nowhere"))
 
 
+def test_pictures_and_their_latents_are_edited_alike(files, tmp_path):
+    """The test images as pictures, and as the latents in the file: the same rows, the same noise, decoded by NumPy."""
+    pictures = get_dataset(digits_config(), "test").arrays()[0][:8]
+    np.savez(tmp_path / "pictures.npz", images=pictures)
+    found = []
+    for name, images in (("latents", ""), ("pictures", str(tmp_path / "pictures.npz"))):
+        (tmp_path / name).mkdir()
+        settings = {"strength": (0.3,), "images": images}
+        edit.run(exact(files, tmp_path / name, edit=settings, sampling={"method": "gddim", "nfe": 5}))
+        with np.load(tmp_path / name / "edited.npz") as arrays:
+            found.append(dict(arrays))
+    x = get_latents(latent_config(files), "test").arrays()[0][:8]
+    for arrays in found:
+        one_level(arrays["images"], decoded(files, x))
+        one_level(arrays["0.3"], found[0]["0.3"])
+    others = np.roll(found[0]["0.3"], 1, axis=0)
+    assert psnr(found[0]["0.3"], pictures).mean() > psnr(others, pictures).mean() + 2  # each is near its own original
+    report = json.loads((tmp_path / "pictures/edit.json").read_text())
+    assert report["latents"] == hashlib.sha256((files / "latents.npz").read_bytes()).hexdigest()
+
+
 def test_nothing_is_overwritten_and_pixels_are_asked_of_networks_of_pixels(files, tmp_path):
     before = (files / "latents.npz").read_bytes()
     with pytest.raises(ValueError, match="exists: delete it"):
         encode_data.run(Experiment(latent_config(files)))
     assert (files / "latents.npz").read_bytes() == before
-    for mode in (inpaint, ood):
+    for mode in (inpaint, colorize, super_resolution, ood):
         with pytest.raises(ValueError, match="about pixels, and the network makes latents"):
             mode.run(exact(files, tmp_path))

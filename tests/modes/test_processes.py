@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from devices import distributed, processes
+from engine import batches
 from engine.parts import Parts
 from evaluation.statistics import load_statistics
-from modes import check, encode, fid_stats, sample
+from modes import check, edit, encode, fid_stats, inpaint, interpolate, sample
 from modes import eval as eval_mode
 from tests.conftest import ROOT
 from tests.modes.exact import digits_config, exact_experiment
 
 N = 20
+FEW, COMPLETIONS = 7, 3
 
 
 def config():
@@ -35,6 +37,14 @@ def measure(folder):
     check.run(exact_experiment(config(), folder / "check"))
     fid_stats.run(exact_experiment(config(), folder / "stats.npz"))
     encode.run(exact_experiment(latents, folder / "encode"))
+    interpolate.run(exact_experiment(latents, folder / "interpolate"))
+    few = config()
+    few.eval.num_images = FEW
+    few.inpaint.completions = COMPLETIONS
+    few.edit.strength = (0.3,)
+    few.sampling.method = "gddim"
+    inpaint.run(exact_experiment(few, folder / "inpaint"))
+    edit.run(exact_experiment(few, folder / "edit"))
     eval_mode.run(exact_experiment(bits, folder / "eval"))
 
 
@@ -56,9 +66,13 @@ def work(folder):
     sample.images_from = lambda generator, params, first, n: (
         drawn.append(first) or images_from(generator, params, first, n)
     )
+    over_batches, shares = batches.over_batches, []
+    batches.over_batches = lambda mapped, examples, *rest: (
+        shares.append(len(examples["index"])) or over_batches(mapped, examples, *rest)
+    )
     Parts.save = lambda parts, k, arrays: kept.append(k) or save(parts, k, arrays)
     measure(Path(folder))
-    print(f"drew {drawn}, measured {kept}")
+    print(f"drew {drawn}, measured {kept}, shares {shares}")
     processes.wait()
 
 
@@ -111,11 +125,25 @@ def test_images_are_identical(both):
         found, wanted = arrays(two / name), arrays(one / name)
         for key, values in wanted.items():
             np.testing.assert_allclose(found[key], values, rtol=1e-6, atol=1e-6 * np.abs(values).max(), err_msg=name)
-    for name in ("check/grid.png", "encode/encode.png"):
+    for name in ("inpaint/completions.npz", "edit/edited.npz"):
+        found, wanted = arrays(two / name), arrays(one / name)
+        for key, values in wanted.items():
+            np.testing.assert_array_equal(found[key], values, err_msg=name)
+    for name in ("check/grid.png", "encode/encode.png", "interpolate/interpolate.png", "inpaint/inpaint.png"):
         assert (two / name).read_bytes() == (one / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["check/report.json", "check/sampling.json", "encode/encode.json", "eval/eval.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "check/report.json",
+        "check/sampling.json",
+        "encode/encode.json",
+        "eval/eval.json",
+        "inpaint/inpaint.json",
+        "edit/edit.json",
+    ],
+)
 def test_numbers_are_those_of_one_process(both, name):
     two, one, _ = both
     close(*(json.loads((folder / name).read_text()) for folder in (two, one)))
@@ -133,9 +161,10 @@ def test_statistics_are_those_of_one_process(both):
 def test_nothing_is_made_twice_and_the_first_reports(both):
     """Three files of samples, and three batches each of encode and eval."""
     _, _, (first, second) = both
-    assert "drew [0, 16], measured [0, 2, 0, 2]" in first and "drew [8], measured [1, 1]" in second
+    assert "drew [0, 16], measured [0, 2, 0, 2], shares [11, 4]" in first  # of 7 x 3 completions, and of 7 edited
+    assert "drew [8], measured [1, 1], shares [10, 3]" in second
     assert "20 samples in" in first and "frechet_n20=" in first and "bits/dim" in first
-    assert not any(word in second for word in ("samples in", "frechet", "bits/dim", "statistics of"))
+    assert not any(word in second for word in ("samples in", "frechet", "bits/dim", "statistics of", "everything in"))
 
 
 def test_one_process_goes_on_after_two_of_which_one_was_lost(both, tmp_path):

@@ -40,7 +40,7 @@ class Reader(html.parser.HTMLParser):
 
 @pytest.fixture
 def workdir(tmp_path):
-    """A run with curves, three grids, two checks, an evaluation and outliers."""
+    """A run with curves, three grids, two checks, an evaluation, outliers and edited images."""
     folder = tmp_path / HOSTILE.replace("/", "")
     (folder / "samples").mkdir(parents=True)
     records = [{"step": s, "loss": 1 / s, "loss_q0": 2 / s, "images_per_s": 10.0} for s in range(1, 30)]
@@ -62,6 +62,8 @@ def workdir(tmp_path):
     (folder / "eval" / "30").mkdir(parents=True)
     (folder / "eval" / "30" / "eval.json").write_text(json.dumps({"bits_per_dim": 3.125, "n": 7, "checkpoint": "30"}))
     (folder / "ood" / "30").mkdir(parents=True)
+    (folder / "edit" / "30").mkdir(parents=True)
+    Image.fromarray(np.full((4, 4), 40, np.uint8)).save(folder / "edit" / "30" / "edit.png")
     scores = {"l2": {"auroc": 0.875, "aupr": 0.75, "fpr95": 0.5}}
     (folder / "ood" / "30" / "ood.json").write_text(json.dumps({"scores": scores}))
     return folder
@@ -93,7 +95,7 @@ def test_it_needs_nothing_beside_it(workdir):
     assert [tag for tag, _ in found.tags].count("script") == 1
     pictures = [attributes["src"].partition(",")[2] for tag, attributes in found.tags if tag == "img"]
     opened = [Image.open(io.BytesIO(base64.b64decode(data))) for data in pictures]
-    assert [np.asarray(image)[0, 0] for image in opened if image.size == (4, 4)] == [10, 20, 30]  # averaged ones alone
+    assert [np.asarray(image)[0, 0] for image in opened if image.size == (4, 4)] == [10, 20, 30, 40]  # averaged, edited
     ((_, slider),) = [(tag, attributes) for tag, attributes in found.tags if tag == "input"]
     assert slider["max"] == slider["value"] == "2"
 
