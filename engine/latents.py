@@ -76,13 +76,13 @@ class Latents:
         """(images in the range of the model, evaluations of the slowest image)."""
         return self._run(self._decode, batch, u_T)
 
-    def encode_dealt(self, rows: dict[str, Any]) -> tuple[np.ndarray, int]:
-        """`encode` of rows of which each process takes its share; all have the whole."""
-        return _dealt(self.encode, rows)
+    def encode_dealt(self, batch: dict[str, Any]) -> tuple[np.ndarray, int]:
+        """`encode` of a batch of which each process takes its share; all have the whole."""
+        return _dealt(self.encode, batch)
 
-    def decode_dealt(self, u_T: np.ndarray, rows: dict[str, Any]) -> tuple[np.ndarray, int]:
+    def decode_dealt(self, u_T: np.ndarray, batch: dict[str, Any]) -> tuple[np.ndarray, int]:
         """`decode` in the same way."""
-        return _dealt(lambda share: self.decode(share["u_T"], share), rows | {"u_T": u_T})
+        return _dealt(lambda share: self.decode(share["u_T"], share), batch | {"u_T": u_T})
 
     def _run(self, function, batch, *latents):
         """`function` of arrays (n, ...), filled up to a multiple of the devices."""
@@ -94,14 +94,14 @@ class Latents:
         return values[:n], nfe
 
 
-def _dealt(function, rows):
-    """(values, evaluations) of function(rows), dealt out to the processes."""
+def _dealt(function, batch):
+    """(values, evaluations) of function(batch), dealt out to the processes."""
 
     def of_share(share):
         values, nfe = function(share)
         return {"values": values, "nfe": np.full(len(values), nfe)}
 
-    found = dealt_out(of_share, rows)
+    found = dealt_out(of_share, batch)
     return found["values"], int(found["nfe"].max())
 
 
