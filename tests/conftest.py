@@ -1,5 +1,6 @@
 """Shared fixtures: the golden files of independent implementations, and a compilation cache."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -17,6 +18,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import jax
 import numpy as np
 import pytest
+
+# Most programs of tests are one operation, which takes ten times as long to compile as to read. Processes that tests
+# start and kill leave such files alone.
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+# Traces make many small objects, which the garbage collector would walk through at every few of them.
+gc.set_threshold(50_000, 20, 50)
 
 GOLDEN = Path(os.environ.get("LINNET_GOLDEN", ROOT.parent / "shared" / "golden"))
 

@@ -32,7 +32,12 @@ def test_the_measured_part_is_drawn_from_its_law_given_y(name, process, x64):
     z = jnp.concatenate([jnp.zeros((1, size)), jnp.eye(size)]).reshape(-1, *state)
     before = sde.mean(sde.lift(x), jnp.full(1, s)).repeat(len(z), 0)
     u = jax.random.normal(jax.random.key(0), (1, *state)).repeat(len(z), 0)
-    found = known.replace(u, (before, known(before, jnp.full(len(z), s)), jnp.asarray(s)), jnp.asarray(t), z)
+
+    @jax.jit
+    def replaced(u, before, z):
+        return known.replace(u, (before, known(before, jnp.full(len(z), s)), jnp.asarray(s)), jnp.asarray(t), z)
+
+    found = replaced(u, before, z)
     P = np.asarray(dense(known.measured, state))
     rows = np.asarray(found).reshape(len(z), -1)
     rest = np.eye(size) - P
@@ -61,7 +66,8 @@ def test_unseen_pixels_have_the_law_of_the_data(process):
     x = jax.random.normal(jax.random.key(3), (n, 2, 4, 1))
     known = Known(gaussian_eps(sde, np.full((2, 4, 1), mean, np.float32), VARIANCE), sde, A, A(x))
     for sampler in samplers_of(sde):
-        samples = sampler(known, jax.random.key(1), sde.prior(jax.random.key(2), x.shape))
+        run = jax.jit(lambda u, sampler=sampler: sampler(known, jax.random.key(1), u))
+        samples = run(sde.prior(jax.random.key(2), x.shape))
         found = np.asarray(impose(A, known.y, sde.project(samples.u)))
         seen = np.broadcast_to(A.seen == 1, x.shape)
         np.testing.assert_array_equal(found[seen], np.asarray(x)[seen])
