@@ -2,7 +2,7 @@
 
     load(path, config, params="ema") -> params       report(path, config) -> text       export(params, config, folder)
     load_with_kind(path, config, params="ema") -> params, and whether they are averages
-    estimates(path) -> what DDDM remembers of its training images
+    estimates(path) -> DDDM's estimates of its training images
     load_newest(path, config, params="ema") -> the same, and the step of a run that it was read from
     stored(path) -> the config that a network of our own was trained with
     classes(path) -> number and names of the classes that a network of our own was trained on

@@ -87,7 +87,7 @@ class TrainStep:
     """step(state, batch) -> (state, metrics), and its two halves.
 
     differentiate(state, batch) -> (state, gradients, metrics): of the device's examples, the results those of all
-    devices of AXIS. It looks at neither state.ema nor state.opt_state; the state that it returns remembers what the
+    devices of AXIS. It looks at neither state.ema nor state.opt_state; the state that it returns holds what the
     objective keeps. update(state, gradients) -> state: for whole arrays, without an axis.
     """
 
