@@ -113,11 +113,9 @@ def logging_pictures(experiment: "Experiment") -> contextlib.AbstractContextMana
     from linnet.devices import processes
     from linnet.engine import wandb_pictures
 
-    return (
-        wandb_pictures.logging_pictures(experiment.paths, experiment.config)
-        if FLAGS.wandb and processes.is_first()
-        else contextlib.nullcontext()
-    )
+    if not (FLAGS.wandb and processes.is_first()):
+        return contextlib.nullcontext()
+    return wandb_pictures.logging_pictures(experiment.paths, experiment.config)
 
 
 def enable_compilation_cache() -> None:
