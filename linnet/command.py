@@ -160,6 +160,9 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, list[str]]:
         check_groups(texts)
         environment.check()
         return overrides.apply(config_file.load(config_path()), texts), list(texts)
+    except BrokenPipeError:  # `--help | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (flags.Error, ValueError, OSError) as error:
         fail(explain(error), status=2)
 

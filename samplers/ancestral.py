@@ -33,7 +33,9 @@ def _preserves_variance(sde):
     return total.size == 3 and np.allclose(total, 1)
 
 
-VARIANCE_PRESERVING = Processes("Psi^2 + Sigma = 1", _preserves_variance)
+VARIANCE_PRESERVING = Processes(
+    "Psi^2 + Sigma = 1", lambda sde: sde.equal_times is not False and _preserves_variance(sde)
+)
 
 
 @dataclasses.dataclass(frozen=True)

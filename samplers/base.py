@@ -101,7 +101,10 @@ def _stationary(sde):
 
 
 def grows_evenly(sde: LinearSDE) -> bool:
-    """Whether equal times resolve the noise: the first 2 % of [0, T] hold less than half of the levels of log rho."""
+    """Whether equal times resolve the noise: as the process says, or where it says nothing, whether the first 2 % of
+    [0, T] hold less than half of the levels of log rho."""
+    if sde.equal_times is not None:
+        return sde.equal_times
     first, half, last = (grids.log_rho(sde, t) for t in (sde.t_min, 0.02 * sde.T, sde.T))
     return half - first < (last - first) / 2
 

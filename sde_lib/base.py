@@ -34,6 +34,7 @@ class LinearSDE(abc.ABC):
     T = 1.0
     t_min: float
     grid = "log_snr"  # the time grid that suits samplers of the probability flow; see samplers.grids
+    equal_times: bool | None = None  # whether samplers on equal times suit it; None: see samplers.base.grows_evenly
     label_rate = 999.0  # what networks are given of continuous time is this times t; see models.labels
 
     @abc.abstractmethod

@@ -69,8 +69,8 @@ def advice(method, sde, nfe):
     last, first = np.exp(grids.log_rho(sde, np.array([sde.t_min, sde.T])))
     return (
         f"the attribute `grid` gives {on_grid}; `t_min` leaves noise of {last:.3g} of the image, which should be a "
-        f"tenth of {STD} or less; `T` begins at {first:.3g}, 50 to 400 are usual. A sampler that does not suit the "
-        "process refuses it by its `processes`."
+        f"tenth of {STD} or less; `T` begins at {first:.3g}, 50 to 400 are usual. Where only samplers "
+        "on equal times fail (ddim, ddpm, ipndm, pc), `equal_times = False` has them refuse the process."
     )
 
 
