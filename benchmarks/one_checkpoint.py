@@ -59,12 +59,12 @@ class Images:
         self.step = jax.jit(lambda u, past, row, keys, i: advance(eps_fn, u, past, row, keys, i))
         keys = fold(key_for(config.seed, Purpose.SAMPLING), jnp.arange(n))
         self.u_T = experiment.sde.prior(fold(keys, Part.PRIOR), (n, *experiment.shape))
-        self.fine = self.draw("gddim", FINE, self.u_T[:starts], deis_order=3)
+        self.fine = self.images("gddim", FINE, self.u_T[:starts], deis_order=3)
         self.extractor = load_extractor(config.eval)
         source = experiment.dataset(config.eval.split)
         self.reference = make_reference(source, config.eval.split, self.extractor, experiment.paths.workdir)
 
-    def draw(self, method, nfe, u_T=None, **keys):
+    def images(self, method, nfe, u_T=None, **keys):
         """Images in the range of the model, float32 (n, H, W, C)."""
         sampler = self.experiment.sampler_with(method=method, nfe=nfe, **keys)
         u = run(sampler, self.eps_fn, self.step, None, self.u_T if u_T is None else u_T)
@@ -89,7 +89,7 @@ def rows(workdir, images, starts):
         experiment = experiment_of(workdir, process, keys)
         made = Images(experiment, images, starts)
         for method in METHODS:
-            x = [made.draw(method, nfe) for nfe in BUDGETS]
+            x = [made.images(method, nfe) for nfe in BUDGETS]
             cells = [f"{made.distance(each):.3g}" for each in x] + [f"*{made.rms(each):.2g}*" for each in x]
             yield f"| {process} | {method} | " + " | ".join(cells) + " |"
 

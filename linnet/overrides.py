@@ -38,7 +38,7 @@ def apply(config: ConfigDict, texts: Mapping[str, str]) -> ConfigDict:
     for group, registered in NAMED.items():
         name = texts.get(f"{group}.name", found[group]["name"])
         if name != found[group]["name"]:
-            found[group] = {"name": name} | kept(found[group], registered.get(name, {}))
+            found[group] = {"name": name} | border_of(found[group], registered.get(name, {}))
     _, kinds = known(found)
     for key, text in texts.items():
         group, _, name = key.rpartition(".")
@@ -58,7 +58,7 @@ def apply(config: ConfigDict, texts: Mapping[str, str]) -> ConfigDict:
         raise ValueError(f"{error}; {more}") from error
 
 
-def kept(before: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def border_of(before: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """Of the keys of another process or network those of `before` that are about the border of networks alone."""
     return {key: value for key, value in before.items() if key in BORDER and key in keys}
 

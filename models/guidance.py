@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from linnet.arrays import Array
-from linnet.models.transfer import direction
+from linnet.models.transfer import direction, per_example
 
 NO_CLASS = -1
 
@@ -117,7 +117,7 @@ class Bound:
         with_class, without = jnp.split(self.net.output(self.params, u2, t2, condition=both), 2)
         channels = u.shape[-1]
         f, base = with_class[..., :channels], without[..., :channels]
-        w = jnp.where(rows(inside, u), self.guidance.scale, 1.0).astype(u.dtype)
+        w = jnp.where(per_example(inside, u), self.guidance.scale, 1.0).astype(u.dtype)
         return jnp.concatenate([base + w * (f - base), with_class[..., channels:]], axis=-1)
 
     def of_image(self, i: Any) -> Any:
@@ -148,7 +148,7 @@ class BoundEps(Bound):
 
         def guided(inside):
             change = self.guidance.change(self.net.sde, eps, u, t)
-            return eps + jnp.where(rows(inside, u), change, 0)
+            return eps + jnp.where(per_example(inside, u), change, 0)
 
         return self.guidance.within(self.net.sde, t, guided, lambda: eps), said[0]
 
@@ -207,8 +207,3 @@ class BoundClassifier:
     def of_image(self, i: Any) -> "BoundClassifier":
         """The same for image i of the batch alone."""
         return dataclasses.replace(self, condition={"label": self.condition["label"][i][None]})
-
-
-def rows(values: Array, u: Array) -> Array:
-    """values (B,), to broadcast with u (B, ...)."""
-    return values.reshape(-1, *(1,) * (u.ndim - 1))

@@ -170,4 +170,9 @@ class CarriedNet:
 
 def level(sigma: Array, u: Array) -> Array:
     """sigma, one number for each of the B examples, to be multiplied with u (B, ...)."""
-    return sigma.reshape(-1, *(1,) * (u.ndim - 1)).astype(u.dtype)
+    return per_example(sigma, u).astype(u.dtype)
+
+
+def per_example(values: Array, u: Array) -> Array:
+    """values (B,), to broadcast with u (B, ...)."""
+    return values.reshape(-1, *(1,) * (u.ndim - 1))

@@ -5,6 +5,7 @@ become, in turn ("": their own); with method=flow a column each ("": all).
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def run(experiment: Experiment) -> None:
     if not processes.is_first():
         return
     original = experiment.recipe.pictures(batch["image"])
-    images = {name: experiment.stored(x) for name, (x, _) in found.items()}
+    images: dict[str, Any] = {name: experiment.stored(x) for name, (x, _) in found.items()}
     report |= {
         "nfe": {name: nfe for name, (_, nfe) in found.items()},
         "psnr_to_original": {name: float(psnr(x, original).mean()) for name, x in images.items()},

@@ -17,7 +17,7 @@ from linnet.evaluation.panels import panels
 from linnet.files.atomic import atomic_write, check_writable
 from linnet.files.json_files import read_json, write_json
 from linnet.modes import check
-from linnet.modes.export import described
+from linnet.modes.export import exported_config
 
 
 def run(experiment: Experiment) -> None:
@@ -38,7 +38,7 @@ def run(experiment: Experiment) -> None:
     made = []
     parameters = averages.parameters(np.stack([weights for weights, _ in found]))
     for std, (_, residual), params in zip(widths, found, parameters, strict=True):
-        config = described(experiment.trained_config, "ema", experiment.classes)
+        config = exported_config(experiment.trained_config, "ema", experiment.classes)
         config.eval.ema_std = (std,)
         path = interop.export(params, config, os.path.join(folder, f"{averages.time}_std{std:g}"))
         made.append({"ema_std": std, "residual": residual, "path": str(path)})

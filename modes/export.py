@@ -24,12 +24,12 @@ def run(experiment: Experiment) -> None:
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
     kind = experiment.trained.kind
     written = interop.export(
-        experiment.trained.params, described(experiment.trained_config, kind, experiment.classes), folder
+        experiment.trained.params, exported_config(experiment.trained_config, kind, experiment.classes), folder
     )
     print(f"{kind} parameters in {written}")
 
 
-def described(trained_config: ConfigDict, kind: str, classes: tuple[str, ...]) -> ConfigDict:
+def exported_config(trained_config: ConfigDict, kind: str, classes: tuple[str, ...]) -> ConfigDict:
     """The config that lies beside exported parameters of that kind; without eval.params where it is unknown."""
     config = copy.deepcopy(trained_config)
     config.eval.params = kind

@@ -60,7 +60,7 @@ def run(experiment: Experiment) -> None:
     save(found, scores, sets, folder)
     inside, outside = found["data"], found["outliers"]
     of_score = {name: detection(inside[name], outside[name], config.seed) for name in inside}
-    write_json(os.path.join(folder, NAME), described(experiment.provenance(), config, sets) | {"scores": of_score})
+    write_json(os.path.join(folder, NAME), scored(experiment.provenance(), config, sets) | {"scores": of_score})
     print(table(of_score, config.ood.score))
     print(f"{len(inside['l1'])} images of the data, {len(outside['l1'])} outliers | everything in {folder}")
 
@@ -75,7 +75,7 @@ def save(found: dict[str, Any], scores: Scores, sets: dict[str, Any], folder: st
     save_extremes(scores, sets, {which: of[chosen] for which, of in found.items()}, os.path.join(folder, "ood.png"))
 
 
-def described(provenance: dict[str, Any], config: ConfigDict, sets: dict[str, Any]) -> dict[str, Any]:
+def scored(provenance: dict[str, Any], config: ConfigDict, sets: dict[str, Any]) -> dict[str, Any]:
     """What was scored, and by what, for the record."""
     return provenance | {
         "sets": {
