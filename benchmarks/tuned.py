@@ -39,7 +39,7 @@ def beginning(bench, nfe, seen, history):
     for method, keys in METHODS:
         for first in (False, True):
             sampler = SAMPLERS[method](bench.sde, nfe=nfe, noise_removal=False, analytic_first=first, **keys)
-            tuner = Tuner(sampler, lambda params, context: bench.eps_fn, None, history)
+            tuner = Tuner(sampler, lambda params, condition: bench.eps_fn, None, history)
             for grid, times in hand_made(sampler).items():
                 begun = tuner.begin(times)
                 loss = loss_of(tuner.errors(tuner.tuned(begun).rows, seen))

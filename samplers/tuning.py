@@ -44,11 +44,11 @@ class Parameters(NamedTuple):
 
 
 class Starts(NamedTuple):
-    """u (B, ...): states at T. x (B, ...): the ends that are wanted. context: what eps takes besides, by start."""
+    """u (B, ...): states at T. x (B, ...): the ends that are wanted. condition: what eps takes besides, by start."""
 
     u: Array
     x: Array | Host
-    context: Any
+    condition: Any
 
 
 def times_of(sde: Any, lengths: Host, free_end: bool) -> Host:
@@ -69,7 +69,7 @@ def lengths_of(sde: Any, times: Host, free_end: bool) -> Host:
 
 
 class Tuner:
-    """Tunes an untuned `sampler`, a Recursion, for eps = eps_of(params, context)(u, t).
+    """Tunes an untuned `sampler`, a Recursion, for eps = eps_of(params, condition)(u, t).
 
     params: of the network, any tree. history: evaluations that a row may look at.
     """
@@ -80,10 +80,10 @@ class Tuner:
         self.free_end = sampler.noise_removal and sampler.nfe_per_step == 1
         self.history = max(history, sampler.rows.eps.shape[1])
 
-        def forward(params, u, past, row, context):
-            return advance(eps_of(params, context), u, past, row, None, 0)[:2]
+        def forward(params, u, past, row, condition):
+            return advance(eps_of(params, condition), u, past, row, None, 0)[:2]
 
-        def first(params, u, past, row, context):
+        def first(params, u, past, row, condition):
             return advance(analytic_eps(sampler.sde), u, past, row, None, 0)[:2]
 
         self._functions = both_ways(forward)
@@ -122,7 +122,7 @@ class Tuner:
         states = [(starts.u, past)]
         for i in range(len(rows.times)):
             row = jax.tree.map(lambda a, i=i: a[i], rows)
-            states.append(self._at(i)[0](self.params, *states[-1], row, starts.context))
+            states.append(self._at(i)[0](self.params, *states[-1], row, starts.condition))
         return states
 
     def _at(self, i):
@@ -137,7 +137,7 @@ class Tuner:
         found = []
         for i in reversed(range(len(rows.times))):
             row = jax.tree.map(lambda a, i=i: a[i], rows)
-            u, past, by_row = self._at(i)[1](self.params, *states[i], row, starts.context, cotangent)
+            u, past, by_row = self._at(i)[1](self.params, *states[i], row, starts.condition, cotangent)
             cotangent = (u, past)
             found.append(by_row)
         return float(value), jax.tree.map(lambda *a: np.stack(a).astype(np.float64), *reversed(found))
@@ -201,10 +201,10 @@ class Tuner:
 
 
 def both_ways(forward: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """forward(params, u, past, row, context) -> (u, past), and its cotangents of u, past and row, compiled."""
+    """forward(params, u, past, row, condition) -> (u, past), and its cotangents of u, past and row, compiled."""
 
-    def backward(params, u, past, row, context, cotangent):
-        return jax.vjp(lambda u, past, row: forward(params, u, past, row, context), u, past, row)[1](cotangent)
+    def backward(params, u, past, row, condition, cotangent):
+        return jax.vjp(lambda u, past, row: forward(params, u, past, row, condition), u, past, row)[1](cotangent)
 
     return jax.jit(forward), jax.jit(backward)
 

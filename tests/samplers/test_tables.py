@@ -176,7 +176,7 @@ def test_the_gradient_is_that_of_the_loss(name, method, keys, x64):
     sde = process(name)
     eps_fn = eps_of(sde)
     u = sde.prior(jax.random.key(0), (4, *SHAPE)).astype(jnp.float64)
-    tuner = Tuner(sampler(sde, method, nfe=3, **keys), lambda params, context: eps_fn, None, 3)
+    tuner = Tuner(sampler(sde, method, nfe=3, **keys), lambda params, condition: eps_fn, None, 3)
     made = tuner.sampler
     parameters = tuner.begin(np.append(made.rows.times, sde.t_min))
     starts = Starts(u, sde.project(u) * 0.1, None)
@@ -202,7 +202,7 @@ def test_descent_comes_closer_from_starts_it_has_not_seen_and_repeats_itself(nam
     fine = sampler(sde, nfe=100)
     x = np.asarray(sde.project(jax.jit(lambda u: integrate(eps_fn, u, fine.rows)[0])(u)))
     seen, unseen = (Starts(u[part], x[part], None) for part in (slice(32), slice(32, None)))
-    tuner = Tuner(sampler(sde, nfe=4), lambda params, context: eps_fn, None, 3)
+    tuner = Tuner(sampler(sde, nfe=4), lambda params, condition: eps_fn, None, 3)
     begun = tuner.begin(np.append(tuner.sampler.rows.times, sde.t_min))
     seen_on_the_way = []
     once, again = (tuner.descend(begun, seen, 16, 20, seen_on_the_way.append) for _ in range(2))
@@ -221,7 +221,7 @@ def test_descent_survives_tables_that_leave_the_finite_numbers(x64):
         return jnp.where(jnp.abs(u) > 4.0, jnp.nan, exact(u, t))
 
     u = jnp.clip(sde.prior(jax.random.key(0), (8, *SHAPE)).astype(jnp.float64), -3.9, 3.9)
-    tuner = Tuner(sampler(sde, nfe=3), lambda params, context: eps_fn, None, 3)
+    tuner = Tuner(sampler(sde, nfe=3), lambda params, condition: eps_fn, None, 3)
     begun = tuner.begin(np.append(tuner.sampler.rows.times, sde.t_min))
     starts = Starts(u, 100.0 * np.asarray(sde.project(u)), None)  # asks for states that have no eps
     before = tuner.slope(begun, starts, 8)[0]
