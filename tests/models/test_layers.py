@@ -1,11 +1,14 @@
 """Single layers against NumPy and golden arrays."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import embeddings, layers
+from benchmarks.flops import count
+from models import embeddings, layers, unet_layers
 
 
 def perturbed(params):
@@ -64,6 +67,22 @@ def test_attention_equals_numpy(rescale):
     weights /= weights.sum(-1, keepdims=True)
     out = np.asarray(x) + (weights @ v @ p["NIN_3"]["W"] + p["NIN_3"]["b"]).reshape(x.shape)
     np.testing.assert_allclose(layer.apply(params, x), out / np.sqrt(2) if rescale else out, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [layers.AttnBlockpp, functools.partial(unet_layers.AttentionBlock, 2, num_groups=4)])
+def test_attention_in_bfloat16_has_no_product_in_float32(layer):
+    """In its gradient either, which stays near that in float32: some ten roundings of 2^-9 each."""
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
+    params = perturbed(layer().init(jax.random.key(1), x))
+
+    def gradient(dtype):
+        return jax.grad(lambda params, x: layer(dtype=dtype).apply(params, x).astype(jnp.float32).var(), argnums=(0, 1))
+
+    assert set(count(jax.make_jaxpr(gradient("bfloat16"))(params, x))) == {"bfloat16"}
+    low, full = (jax.tree.leaves(jax.jit(gradient(dtype))(params, x)) for dtype in ("bfloat16", "float32"))
+    largest = max(float(abs(leaf).max()) for leaf in full)  # of all: the bias of k has the gradient 0
+    for got, want in zip(low, full, strict=True):
+        np.testing.assert_allclose(got, want, atol=10 * 2**-9 * largest)
 
 
 def test_conv_with_kernel_one_is_a_matrix_product():
