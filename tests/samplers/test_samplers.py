@@ -1,5 +1,7 @@
 """The battery that every entry of SAMPLERS goes through, on data whose eps is known exactly."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,7 +71,8 @@ def test_nfe_counts_the_calls_of_eps_fn_within_the_budget(one_each, budget=8):
         return 0.1 * u
 
     keys = {"rtol": 1e-2, "atol": 1e-2} if method == "ode" else {"nfe": budget}
-    samples = make(method, sde, **keys)(eps_fn, jax.random.key(0), sde.prior(jax.random.key(1), SHAPE))
+    sampler = make(method, sde, **keys)
+    samples = jax.jit(lambda u: sampler(eps_fn, jax.random.key(0), u))(sde.prior(jax.random.key(1), SHAPE))
     jax.block_until_ready(samples.u)
     jax.effects_barrier()
     if method == "ode":  # called for each image by itself, but for the denoising step
@@ -104,15 +107,18 @@ def test_trajectory_starts_at_u_T_and_predicts_the_data(one_each, x64):
 
     u_T = sde.prior(jax.random.key(3), SHAPE).astype(jnp.float64)
     keys = {"clip_denoised": False} if method in ("ddpm", "ddim") else {}  # the data are not in [-1, 1]
-    path = make(method, sde, nfe=8, trajectory=True, **keys)(eps_fn, jax.random.key(4), u_T).trajectory
+    sampler = make(method, sde, nfe=8, trajectory=True, **keys)
+    path = jax.jit(lambda u: sampler(eps_fn, jax.random.key(4), u).trajectory)(u_T)
     assert len(path["t"]) == len(path["u"]) == len(path["x_0"])
     if method != "pc":  # which corrects before it predicts
         np.testing.assert_allclose(path["u"][0], u_T, rtol=1e-12)
     np.testing.assert_allclose(path["x_0"], jnp.broadcast_to(x_0, path["x_0"].shape), atol=1e-7)
 
 
-def gaussian_flow(sde, times):
+@functools.cache
+def gaussian_flow(name, times):
     """A(t) with A(T) = I solving dA/dt = (F + 1/2 G G^T P^-1) A, P the covariance of Gaussian data at t, at `times`."""
+    sde = PROCESSES[name]
     k = sde.k
 
     def rate(t, a):
@@ -144,7 +150,7 @@ def test_error_slope_is_the_order(method, name, deis_order, x64):
         times = np.linspace(sde.T**0.5, 0.1**0.5, n + 1) ** 2
         if method == "ipndm":
             times = np.linspace(sde.T, 0.1, n + 1)
-        flow = jnp.asarray(gaussian_flow(sde, times[[0, 1, 2, 3, -1]]))
+        flow = jnp.asarray(gaussian_flow(name, tuple(times[[0, 1, 2, 3, -1]])))
         states = [blocks.apply(A, u_T) for A in flow]
         rows = sampler.table(times[3:], past=times[2::-1])
         seeds = [seed(sde, rows, eps_fn, states[i], times[i]) for i in (2, 1, 0)]
