@@ -1,5 +1,6 @@
 r"""ADM's classifier of noised ImageNet pictures at 64 pixels, which guides configs/guided/imagenet64.py.
 
+python main.py --config=configs/guided/imagenet64_classifier.py --mode=train --workdir=runs/guided64_classifier
 python main.py --config=configs/guided/imagenet64_classifier.py --mode=export --ckpt=64x64_classifier.pt \
     --result_folder=runs/classifier64
 python main.py --config=configs/guided/imagenet64.py --mode=check --workdir=runs/guided64 --ckpt=64x64_diffusion.pt \
