@@ -61,16 +61,16 @@ def copied(folder):
 
 
 def pip(*arguments):
-    """Runs pip."""
+    """Runs pip, which builds with the setuptools that is installed here."""
     done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """A folder that holds what the wheel installs, and nothing of the clone."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip("install", "--quiet", "--no-deps", "--target", folder / "site", copied(folder))
+    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--target", folder / "site", copied(folder))
     return folder / "site"
 
 
@@ -99,7 +99,7 @@ def test_an_editable_install_leads_to_the_clone(tmp_path, mode):
     purelib, scripts = (Path(sysconfig.get_path(name, vars=base)) for name in ("purelib", "scripts"))
     (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     editable = ("--config-settings", f"editable_mode={mode}", "--editable", clone)
-    pip("--python", environment, "install", "--quiet", "--no-deps", *editable)
+    pip("--python", environment, "install", "--quiet", "--no-deps", "--no-build-isolation", *editable)
     for file, edit in (("sde_lib/vp.py", "EDITED = True"), ("linnet/command.py", "print('edited')")):
         (clone / file).write_text(f"{(clone / file).read_text()}\n{edit}\n")
     code = """
