@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from linnet import interop
+from linnet.devices import processes
 from linnet.engine.experiment import Experiment
 from linnet.engine.snapshots import Averages
 from linnet.evaluation.panels import panels
@@ -40,12 +41,18 @@ def run(experiment: Experiment) -> None:
     for std, (_, residual), params in zip(widths, found, parameters, strict=True):
         config = exported_config(experiment.trained_config, "ema", experiment.classes)
         config.eval.ema_std = (std,)
-        path = interop.export(params, config, os.path.join(folder, f"{averages.time}_std{std:g}"))
-        made.append({"ema_std": std, "residual": residual, "path": str(path)})
-        print(f"width {std:g} at step {averages.time}: {path} (weights of steps met to {residual:.1e})", flush=True)
+        path = os.path.join(folder, f"{averages.time}_std{std:g}")
+        made.append({"ema_std": std, "residual": residual, "path": path})
+        if processes.is_first():
+            interop.export(params, config, path)
+            print(f"width {std:g} at step {averages.time}: {path} (weights of steps met to {residual:.1e})", flush=True)
+    processes.wait()
     if len(made) > 1:
         for one in made:
             one["metrics"] = measured(experiment.config, experiment.paths.workdir, one["path"])
+    if not processes.is_first():
+        return
+    if len(made) > 1:
         save_picture(made, os.path.join(folder, "ema.png"))
     write_json(os.path.join(folder, "ema.json"), {"step": averages.time, "kept": averages.kept, "widths": made})
 
@@ -54,6 +61,7 @@ def measured(config: ConfigDict, workdir: str | None, path: str) -> dict[str, An
     """The metrics of --mode=check with the parameters at `path`."""
     one = Experiment(config, workdir, ckpt=path)
     check.run(one)
+    processes.wait()  # until the first one has written
     return read_json(os.path.join(one.sample_folder(), "report.json"), "delete it")["metrics"]
 
 

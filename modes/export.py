@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from linnet import interop
+from linnet.devices import processes
 from linnet.engine.experiment import Experiment
 from linnet.files.atomic import check_writable
 from linnet.interop.exported import CONFIG, recognises
@@ -23,10 +24,10 @@ def run(experiment: Experiment) -> None:
     if os.path.exists(path) and not recognises(Path(folder)):
         raise ValueError(f"{path} is not that of an export and would be lost: choose another --result_folder")
     kind = experiment.trained.kind
-    written = interop.export(
-        experiment.trained.params, exported_config(experiment.trained_config, kind, experiment.classes), folder
-    )
-    print(f"{kind} parameters in {written}")
+    config = exported_config(experiment.trained_config, kind, experiment.classes)
+    if processes.is_first():
+        interop.export(experiment.trained.params, config, folder)
+        print(f"{kind} parameters in {folder}")
 
 
 def exported_config(trained_config: ConfigDict, kind: str, classes: tuple[str, ...]) -> ConfigDict:
