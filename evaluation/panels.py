@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,22 @@ def panels(found: Mapping[str, Mapping[str, np.ndarray]], xlabel: str, log_x: bo
         axis.set_xlabel(xlabel, fontsize=8)
         if all((of[:, 1] > 0).all() for of in lines.values()):
             axis.set_yscale("log")
+            plain_numbers(axis.yaxis)
         if log_x:
             axis.set_xscale("log")
+            plain_numbers(axis.xaxis)
         axis.grid(alpha=0.3)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=7, which="both")
         axis.legend(fontsize=7)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
     return file.getvalue()
+
+
+def plain_numbers(axis: Any) -> None:
+    """Numbers along a logarithmic axis as 20, in place of 2 x 10^1."""
+    from matplotlib.ticker import LogFormatter
+
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter())
