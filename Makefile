@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FOLDERS := configs data devices engine evaluation files interop models modes samplers sde_lib training
-QUICK := tests/test_house.py tests/test_imports.py tests/sde_lib/test_chain.py tests/samplers/test_coefficients.py tests/files \
+QUICK := tests/test_house.py tests/test_imports.py tests/command/test_overrides.py tests/sde_lib/test_chain.py tests/samplers/test_coefficients.py tests/files \
 	tests/data/test_image_rule.py tests/models/test_layers.py tests/evaluation/test_moments.py tests/training/test_state.py
 DEMO ?= runs/demo
 DEMO_RUN := $(BIN)/python main.py --config=configs/cld/digits.py --workdir=$(DEMO)
