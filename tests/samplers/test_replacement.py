@@ -10,6 +10,7 @@ from samplers.measurements import Mask, impose, project
 from samplers.replacement import Known, Replacing, ReplacingPC
 from sde_lib import SDES
 from sde_lib.exact import gaussian_eps
+from tests.conftest import FAST_RUNNING
 from tests.samplers.gaussian_images import GaussianImages, as_matrix, dense
 from tests.samplers.test_posterior import MEASUREMENTS, PAIRS
 
@@ -66,7 +67,7 @@ def test_unseen_pixels_have_the_law_of_the_data(process):
     x = jax.random.normal(jax.random.key(3), (n, 2, 4, 1))
     known = Known(gaussian_eps(sde, np.full((2, 4, 1), mean, np.float32), VARIANCE), sde, A, A(x))
     for sampler in samplers_of(sde):
-        run = jax.jit(lambda u, sampler=sampler: sampler(known, jax.random.key(1), u))
+        run = jax.jit(lambda u, s=sampler: s(known, jax.random.key(1), u), compiler_options=FAST_RUNNING)
         samples = run(sde.prior(jax.random.key(2), x.shape))
         found = np.asarray(impose(A, known.y, sde.project(samples.u)))
         seen = np.broadcast_to(A.seen == 1, x.shape)
