@@ -71,6 +71,8 @@ def test_texts_take_the_type_of_their_key(argument, group, key, value, monkeypat
         ("--config.training.n_iter=3", "did you mean config.training.n_iters?"),
         ("--config.trainning.n_iters=3", "did you mean training?"),
         ("--config.lr=1", "did you mean config.optim.lr?"),
+        ("--config.optim.lrr=1", "did you mean config.optim.lr?"),
+        ("--config.sampling.sigma=3", "sigma"),
         ("--config.a.b.c=3", "the groups are"),
         ("--config.optim={'lr': 3}", "config.optim is a group"),
         ("--config.optim.lr=fast", "config.optim.lr='fast' must be a number"),
