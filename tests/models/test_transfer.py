@@ -1,5 +1,6 @@
 """A network of one process under every other one, on mixtures whose eps is known under both."""
 
+import functools
 import itertools
 
 import jax
@@ -17,7 +18,9 @@ from sde_lib import SDES, VP, Blur, blocks
 from sde_lib.exact import mixture_eps
 
 PROCESSES = {name: SDES[name](image_shape=(2, 3)) for name in SDES if name != "blur"}
-PAIRS = list(itertools.permutations(PROCESSES, 2))
+# Either half of a pair meets every kind of process: those with velocities with all others, and each with its neighbour.
+ROUND = list(itertools.pairwise([*PROCESSES, "vp"]))
+PAIRS = [pair for pair in itertools.permutations(PROCESSES, 2) if {"cld", "hold"} & {*pair} or pair in ROUND]
 MEANS = np.random.default_rng(0).normal(size=(3, 2, 3, 1))
 SHAPE = (6, 2, 3, 1)
 
@@ -26,13 +29,18 @@ def mixture(sde):
     return mixture_eps(sde, MEANS, [0.05, 0.2, 0.5], [0.5, 0.3, 0.2])
 
 
+@functools.cache
+def noises(sde):
+    """The effective noise of a process at its first and last time."""
+    return np.asarray(direction(sde, jnp.asarray([sde.t_min, sde.T]))[1]).reshape(2)
+
+
 def states(own, sde, dtype):
     """(u, t) of noised data at times whose effective noise `own` knows."""
-    low = max(float(direction(p, jnp.full(1, p.t_min))[1].squeeze()) for p in (own, sde))
-    high = min(float(direction(p, jnp.full(1, p.T))[1].squeeze()) for p in (own, sde))
-    sigma = jnp.asarray(np.geomspace(low * 1.01, high / 1.01, SHAPE[0]), dtype)
-    t = time_of(sde, sigma, sde.t_min, sde.T)
+    (low, high), (others_low, others_high) = noises(own), noises(sde)
+    sigma = jnp.asarray(np.geomspace(max(low, others_low) * 1.01, min(high, others_high) / 1.01, SHAPE[0]), dtype)
     x = jnp.asarray(np.random.default_rng(1).normal(size=SHAPE), dtype)
+    t = time_of(sde, sigma, sde.t_min, sde.T)
     return sde.perturb(jax.random.key(2), sde.lift(x), t)[0].astype(dtype), t
 
 
@@ -51,7 +59,7 @@ def test_in_float32(own, driven):
     u, t = states(own, sde, jnp.float32)
     carried = Transferred(mixture(own), own, sde, own.t_min, own.T)
     with jax.enable_x64(True):
-        expected = mixture(sde)(jnp.asarray(np.asarray(u), jnp.float64), jnp.asarray(np.asarray(t), jnp.float64))
+        expected = mixture(sde)(*(jnp.asarray(np.asarray(a), jnp.float64) for a in (u, t)))
     sigma = np.asarray(direction(sde, t)[1]).reshape(-1, 1, 1, 1)
     rounding = 4 * 6e-8 * np.abs(u).max() / sigma if sde.k > 1 else 0
     assert (np.abs(carried(u, t) - expected) <= 1e-5 * np.abs(expected).max() + rounding).all()
