@@ -7,7 +7,7 @@ CURVES = {  # of the picture: title -> (samplers, style)
     "Euler": (EULER, {"color": "black", "ls": "--", "lw": 1.5, "marker": "s", "ms": 3}),
     "gddim (default)": (("gddim",), {"color": "#0050d0", "lw": 3, "marker": "o", "ms": 5, "zorder": 3}),
     "gddim_pec": (("gddim_pec",), {"color": "#5aa0ff", "lw": 1.5, "marker": "o", "ms": 3}),
-    "tuned": (("tuned",), {"color": "#ffb000", "lw": 3, "marker": "D", "ms": 5, "zorder": 4}),
+    "tuned": (("tuned log", "tuned square"), {"color": "#ffb000", "lw": 3, "marker": "D", "ms": 5, "zorder": 4}),
     "dpmpp_2m": (("dpmpp_2m",), {"color": "#2a9d6a", "lw": 1.5, "marker": "^", "ms": 3}),
     "unipc": (("unipc",), {"color": "#a6d8a0", "lw": 1.5, "marker": "v", "ms": 3}),
 } | {

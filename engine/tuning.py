@@ -2,8 +2,8 @@
 
 network_free   times, from the table alone
 forward        times, from the errors of single jumps along fine trajectories
-gradient       times and corrections, from the better of these and of the library's grids, by descent on the
-               logarithm of the distance of the ends, until held-out starts say stop
+gradient       times and corrections, from the better of these and of the library's grids, by descent on
+               config.tune.loss of the distance of the ends, until held-out starts say stop
 """
 
 import dataclasses
@@ -138,7 +138,7 @@ def check(sampler: Any) -> None:
 def best_times(tuner: Tuner, candidates: dict[str, Host], starts: Starts, batch: int) -> dict[str, float]:
     """{name: loss on the starts} of the untuned tables along {name: times}."""
     return {
-        name: tuning.loss_of(tuner.errors(tuner.tuned(tuner.begin(times)).rows, starts, batch))
+        name: tuner.loss_of(tuner.begin(times), starts, batch)
         for name, times in progress(candidates.items(), "times to begin from")
     }
 
@@ -167,7 +167,7 @@ def descend(
     batch = settings.batch_size
 
     def loss_of(parameters):
-        return tuning.loss_of(tuner.errors(tuner.tuned(parameters).rows, held_out, batch))
+        return tuner.loss_of(parameters, held_out, batch)
 
     search = resumed(Search(0, parameters, parameters, loss_of(parameters), 0), path)
     rounds = range(search.iteration, settings.iterations, EVERY)

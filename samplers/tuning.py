@@ -6,13 +6,17 @@ on the host, and corrections delta of a table (see coefficients.corrected) are a
     g (steps,)             logarithms of the lengths of the steps, t_i - t_{i+1} = (T - t_end) softmax(g)_i
     delta (N, history, k, k)
 
-The loss is mean_b log(d_b^2 + FLOOR^2) over starts, d_b the root mean square of x_b - x*_b over its elements. A start
-between two modes of the data multiplies every error by a factor of its own, which the logarithm leaves out of the
-gradient; the mean square is the few starts that end in the wrong mode, and says next to nothing of how to do better.
-Its gradient by the rows is taken backwards through the recursion, one row at a time: two compiled functions serve all
-rows, and the gradient of a network is never taken inside a scan. On the host it goes on to delta exactly and to g
-through the Jacobian of the table, by central differences in float64. So any process and any method that is a table can
-be tuned. Descent is L-BFGS (SciPy's) on all starts together.
+With d_b the root mean square of x_b - x*_b over its elements, the loss over starts b is one of
+
+    log      mean_b log(d_b^2 + FLOOR^2)
+    square   mean_b d_b^2
+
+A start between two modes of the data multiplies every error by a factor of its own, which the logarithm leaves out of
+the gradient: all starts say how to do better. The square is nearly all of it the few that end in the wrong mode. The
+gradient by the rows is taken backwards through the recursion, one row at a time: two compiled functions serve all rows,
+and the gradient of a network is never taken inside a scan. On the host it goes on to delta exactly and to g through the
+Jacobian of the table, by central differences in float64. So any process and any method that is a table can be tuned.
+Descent is L-BFGS (SciPy's) on all starts together.
 """
 
 import dataclasses
@@ -24,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
 
+from linnet import registry
 from linnet.arrays import Array, Host
 from linnet.samplers.coefficients import Coefficients
 from linnet.samplers.exponential import Recursion, advance, analytic_eps
@@ -34,6 +39,19 @@ MEMORY = 20  # pairs of L-BFGS
 REACH = 6.0  # of the lengths, either way from where the descent begins
 WORST = 1e6  # stands for a loss that is not finite
 STEP = 1e-5  # of their differences in g
+
+
+def log_loss(squares: Array | Host) -> Array:
+    """Mean over starts of the logarithm of their mean squared distance (B,), from FLOOR^2 up."""
+    return jnp.log(squares + FLOOR**2).mean()
+
+
+def square_loss(squares: Array | Host) -> Array:
+    """Mean over starts of their mean squared distance (B,)."""
+    return jnp.mean(squares)
+
+
+LOSSES: dict[str, Callable[[Any], Array]] = {"log": log_loss, "square": square_loss}
 
 
 class Parameters(NamedTuple):
@@ -71,10 +89,13 @@ def lengths_of(sde: Any, times: Host, free_end: bool) -> Host:
 class Tuner:
     """Tunes an untuned `sampler`, a Recursion, for eps = eps_of(params, condition)(u, t).
 
-    params: of the network, any tree. history: evaluations that a row may look at.
+    params: of the network, any tree. history: evaluations that a row may look at. loss: one of LOSSES; ValueError.
     """
 
-    def __init__(self, sampler: Recursion, eps_of: Callable[[Any, Any], Any], params: Any, history: int):
+    def __init__(
+        self, sampler: Recursion, eps_of: Callable[[Any, Any], Any], params: Any, history: int, loss: str = "log"
+    ):
+        self.loss = registry.choose(LOSSES, loss, "config.tune.loss")
         self.sampler = sampler
         self.params = params
         self.free_end = sampler.noise_removal and sampler.nfe_per_step == 1
@@ -115,6 +136,10 @@ class Tuner:
         errors = np.asarray(((x - starts.x).reshape(len(x), -1) ** 2).mean(1), np.float64) ** 0.5
         return np.where(np.isfinite(errors), errors, np.inf)
 
+    def loss_of(self, parameters: Parameters, starts: Starts, batch: int = 1024) -> float:
+        """The loss of the table with these parameters."""
+        return float(self.loss(self.errors(self.tuned(parameters).rows, starts, batch) ** 2))
+
     def _states(self, rows, starts):
         """[(u, past)] before every row, and after the last."""
         rows = jax.tree.map(lambda a: np.asarray(a, starts.u.dtype), rows)
@@ -131,7 +156,12 @@ class Tuner:
     def gradient(self, rows: Coefficients, starts: Starts) -> tuple[float, Coefficients]:
         """The loss, and its gradient by the rows, on the host."""
         states = self._states(rows, starts)
-        value, by_end = jax.value_and_grad(lambda u: loss(self.sampler.sde.project(u), starts.x))(states[-1][0])
+
+        def loss(u):
+            squares = ((self.sampler.sde.project(u) - starts.x) ** 2).reshape(len(u), -1).mean(1)
+            return self.loss(squares)
+
+        value, by_end = jax.value_and_grad(loss)(states[-1][0])
         cotangent = (by_end, jnp.zeros_like(states[-1][1]))
         rows = jax.tree.map(lambda a: np.asarray(a, starts.u.dtype), rows)
         found = []
@@ -194,7 +224,7 @@ class Tuner:
             jac=True,
             method="L-BFGS-B",
             bounds=[(g - REACH, g + REACH) for g in parameters.lengths] + [(None, None)] * (len(begin) - cut),
-            options={"maxiter": iterations, "maxcor": MEMORY, "ftol": 0.0},
+            options={"maxiter": iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
             callback=lambda x: watch(unpack(x)),
         )
         return unpack(found.x)
@@ -212,13 +242,3 @@ def both_ways(forward: Callable[..., Any]) -> tuple[Callable[..., Any], Callable
 def split(starts: Starts, batch: int) -> list[Starts]:
     """The starts, at most `batch` at a time."""
     return [jax.tree.map(lambda a, k=k: a[k : k + batch], starts) for k in range(0, len(starts.u), batch)]
-
-
-def loss(x: Array, wanted: Array | Host) -> Array:
-    """Mean over starts (B, ...) of the logarithm of the mean squared distance of their ends, from FLOOR^2 up."""
-    return jnp.log(((x - wanted) ** 2).reshape(len(x), -1).mean(1) + FLOOR**2).mean()
-
-
-def loss_of(errors: Host) -> float:
-    """The same of the errors of starts (n,)."""
-    return float(np.log(errors**2 + FLOOR**2).mean())

@@ -10,7 +10,7 @@ import pytest
 
 from samplers import SAMPLERS, coefficients, grids, optimal_times
 from samplers.exponential import Recursion, integrate
-from samplers.tuning import Starts, Tuner, lengths_of, loss_of, times_of
+from samplers.tuning import LOSSES, Starts, Tuner, lengths_of, times_of
 from sde_lib import SDES, blocks
 from sde_lib.exact import gaussian_eps
 
@@ -182,16 +182,16 @@ def test_the_gradient_is_that_of_the_loss(name, method, keys, x64):
     starts = Starts(u, sde.project(u) * 0.1, None)
     rng = np.random.default_rng(0)
     parameters = parameters._replace(corrections=0.1 * rng.normal(size=parameters.corrections.shape))
-    _, found = tuner.slope(parameters, starts, 3)
     way = jax.tree.map(lambda a: rng.normal(size=a.shape), parameters)
 
-    def loss(h):
-        moved = jax.tree.map(lambda a, w: a + h * w, parameters, way)
-        return loss_of(tuner.errors(tuner.tuned(moved).rows, starts))
+    def moved(h):
+        return jax.tree.map(lambda a, w: a + h * w, parameters, way)
 
-    slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
-    inner = sum((a * b).sum() for a, b in zip(found, way, strict=True))
-    np.testing.assert_allclose(inner, slope, rtol=1e-5)
+    for tuner.loss in LOSSES.values():
+        _, found = tuner.slope(parameters, starts, 3)
+        high, low = (tuner.loss_of(moved(h), starts) for h in (1e-5, -1e-5))
+        inner = sum((a * b).sum() for a, b in zip(found, way, strict=True))
+        np.testing.assert_allclose(inner, (high - low) / 2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["vp", "cld"])
