@@ -22,7 +22,8 @@ def images(method, batch_size):
     config = digits_config(sampling={"method": method, "nfe": 6}, sde={"schedule": "discrete"})
     config.model.update(num_channels=32, channel_mult=(1,), num_res_blocks=1, attention_resolutions=(), num_classes=10)
     experiment = Experiment(config)
-    leaves, tree = jax.tree.flatten(experiment.eps_net.init(jax.random.key(0), experiment.shape))
+    init = jax.jit(lambda key: experiment.eps_net.init(key, experiment.shape))
+    leaves, tree = jax.tree.flatten(init(jax.random.key(0)))
     noise = np.random.default_rng(0)
     leaves = [np.asarray(leaf) + 0.05 * noise.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
     params, generator = parallel.replicate(tree.unflatten(leaves)), Generator(experiment.recipe, batch_size)

@@ -36,7 +36,7 @@ class Trainer:
         objective = get_objective(config, eps_net)
         step = make_train_step(objective, optimizer, (0.99,), seed=0, settings=config.data)
         self.step = parallel.parallel_steps(step)
-        params = eps_net.init(jax.random.key(0), images.shape[1:])
+        params = jax.jit(lambda: eps_net.init(jax.random.key(0), images.shape[1:]))()
         state = TrainState.create(params, optimizer, (0.99,))
         rows = estimates.initial(0, len(images), images.shape[1:], "float32")
         self.state = parallel.replicate(state).replace(
@@ -62,7 +62,8 @@ class Trainer:
         bound = self.eps_net.bind(parallel.first(self.state.ema[0]))
         keys = jax.random.split(jax.random.key(1), n)
         u_T = self.eps_net.sde.prior(jax.random.key(2), (n, *self.images.shape[1:]))
-        return np.asarray(FixedPoint(self.eps_net.sde, nfe=nfe, clip_denoised=False)(bound, keys, u_T).u)
+        sampler = FixedPoint(self.eps_net.sde, nfe=nfe, clip_denoised=False)
+        return np.asarray(jax.jit(lambda u: sampler(bound, keys, u).u)(u_T))
 
 
 TWO = np.tile(np.float32([[1, 0.5], [-1, -0.5]]), (3200, 1))
@@ -172,7 +173,7 @@ def remembered(grad_accum=1, chunk=1, engine=parallel):
     objective = get_objective(config, eps_net)
     step = make_train_step(objective, optimizer, (0.9,), seed=0, settings=config.data, grad_accum=grad_accum)
     keeper, run = OnDevices(estimates.initial(0, 100, (2,), "float32"), engine), engine.parallel_steps(step)
-    params = eps_net.init(jax.random.key(0), (2,))
+    params = jax.jit(lambda: eps_net.init(jax.random.key(0), (2,)))()
     state = keeper.place(TrainState.create(params, optimizer, (0.9,)))
     n = np.arange(6 * 32, dtype=np.int32).reshape(6, 32)
     batches = [{"image": points[i % 100], "label": i, "index": i % 100, "epoch": i // 100} for i in n]
