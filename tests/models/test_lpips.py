@@ -132,8 +132,9 @@ def test_gradient_is_the_slope_of_the_restatement(state, params, gradient, net):
 
 
 def test_gradient_is_zero_at_equal_images(params, gradient):
+    """To rounding: 2 w (f - f') df, where the two paths of one program may compute f and f' = f (1 + 1e-7)."""
     a = images(1)
-    assert np.array_equal(gradient(a, params, a), np.zeros_like(a))
+    assert np.max(np.abs(gradient(a, params, a))) < 1e-6 * np.max(np.abs(gradient(a, params, images(2))))
 
 
 def test_gradient_is_finite_where_feature_vectors_vanish(state, gradient, net):
