@@ -265,7 +265,7 @@ def evaluation() -> dict[str, Any]:
         "memorisation": False,  # check and fid: look for copies of the images of `split` among the samples
         "held_out": False,  # also report the distance of the test images to the statistics
         "image_split": "test",  # train | val | test; modes eval, encode and interpolate: which images
-        "num_images": 0,  # eval, encode: the first of them; 0: all, encode 32. ood: of each kind, drawn by the seed
+        "num_images": 0,  # so many, drawn by the seed; 0: all, encode 32, completions and edit 8. ood: of each kind
         "likelihood": "",  # mode eval: flow | bound (of the discrete chain); "": bound for objectives of the chain
         "bpd_estimator": "rademacher",  # of the trace in bits/dim: rademacher | gaussian | exact (small dimensions)
         "bpd_repeats": 1,  # flow: draws of dequantisation and velocity per image

@@ -17,9 +17,9 @@ def first_images(source: Source, n: int, num_workers: int) -> dict[str, np.ndarr
     return next(pipeline.one_pass(source, min(n, len(source)), num_workers=num_workers))
 
 
-def number_of_images(source: Source, wanted: int, default: int | None = None) -> int:
-    """config.eval.num_images (`wanted`), where 0 stands for `default` or the whole source; no more than there are."""
-    return min(wanted or default or len(source), len(source))
+def number_of_images(source: Source, wanted: int, default: int) -> int:
+    """config.eval.num_images (`wanted`), where 0 stands for `default`; no more than there are."""
+    return min(wanted or default, len(source))
 
 
 def batch_size(size: int, total: int) -> int:

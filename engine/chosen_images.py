@@ -10,9 +10,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from linnet.data.folder import folder_source
-from linnet.data.source import Source
+from linnet.data.source import Drawn, Source
 from linnet.engine.classes import labelled
 from linnet.engine.sample_conditions import SampleConditions
+
+N = 8
+"""Images where config.eval.num_images is 0."""
 
 
 def chosen_images(
@@ -22,7 +25,9 @@ def chosen_images(
     evaluated: Callable[[], Source],
     size: tuple[int, int] | None = None,
 ) -> Any:
-    """The source of `settings.images`, read as the data are, or without it the images of config.eval.image_split.
+    """The source of `settings.images`, read as the data are, or without it some of config.eval.image_split.
+
+    Those are drawn by the seed, since images of a folder come in the order of their classes.
 
     shape: (H, W, C) of the images of the data. evaluated: opens those of the data. size: (H, W) of pictures of
     `settings.images`; None: that of the data. ValueError for points and networks of super-resolution.
@@ -35,7 +40,7 @@ def chosen_images(
             "a network without"
         )
     if not settings.images:
-        return evaluated()
+        return Drawn(evaluated(), config.eval.num_images or N, config.seed)
     data = config.data
     read = {"path": settings.images, "image_size": size or shape[:2], "num_channels": shape[-1]}
     return folder_source(ConfigDict(read | {"background": data.background, "crop": 0 if size else data.crop}), "train")

@@ -18,7 +18,7 @@ from linnet.arrays import Array
 from linnet.data import transforms
 from linnet.devices import processes
 from linnet.engine.batches import first_images, in_batches, number_of_images
-from linnet.engine.chosen_images import about, class_numbers, refuse_latents
+from linnet.engine.chosen_images import N, about, class_numbers, refuse_latents
 from linnet.engine.pictures import save_picture
 from linnet.engine.reconstruct import NET, perceptual
 from linnet.evaluation.psnr import psnr
@@ -34,7 +34,6 @@ from linnet.samplers.replacement import Known, replacing
 if TYPE_CHECKING:
     from linnet.engine.experiment import Experiment
 
-N = 8
 STEPS = 3
 PROJECTIONS = 100
 METHODS = (*posterior.METHODS, "replacement")

@@ -281,7 +281,7 @@ class Experiment:
     @functools.cached_property
     def trained(self) -> trained.Trained:
         """The Trained parameters of the checkpoint to use."""
-        return trained.load(self.paths, self.config, self.trained_config, self.shape)
+        return trained.load(self.paths, self.config, self.trained_config, self.shape, self.picture_shape)
 
     @functools.cached_property
     def sampling(self) -> dict[str, Any]:

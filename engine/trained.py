@@ -36,21 +36,48 @@ class Trained:
         return parameter_hash(traverse_util.flatten_dict(self.params, sep="/"))
 
 
-def load(paths: Paths, config: ConfigDict, trained_config: ConfigDict, shape: tuple[int, ...]) -> Trained:
+def load(
+    paths: Paths,
+    config: ConfigDict,
+    trained_config: ConfigDict,
+    shape: tuple[int, ...],
+    picture_shape: tuple[int, ...],
+) -> Trained:
     """The parameters that config.eval.params asks for, of any format that interop reads.
 
-    trained_config: the config with the network's own process in `sde`.
+    trained_config: the config with the network's own process in `sde`. shape: of images, points or latents.
+    picture_shape: of images or points.
     Of the checkpoints of a run the newest that is whole, which interop finds. ValueError and OSError as there.
     """
     try:
         found = interop.load_newest(paths.checkpoint(), trained_config, config.eval.params, shape=shape)
     except ValueError as error:
-        text = about_process(str(error), config)
+        text = about_latents(paths, config, trained_config, shape, picture_shape) or about_process(str(error), config)
         if text == str(error):
             raise
         raise ValueError(text) from error
     params, kind, step = found
     return Trained(params, kind, paths.ckpt or str(step), step)
+
+
+def about_latents(
+    paths: Paths,
+    config: ConfigDict,
+    trained_config: ConfigDict,
+    shape: tuple[int, ...],
+    picture_shape: tuple[int, ...],
+) -> str:
+    """That a checkpoint is of pictures and config.data.latents is set; "" for another one. Arguments as `load`."""
+    if not config.data.latents:
+        return ""
+    try:
+        interop.load_newest(paths.checkpoint(), trained_config, config.eval.params, shape=picture_shape)
+    except ValueError:
+        return ""
+    return (
+        f"{paths.checkpoint()} is a network of pictures {tuple(picture_shape)}, and config.data.latents="
+        f"{config.data.latents!r} holds latents {tuple(shape)}: leave out config.data.latents and autoencoder"
+    )
 
 
 def about_process(text: str, config: ConfigDict) -> str:

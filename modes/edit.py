@@ -11,8 +11,8 @@ import numpy as np
 
 from linnet.devices import processes
 from linnet.engine.batches import first_images, number_of_images
-from linnet.engine.chosen_images import about, chosen_images
-from linnet.engine.completions import N, check_finite
+from linnet.engine.chosen_images import N, about, chosen_images
+from linnet.engine.completions import check_finite
 from linnet.engine.editing import METHODS, check
 from linnet.engine.experiment import Experiment
 from linnet.engine.pictures import save_picture

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from linnet.data import transforms
+from linnet.data.source import Drawn
 from linnet.devices import processes
-from linnet.engine.batches import batch_size, fixed_batches, number_of_images
+from linnet.engine.batches import batch_size, fixed_batches
 from linnet.engine.experiment import Experiment
 from linnet.engine.latents import Latents
 from linnet.engine.parts import Parts, decisive
@@ -23,10 +24,11 @@ N = 32
 def run(experiment: Experiment) -> None:
     """Writes latents.npz, encode.json and encode.png (N pairs: image, reconstruction) to the folder of the mode.
 
-    Of config.eval.num_images images, in batches that are dealt out to the processes; of N where that is 0.
+    Of config.eval.num_images images (N where that is 0), drawn by the seed, in batches dealt out to the processes.
     """
-    config, source = experiment.config, experiment.evaluated()
-    total = number_of_images(source, config.eval.num_images, N)
+    config = experiment.config
+    source = Drawn(experiment.evaluated(), config.eval.num_images or N, config.seed)
+    total = len(source)
     size = batch_size(config.eval.batch_size, total)
     folder = experiment.results("encode")
     check_writable(os.path.join(folder, "encode.json"))

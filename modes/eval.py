@@ -1,5 +1,7 @@
 """--mode=eval: the training loss in bins of time and bits per dimension, on the images of config.eval.image_split.
 
+Of config.eval.num_images of them, drawn by the seed; 0: of all.
+
 config.eval.likelihood says how bits are found: "flow", see engine.flow_bits, or "bound", see engine.bound_bits.
 Networks of classes and of low-resolution images are given those of the image itself. Under another process than its own
 (config.network_sde) a network has the bits of the flow there, and its training loss.
@@ -13,8 +15,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from linnet import registry
+from linnet.data.source import Drawn
 from linnet.devices import parallel, processes
-from linnet.engine.batches import batch_size, fixed_batches, number_of_images
+from linnet.engine.batches import batch_size, fixed_batches
 from linnet.engine.bound_bits import BoundBits
 from linnet.engine.experiment import Experiment
 from linnet.engine.flow_bits import FlowBits
@@ -36,8 +39,10 @@ def run(experiment: Experiment) -> None:
     """
     config = experiment.config
     source = experiment.evaluated()
+    if config.eval.num_images:
+        source = Drawn(source, config.eval.num_images, config.seed)
     name = likelihood(config, experiment.is_carried)
-    total = number_of_images(source, config.eval.num_images)
+    total = len(source)
     size = batch_size(config.eval.batch_size, total)
     bits = LIKELIHOODS[name](config, experiment.sde, experiment.carried, experiment.shape)
     losses = Losses(config, experiment.objective, total)

@@ -5,7 +5,7 @@ Masks are drawn (config.inpaint.mask) or read (config.inpaint.masks); methods ar
 
 from linnet.engine import completions
 from linnet.engine.batches import number_of_images
-from linnet.engine.chosen_images import chosen_images
+from linnet.engine.chosen_images import N, chosen_images
 from linnet.engine.completions import Problem
 from linnet.engine.experiment import Experiment
 from linnet.engine.masks import masks
@@ -21,7 +21,7 @@ def problem(experiment: Experiment) -> Problem:
     """The pixels that are seen of each image."""
     config, settings = experiment.config, experiment.config.inpaint
     source = chosen_images(config, settings, experiment.shape, experiment.evaluated)
-    total = number_of_images(source, config.eval.num_images, completions.N)
+    total = number_of_images(source, config.eval.num_images, N)
     names = source.names[:total] if settings.images else range(total)
     seen = masks(settings, names, experiment.shape[:2], config.seed)
     return completions.Problem(

@@ -1,6 +1,7 @@
 """--mode=interpolate: a grid of images between pairs of images, by spherical interpolation of their latents.
 
-Networks of classes and of low-resolution images are given those of the first image of a pair on the way back.
+The images are drawn by the seed, and one of the first half goes with one of the second: of sorted images, with another
+class. Networks of classes and of low-resolution images are given those of the first image of a pair on the way back.
 """
 
 import os
@@ -8,6 +9,7 @@ import os
 import jax
 import numpy as np
 
+from linnet.data.source import Drawn
 from linnet.devices import processes
 from linnet.engine.batches import first_images
 from linnet.engine.experiment import Experiment
@@ -26,10 +28,12 @@ def run(experiment: Experiment) -> None:
     latents = Latents(config, sde, experiment.carried, experiment.sampler, experiment.trained.params)
     path = os.path.join(experiment.results("interpolate"), "interpolate.png")
     check_writable(path)
-    batch = first_images(experiment.evaluated(), 2 * PAIRS, config.data.num_workers)
+    source = Drawn(experiment.evaluated(), 2 * PAIRS, config.seed)
+    pairs = np.arange(len(source) // 2 * 2).reshape(2, -1)
+    batch = first_images(source, pairs.size, config.data.num_workers)
     u_T, _ = latents.encode_dealt(batch)
-    between = interpolate(u_T[: len(u_T) // 2 * 2], sde, STEPS)
-    first = jax.tree.map(lambda a: np.repeat(a[: 2 * len(between) : 2], STEPS, axis=0), batch)
+    between = interpolate(u_T[pairs.T.ravel()], sde, STEPS)
+    first = jax.tree.map(lambda a: np.repeat(a[pairs[0]], STEPS, axis=0), batch)
     x, nfe = latents.decode_dealt(between.reshape(-1, *between.shape[2:]), first)
     if not processes.is_first():
         return

@@ -8,6 +8,7 @@ import numpy as np
 
 from configs.default import get_config
 from data import get_dataset
+from data.source import Drawn
 from engine.experiment import Experiment
 from engine.trained import Trained
 from models.eps_net import EpsNet
@@ -64,7 +65,15 @@ def exact_experiment(config, folder, mean=by_class, spread=0.1):
 
 def held_out_images(config, n):
     """(the first n test images in [-1, 1] (n, H, W, C) float64, their labels (n,))."""
-    source = get_dataset(config, "test")
+    return in_range(get_dataset(config, "test"), n)
+
+
+def drawn_images(config, n):
+    """The same of n test images that are drawn by the seed."""
+    return in_range(Drawn(get_dataset(config, "test"), n, config.seed), n)
+
+
+def in_range(source, n):
     examples = [source[i] for i in range(n)]
     images = np.stack([example["image"] for example in examples])
     return images / 127.5 - 1, np.array([example["label"] for example in examples])

@@ -9,7 +9,7 @@ from PIL import Image
 from engine import masks
 from linnet.randomness import Purpose, key_for
 from modes import colorize, inpaint, super_resolution
-from tests.modes.exact import CLASS_MEANS, by_class, digits_config, exact_experiment, held_out_images
+from tests.modes.exact import CLASS_MEANS, by_class, digits_config, drawn_images, exact_experiment
 
 SPREAD = 0.02
 
@@ -57,7 +57,7 @@ def test_seen_pixels_are_kept_and_hidden_ones_have_the_law_of_their_class(settin
     """8 images, 4 completions, 32 hidden pixels: 1024 numbers; four standard errors, and 10 % for few steps."""
     c = config("inpaint", sampling, num_classes=10, **settings)
     arrays, report = completed(inpaint.run, c, tmp_path, "inpaint", mean=by_class)
-    images, labels = held_out_images(c, 8)
+    images, labels = drawn_images(c, 8)
     truth = np.rint((images + 1) * 127.5).astype(np.uint8)
     np.testing.assert_array_equal(arrays["images"], truth)
     assert (arrays["completions"][:, :, :, :4] == truth[:, None, :, :4]).all() and report["deviation"] == 0

@@ -8,7 +8,7 @@ import pytest
 from engine.editing import noised_to
 from modes import edit
 from sde_lib import get_sde
-from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment, held_out_images
+from tests.modes.exact import CLASS_MEANS, digits_config, drawn_images, exact_experiment
 
 SPREAD = 0.1
 
@@ -35,7 +35,7 @@ def test_what_is_left_of_an_image_is_what_the_noise_leaves(share, tmp_path):
     """The flow of N(m, v) keeps quantiles: x' = m + g (psi (x - m) + sigma eps), g = sqrt(v / (psi^2 v + sigma^2)). Of
     512 pixels: four standard errors, beside the steps."""
     c = config()
-    x, labels = held_out_images(c, 8)
+    x, labels = drawn_images(c, 8)
     rows = {"image": np.rint((x + 1) * 127.5).astype(np.uint8), "label": labels, "index": np.arange(8)}
     found, nfe = noised_to(exact_experiment(c, tmp_path, spread=SPREAD), rows, share)
     sde = get_sde(c)
@@ -57,7 +57,7 @@ def test_more_noise_leaves_less(tmp_path):
 def test_another_class_moves_each_number_to_its_quantile_there(tmp_path):
     c = config({"labels": "2,7"}, method="flow")
     arrays, report = edited(c, tmp_path)
-    x, labels = held_out_images(c, 8)
+    x, labels = drawn_images(c, 8)
     psi = get_sde(c).Psi(1.0, 0.0).item()
     g = np.sqrt(SPREAD / (psi**2 * SPREAD + 1 - psi**2))
     for number in (2, 7):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from data import get_dataset, get_latents
+from data.source import Drawn
 from engine.experiment import Experiment
 from evaluation.psnr import psnr
+from linnet import interop
 from linnet.config_keys import resolve
 from modes import (
     check,
@@ -54,6 +56,11 @@ def decoded(folder, x):
         z = (np.asarray(x, float) / latents["scale"] + latents["shift"]).reshape(-1, 24)
         pictures = z @ params["basis"].T.astype(float) + params["mean"]
     return np.rint(np.clip((pictures + 1) * 127.5, 0, 255)).reshape(-1, 8, 8, 1)
+
+
+def drawn(source, n):
+    """The n examples of the source that modes draw by the seed of the config."""
+    return Drawn(source, n, digits_config().seed).arrays()[0]
 
 
 def one_level(a, b):
@@ -123,7 +130,7 @@ def test_the_flow_of_standard_latents_leaves_them_where_they_are(files, tmp_path
     encode.run(exact(files, tmp_path, **config))
     recorded = json.loads((tmp_path / "encode.json").read_text())["latents"]
     assert recorded == hashlib.sha256((files / "latents.npz").read_bytes()).hexdigest()
-    x = get_latents(latent_config(files), "test").arrays()[0][:16]
+    x = drawn(get_latents(latent_config(files), "test"), 16)
     with np.load(tmp_path / "latents.npz") as found:
         np.testing.assert_array_equal(found["images"], x)
         np.testing.assert_allclose(found["u_T"], x, atol=1e-3)  # a hundred steps of the tolerance
@@ -131,15 +138,15 @@ def test_the_flow_of_standard_latents_leaves_them_where_they_are(files, tmp_path
     monkeypatch.setattr(interpolate, "save_picture", lambda images, path, **_: shown.update(images=images))
     interpolate.run(exact(files, tmp_path, **config))
     rows = np.asarray(shown["images"], int).reshape(-1, interpolate.STEPS, 8, 8, 1)
-    one_level(rows[:, 0], decoded(files, x[0::2]))
-    one_level(rows[:, -1], decoded(files, x[1::2]))
+    one_level(rows[:, 0], decoded(files, x[: interpolate.PAIRS]))
+    one_level(rows[:, -1], decoded(files, x[interpolate.PAIRS :]))
 
 
 def test_the_density_of_latents_is_that_of_the_gaussian(files, tmp_path):
     """In bits per dimension, without grey levels: -log2 N(x; 0, 1) in the mean."""
     eval.run(exact(files, tmp_path, eval={"num_images": 16, "bpd_estimator": "exact"}))
     report = json.loads((tmp_path / "eval.json").read_text())
-    x = get_latents(latent_config(files), "test").arrays()[0][:16].astype(float)
+    x = drawn(get_latents(latent_config(files), "test"), 16).astype(float)
     wanted = (0.5 * np.log(2 * np.pi) + 0.5 * np.square(x).mean()) / np.log(2)
     assert report["bits_per_dim"] == pytest.approx(wanted, abs=1e-3)  # the tolerance of the flow
     assert report["quantity"] == "log density of latents" and report["offset"] == 0 and report["warning"] == ""
@@ -227,9 +234,28 @@ def test_a_missing_or_other_decoder_is_named_before_the_work(keys, message, file
         sample.run(Experiment(config, workdir="nowhere"))
 
 
+def test_a_network_of_pictures_is_not_given_latents(files, monkeypatch):
+    """The key to leave out is named; a file that fits neither keeps its own message."""
+
+    def fits(shapes):
+        def load(path, config, params, shape):
+            if tuple(shape) not in shapes:
+                raise ValueError("does not fit")
+            return {}, "ema", None
+
+        return load
+
+    monkeypatch.setattr(interop, "load_newest", fits([(8, 8, 1)]))
+    with pytest.raises(ValueError, match=r"is a network of pictures \(8, 8, 1\).*: leave out config.data.latents"):
+        _ = Experiment(latent_config(files), ckpt="file").trained
+    monkeypatch.setattr(interop, "load_newest", fits([]))
+    with pytest.raises(ValueError, match="^does not fit$"):
+        _ = Experiment(latent_config(files), ckpt="file").trained
+
+
 def test_pictures_and_their_latents_are_edited_alike(files, tmp_path):
     """The test images as pictures, and as the latents in the file: the same rows, the same noise, decoded by NumPy."""
-    pictures = get_dataset(digits_config(), "test").arrays()[0][:8]
+    pictures = drawn(get_dataset(digits_config(), "test"), 8)
     np.savez(tmp_path / "pictures.npz", images=pictures)
     found = []
     for name, images in (("latents", ""), ("pictures", str(tmp_path / "pictures.npz"))):
@@ -238,7 +264,7 @@ def test_pictures_and_their_latents_are_edited_alike(files, tmp_path):
         edit.run(exact(files, tmp_path / name, edit=settings, sampling={"method": "gddim", "nfe": 5}))
         with np.load(tmp_path / name / "edited.npz") as arrays:
             found.append(dict(arrays))
-    x = get_latents(latent_config(files), "test").arrays()[0][:8]
+    x = drawn(get_latents(latent_config(files), "test"), 8)
     for arrays in found:
         one_level(arrays["images"], decoded(files, x))
         one_level(arrays["0.3"], found[0]["0.3"])

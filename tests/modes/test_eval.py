@@ -7,12 +7,13 @@ import pytest
 from scipy.special import roots_hermitenorm
 from scipy.stats import norm
 
+from data.source import Drawn
 from modes import eval as eval_mode
 from modes.eval import BoundBits, likelihood
 from samplers.likelihood import importance_weighted
 from sde_lib import get_sde
 from sde_lib.chain import Chain, linear_betas
-from tests.modes.exact import CLASS_MEANS, digits_config, exact_experiment, held_out_images
+from tests.modes.exact import CLASS_MEANS, digits_config, drawn_images, exact_experiment
 
 N, SPREAD, STEPS = 150, 0.1, 12
 CONDITIONAL = {"num_classes": 10, "variance": "fixed_small"}
@@ -38,7 +39,7 @@ def bound(tmp_path_factory):
     with np.load(folder / "bound.npz") as arrays:
         arrays = dict(arrays)
     assert (folder / "bound.png").stat().st_size > 10_000
-    return report, arrays, Chain(linear_betas(1000)).respaced(str(STEPS)), held_out_images(config, N)
+    return report, arrays, Chain(linear_betas(1000)).respaced(str(STEPS)), drawn_images(config, N)
 
 
 def errors(chain, images, labels):
@@ -119,7 +120,7 @@ def levels_of(config, spread):
     The flow of N(m, spread) is u_T = psi m + c (x - m), c^2 = (psi^2 spread + 1 - psi^2) / spread, so the model, which
     has u_T ~ N(0, 1), is N(m (1 - psi / c), 1 / c^2).
     """
-    images, labels = held_out_images(config, 8)
+    images, labels = drawn_images(config, 8)
     psi = get_sde(config).Psi(1.0, 0.0).item()
     c = np.sqrt((psi**2 * spread + 1 - psi**2) / spread)
     low = (images + 1) * 127.5 / 128 - 1
@@ -168,7 +169,7 @@ def test_velocity_draws_of_cld_are_weighted_towards_the_density_of_x(tmp_path, t
     eval_mode.run(experiment)
     report, sde = json.loads((tmp_path / "eval.json").read_text()), experiment.sde
     variance = sde.Psi(t_min, 0.0)[0, 0, 0, 0] ** 2 + sde.Sigma(t_min)[0, 0, 0, 0]
-    points = np.stack([experiment.dataset("train")[i]["image"] for i in range(32)])
+    points = Drawn(experiment.dataset("train"), 32, config.seed).arrays()[0]
     wanted = -norm.logpdf(points, 0, np.sqrt(variance)).mean() / np.log(2)
     assert abs(report["bits_per_dim_importance"] - wanted) < 0.02 < report["bits_per_dim"] - wanted
 

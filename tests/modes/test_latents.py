@@ -8,7 +8,7 @@ import pytest
 from modes import encode, interpolate
 from samplers import interpolation
 from sde_lib import SDES, get_sde
-from tests.modes.exact import CLASS_MEANS, by_low_res, digits_config, exact_experiment, held_out_images
+from tests.modes.exact import CLASS_MEANS, by_low_res, digits_config, drawn_images, exact_experiment
 from training.conditions import block_means
 
 SPREAD = 0.1
@@ -32,7 +32,7 @@ def test_images_of_classes_go_to_their_latents_and_back(tmp_path):
     """A hundred steps of the tolerance, on numbers up to 10."""
     c = config(num_classes=10)
     encode.run(exact_experiment(c, tmp_path))
-    images, labels = held_out_images(c, encode.N)
+    images, labels = drawn_images(c, encode.N)
     saved, report = np.load(tmp_path / "latents.npz"), json.loads((tmp_path / "encode.json").read_text())
     wanted = to_latent(get_sde(c), images, means_of(labels))
     np.testing.assert_allclose(saved["u_T"], wanted, atol=1e-2)
@@ -46,7 +46,7 @@ def test_as_many_images_are_encoded_as_are_asked_for(tmp_path):
     c = config(num_classes=10)
     c.eval.num_images = 11
     encode.run(exact_experiment(c, tmp_path))
-    images, labels = held_out_images(c, 11)
+    images, labels = drawn_images(c, 11)
     wanted = to_latent(get_sde(c), images, means_of(labels))
     np.testing.assert_allclose(np.load(tmp_path / "latents.npz")["u_T"], wanted, atol=1e-2)
     assert json.loads((tmp_path / "encode.json").read_text())["n"] == 11
@@ -56,7 +56,7 @@ def test_networks_of_low_resolution_images_are_told_those_of_the_image(tmp_path)
     c = config(super_resolution=True)
     c.data.low_res_size = 4
     encode.run(exact_experiment(c, tmp_path, mean=by_low_res))
-    images, _ = held_out_images(c, encode.N)
+    images, _ = drawn_images(c, encode.N)
     mean = block_means(images, 4).repeat(2, axis=1).repeat(2, axis=2)
     np.testing.assert_allclose(np.load(tmp_path / "latents.npz")["u_T"], to_latent(get_sde(c), images, mean), atol=1e-2)
 
@@ -77,11 +77,12 @@ def test_rows_begin_at_their_image_and_end_at_the_other_as_the_first_class_has_i
     c = config(num_classes=10)
     interpolate.run(exact_experiment(c, tmp_path))
     rows = shown["images"].reshape(interpolate.PAIRS, interpolate.STEPS, 8, 8, 1).astype(int)
-    images, labels = held_out_images(c, 2 * interpolate.PAIRS)
-    sde, first, second = get_sde(c), means_of(labels[::2]), means_of(labels[1::2])
+    images, labels = drawn_images(c, 2 * interpolate.PAIRS)
+    half = interpolate.PAIRS
+    sde, first, second = get_sde(c), means_of(labels[:half]), means_of(labels[half:])
     origin, slope = to_latent(sde, 0.0, first), to_latent(sde, 1.0, first) - to_latent(sde, 0.0, first)
-    end = (to_latent(sde, images[1::2], second) - origin) / slope
-    for column, wanted in ((0, images[::2]), (-1, end)):
+    end = (to_latent(sde, images[half:], second) - origin) / slope
+    for column, wanted in ((0, images[:half]), (-1, end)):
         grey = np.rint((np.clip(wanted, -1, 1) + 1) * 127.5)
         assert np.abs(rows[:, column] - grey).max() <= 1
 
