@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -19,6 +20,9 @@ _shell = None
 
 LOST = ("gloo", "nccl", "coordination", "peer", "unavailable", "heartbeat")
 """Words of the errors of JAX about other processes."""
+
+STATUS = re.compile("[A-Z_]+: ")
+"""How errors of XLA begin, ValueErrors of a compiled program as well: "UNKNOWN: Gloo all-reduce failed"."""
 
 
 def initialize() -> None:
@@ -88,6 +92,7 @@ def named() -> dict[str, Any]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that another process of the run is there no more."""
-    if not isinstance(error, jax.errors.JaxRuntimeError) or jax.process_count() == 1:
+    of_xla = isinstance(error, jax.errors.JaxRuntimeError) or STATUS.match(str(error))
+    if not of_xla or jax.process_count() == 1:
         return False
     return any(word in str(error).lower() for word in LOST)

@@ -40,6 +40,8 @@ def test_last_words_are_for_an_end_from_within(end, said):
 def test_only_errors_about_others_are_theirs(monkeypatch):
     lost = jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:10150")
     full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12 bytes.")
+    dispatched = ValueError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer [127.0.0.1]:22953")
     assert not distributed.is_lost(lost)  # there is one process
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert distributed.is_lost(lost) and not distributed.is_lost(full) and not distributed.is_lost(ValueError("peer"))
+    assert distributed.is_lost(lost) and distributed.is_lost(dispatched)
+    assert not distributed.is_lost(full) and not distributed.is_lost(ValueError("peer"))
