@@ -67,7 +67,8 @@ def race(shape, repeats):
     return {name: flops / took / 1e9 for name, took in best.items()} | {"part": part_of((images, side, side, features))}
 
 
-def main():
+def main() -> None:
+    """Prints a row of the table for each shape, and writes them as JSON with --json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", help="file for the results")

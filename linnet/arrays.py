@@ -1,4 +1,4 @@
-"""Names of arrays in annotations: where an array lives. Shapes and units stand in the docstrings."""
+"""Names of arrays in annotations, where an array lives (shapes and units stand in the docstrings), and one shape."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -20,3 +20,8 @@ Times: TypeAlias = float | np.ndarray | jax.Array
 
 EpsFn: TypeAlias = Callable[[Array, Array], Array]
 """eps(u, t): u (B, ...) and t (B,) to the shape of u."""
+
+
+def per_example(values: Array, u: Array) -> Array:
+    """values (B,), to broadcast with u (B, ...)."""
+    return values.reshape(-1, *(1,) * (u.ndim - 1))

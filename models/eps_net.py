@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from linnet import registry
-from linnet.arrays import Array
+from linnet.arrays import Array, per_example
 from linnet.models.guidance import NONE, Bound, BoundClassifier, BoundDirect, BoundEps, Guidance
 from linnet.models.labels import labels_of
 from linnet.models.predictions import PREDICTIONS, check_direct, skip_and_out
@@ -118,7 +118,7 @@ class EpsNet:
         """
         if not self.context_noise:
             return x_hat
-        s = (self.context_noise * fraction).reshape(-1, *(1,) * (x_hat.ndim - 1))
+        s = per_example(self.context_noise * fraction, x_hat)
         return jnp.sqrt(1 - s**2) * x_hat + s * normal_per_example(keys, x_hat.shape)
 
     def estimate(self, F: Array, x_t: Array, t: Array) -> Array:

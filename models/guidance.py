@@ -23,8 +23,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from linnet.arrays import Array
-from linnet.models.transfer import direction, per_example
+from linnet.arrays import Array, per_example
+from linnet.models.transfer import direction
 
 NO_CLASS = -1
 

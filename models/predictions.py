@@ -34,7 +34,7 @@ from typing import Any, NoReturn, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.arrays import Array, Block
+from linnet.arrays import Array, Block, per_example
 from linnet.sde_lib import LinearSDE, blocks
 
 Network: TypeAlias = Callable[[Array], Array]
@@ -100,18 +100,14 @@ def from_edm_aligned(net: Any, f: Network, u: Array, t: Array) -> Array:
 
 def from_velocity(net: Any, f: Network, u: Array, t: Array) -> Array:
     """ "velocity", with mixed_score too."""
-
-    def column(values):
-        return values.reshape((-1,) + (1,) * (u.ndim - 1))
-
     sde, L = net.sde, net.sde.L(t)
     inverse = blocks.inverse(L)
     M = blocks.matmul(inverse, sde.Psi(t, t * 0))
     x, v = jnp.split(blocks.apply(inverse, u), 2, axis=-1)
     e_v = jnp.split(f(u), 2, axis=-1)[1]
     if net.mixed_score:
-        e_v = e_v + jnp.split(u, 2, axis=-1)[1] * column(L[..., 1, 1] / sde.Sigma(t)[..., 1, 1])
-    e_x = x - column(M[..., 0, 0] / M[..., 1, 0]) * (v - e_v)
+        e_v = e_v + jnp.split(u, 2, axis=-1)[1] * per_example(L[..., 1, 1] / sde.Sigma(t)[..., 1, 1], u)
+    e_x = x - per_example(M[..., 0, 0] / M[..., 1, 0], u) * (v - e_v)
     to_R = blocks.matmul(blocks.transpose(sde.R(t)), blocks.transpose(inverse))
     return blocks.apply(to_R, jnp.concatenate([e_x, e_v], axis=-1))
 

@@ -27,7 +27,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from linnet.arrays import Array, Block
+from linnet.arrays import Array, Block, per_example
 from linnet.sde_lib import LinearSDE, blocks
 from linnet.sde_lib.chain import MEANINGS
 
@@ -171,8 +171,3 @@ class CarriedNet:
 def level(sigma: Array, u: Array) -> Array:
     """sigma, one number for each of the B examples, to be multiplied with u (B, ...)."""
     return per_example(sigma, u).astype(u.dtype)
-
-
-def per_example(values: Array, u: Array) -> Array:
-    """values (B,), to broadcast with u (B, ...)."""
-    return values.reshape(-1, *(1,) * (u.ndim - 1))

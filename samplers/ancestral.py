@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from linnet.arrays import Array, EpsFn
+from linnet.arrays import Array, EpsFn, per_example
 from linnet.samplers.base import ChainNetwork, Depends, EpsFunction, Processes, Sampler, Samples, require
 from linnet.samplers.exponential import noise_of
 from linnet.samplers.frames import chosen, scan
@@ -131,7 +131,7 @@ class Ancestral(ChainSampler):
 
     def move(self, network: Any, u: Array, i: Array, z: Array) -> tuple[Array, Array]:
         step = self.reverse(network, u, i)
-        later = (i > 0).reshape(-1, *(1,) * (u.ndim - 1))
+        later = per_example(i > 0, u)
         return step.mean + later * jnp.exp(0.5 * step.log_variance) * z, step.x_0
 
     def reverse(self, network: Any, u: Array, i: Array) -> Reverse:

@@ -28,7 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from linnet.arrays import Array, Block
+from linnet.arrays import Array, Block, per_example
 from linnet.samplers.base import of_image
 from linnet.samplers.measurements import Measurement, adjoint
 from linnet.sde_lib import LinearSDE, blocks
@@ -141,7 +141,7 @@ def solve(A: Measurement, V: Callable[[Array], Array], b: Array, iterations: int
     """
 
     def dot(a, b):
-        return (a * b).reshape(len(a), -1).sum(1).reshape(-1, *(1,) * (a.ndim - 1))
+        return per_example((a * b).reshape(len(a), -1).sum(1), a)
 
     def step(state, _):
         w, r, p = state

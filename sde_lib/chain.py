@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from linnet import registry
-from linnet.arrays import Array, Host
+from linnet.arrays import Array, Host, per_example
 from linnet.sde_lib.base import LinearSDE
 from linnet.sde_lib.respacing import kept_steps
 
@@ -109,7 +109,7 @@ class Chain:
 
     def at(self, table: Host, i: Array, x: Array) -> Array:
         """table[i] in the dtype of x (B, ...), shaped to broadcast with it."""
-        return jnp.asarray(table, x.dtype)[i].reshape(-1, *(1,) * (x.ndim - 1))
+        return per_example(jnp.asarray(table, x.dtype)[i], x)
 
     def q_mean(self, x_0: Array, i: Array) -> Array:
         """Mean of q(x_i | x_0)."""
