@@ -1,7 +1,7 @@
 """Names of arrays in annotations, where an array lives (shapes and units stand in the docstrings), and one shape."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -22,6 +22,6 @@ EpsFn: TypeAlias = Callable[[Array, Array], Array]
 """eps(u, t): u (B, ...) and t (B,) to the shape of u."""
 
 
-def per_example(values: Array, u: Array) -> Array:
-    """values (B,), to broadcast with u (B, ...)."""
+def per_example(values: Any, u: Array) -> Any:
+    """values (B,), of NumPy or JAX, to broadcast with u (B, ...)."""
     return values.reshape(-1, *(1,) * (u.ndim - 1))
