@@ -30,8 +30,8 @@ DEVICES = 8
 def count(jaxpr):
     """{dtype of the factors: FLOPs} of the convolutions and matrix products of a jaxpr, in loops as often as they run.
 
-    Of branches the costliest counts, of those for platforms that of the unnamed ones; inside shard_map it is the work
-    of one device. ValueError for a product inside a loop of unknown length.
+    Of branches the costliest counts; inside shard_map it is the work of one device. ValueError for a product inside a
+    loop of unknown length.
     """
     return sum(map(_of_equation, getattr(jaxpr, "jaxpr", jaxpr).eqns), collections.Counter())
 
@@ -42,9 +42,6 @@ def _of_equation(equation):
         return collections.Counter({str(equation.invars[0].aval.dtype): own(equation)})
     inner = [count(jaxpr) for jaxpr in _inner(equation.params)]
     if equation.primitive.name == "cond":
-        platforms = equation.params.get("branches_platforms")
-        if platforms is not None:
-            return inner[platforms.index(None)]
         return max(inner, key=collections.Counter.total)
     total = sum(inner, collections.Counter())
     if equation.primitive.name == "while" and total:

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from linnet.models import resample
-from linnet.models.convolution import convolve
 from linnet.randomness import fold
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -86,8 +85,9 @@ class Conv(nn.Module):
         elif self.upsampled:
             y = resample.nearest_conv(x, kernel)
         else:
-            strides = (self.stride, self.stride)
-            y = convolve(x, kernel, strides, lax.padtype_to_pads(x.shape[1:3], (k, k), strides, "SAME"))
+            y = lax.conv_general_dilated(
+                x, kernel, (self.stride, self.stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
         return y + bias.astype(self.dtype)
 
 

@@ -19,8 +19,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from linnet.models.convolution import convolve
-
 BOX = (1, 1)
 """Taps of the 2x2 mean (downsample) and of the nearest-neighbour repeat (upsample)."""
 
@@ -46,7 +44,7 @@ def conv_downsample(x: jax.Array, weight: jax.Array, taps: Sequence[float]) -> j
     n = len(taps)
     for axis in (1, 2):
         x = _filter(x, axis, _normalised(taps), (n + 1) // 2, n // 2)
-    return convolve(x, weight, (2, 2), ((0, 0), (0, 0)))
+    return lax.conv_general_dilated(x, weight, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def upsample_conv(x: jax.Array, weight: jax.Array, taps: Sequence[float]) -> jax.Array:
@@ -79,7 +77,9 @@ def nearest_conv(x: jax.Array, weight: jax.Array) -> jax.Array:
     phases = [[_phase_taps(w, 1)[s] for s in range(2)] for w in rows]
 
     def phase(r: int, s: int) -> jax.Array:
-        return convolve(x, phases[r][s], (1, 1), ((1 - r, r), (1 - s, s)))
+        return lax.conv_general_dilated(
+            x, phases[r][s], (1, 1), ((1 - r, r), (1 - s, s)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     even, odd = (_interleave(phase(r, 0), phase(r, 1), 2) for r in range(2))
     return _interleave(even, odd, 1)

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from linnet.models import resample
-from linnet.models.convolution import convolve
 from linnet.models.layers import Dropout, matmul, product
 
+LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 EPSILON = 1e-5
 GROUPS = 32
 
@@ -79,7 +79,7 @@ class Conv(nn.Module):
             axes = range(1, dims + 1)
             strides = [2 if axis in halving else 1 for axis in axes]
             padding = [(self.before if axis in halving else k // 2, k // 2) for axis in axes]
-            y = convolve(x, kernel, strides, padding)
+            y = lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUTS[dims])
         return y + bias.astype(self.dtype)
 
 
