@@ -10,6 +10,7 @@ DDIM from the averaged parameters make --samples images. Prints images per secon
 """
 
 import argparse
+import copy
 import io
 import time
 import zipfile
@@ -53,9 +54,7 @@ def train(network, images, steps, torch):
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE), use_buffers=True
-    )
+    average = copy.deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARMUP))
     rows = torch.cat([torch.randperm(len(images)) for _ in range(-(-steps * BATCH // len(images)))])
@@ -70,10 +69,12 @@ def train(network, images, steps, torch):
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         warm.step()
-        average.update_parameters(network)
+        with torch.no_grad():
+            rate = min(AVERAGE, (1 + step) / (10 + step))
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - rate)
         if step % 100 == 99:
             print(f"step {step + 1}/{steps}  loss {loss.item():.4f}", flush=True)
-    return average.module, time.perf_counter() - start
+    return average, time.perf_counter() - start
 
 
 def sample(network, number, nfe, torch):
