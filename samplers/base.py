@@ -111,8 +111,8 @@ def grows_evenly(sde: LinearSDE) -> bool:
 
 ALL = Processes("all", lambda sde: True)
 SCALAR = Processes("one noise level for all pixels", lambda sde: np.size(sde.Sigma(sde.T)) == 1)
-EVEN = Processes("noise that grows over all of [0, T] and k = 1 or 2", lambda sde: sde.k <= 2 and grows_evenly(sde))
-EVEN_DIAGONAL = Processes("noise that grows over all of [0, T] and k = 1", lambda sde: sde.k == 1 and grows_evenly(sde))
+DIAGONAL = Processes("k = 1", lambda sde: sde.k == 1)
+UP_TO_PAIRS = Processes("k = 1 or 2", lambda sde: sde.k <= 2)
 STATIONARY = Processes("prior invariant under the forward process", _stationary)
 
 
@@ -192,6 +192,11 @@ class GridSampler(Sampler):
     grid: str | None = None
     ts_order: float | None = None
     noise_removal: bool = True
+
+    def _prefer_equal_times(self):
+        """Where no grid is chosen: equal times, if k = 1 and they resolve the noise, else the grid of the process."""
+        if self.grid is None and self.sde.k == 1 and grows_evenly(self.sde):
+            self._set(grid="uniform")
 
     def grid_times(self, steps: int) -> Host:
         """The steps + 1 times of the grid."""

@@ -28,7 +28,7 @@ import numpy as np
 from linnet import registry
 from linnet.arrays import Array, Host
 from linnet.samplers import grids, stochastic
-from linnet.samplers.base import EVEN_DIAGONAL, Depends, GridSampler, Samples
+from linnet.samplers.base import DIAGONAL, Depends, GridSampler, Samples
 from linnet.samplers.coefficients import Coefficients, append, denoising
 from linnet.samplers.euler_maruyama import euler_maruyama, score_weight
 from linnet.samplers.exponential import advance, integrate, noise_of, predictions
@@ -87,7 +87,7 @@ CORRECTORS = {"langevin": langevin, "ald": annealed_langevin, "none": None}
 
 
 class PredictorCorrector(GridSampler):
-    """nfe // (evaluations of a step) times, equally spaced by default.
+    """nfe // (evaluations of a step) times, by default equally spaced where that resolves the noise of the process.
 
     predictor, corrector: see above. snr: of the corrector. n_steps_each: its steps at every time. probability_flow:
     predictors without noise and with half the score. noise_removal: the last step, from t_min to no noise; without it
@@ -95,7 +95,6 @@ class PredictorCorrector(GridSampler):
     """
 
     nfe: int = 2000
-    grid: str | None = "uniform"
     predictor: str = "reverse_diffusion"
     corrector: str = "langevin"
     snr: float = 0.16
@@ -107,7 +106,7 @@ class PredictorCorrector(GridSampler):
 
     nfe_per_step = Depends("1 + n_steps_each", lambda sampler: sampler.corrections + sampler.predicts)
     stochastic = True
-    processes = EVEN_DIAGONAL
+    processes = DIAGONAL
     reference = "arXiv:2011.13456"
 
     @property
@@ -131,6 +130,7 @@ class PredictorCorrector(GridSampler):
 
     def __post_init__(self) -> None:
         self._check_choices()
+        self._prefer_equal_times()
         sde = self.sde
         predicts = self.predicts
         arrives = predicts and not self.noise_removal  # at t_min, with the last prediction

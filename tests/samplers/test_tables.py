@@ -106,6 +106,21 @@ def test_ipndm_of_order_one_is_ddim_and_its_weights_are_those_of_equal_steps():
         np.testing.assert_allclose(lower.eps.sum(1), rows.eps.sum(1), rtol=1e-12)  # every order is exact for constants
 
 
+def test_ipndm_on_edms_process_is_the_recursion_of_the_published_rows():
+    """x += (t_{i+1} - t_i) sum_j w_j d_{i-j} on EDM's grid; w integrate powers over the next of equal steps exactly."""
+    n, sde = 6, SDES["edm"]()
+    rows = sampler(sde, "ipndm", nfe=n).rows
+    t = (80 ** (1 / 7) + np.arange(n + 1) / n * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(rows.times, t[:-1], rtol=1e-12)
+    np.testing.assert_array_equal(rows.psi, np.ones((n, 1, 1, 1, 1)))
+    for i in range(n):
+        order = min(i, 3)
+        powers = np.vander(-np.arange(order + 1.0), increasing=True)
+        weights = np.linalg.solve(powers.T, 1 / np.arange(1, order + 2))
+        expected = np.append(weights, np.zeros(3 - order)) * (t[i + 1] - t[i])
+        np.testing.assert_allclose(rows.eps[i, :, 0, 0, 0, 0], expected, rtol=1e-9, atol=1e-12)
+
+
 def data_rows(sde, order):
     """Of order `order` from data predictions, on the grid rho."""
     times = grids.make_grid("rho", sde, 8)
