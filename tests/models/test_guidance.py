@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from models.eps_net import EpsNet
 from models.guidance import Guidance
-from models.transfer import CarriedNet
+from models.transfer import CarriedNet, direction
 from samplers import get_sampler
 from sde_lib import SDES, VP
 from sde_lib.exact import mixture_eps
@@ -157,13 +157,22 @@ def test_samplers_with_the_exact_classifier_draw_the_class(process, method, x64)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8 * np.abs(wanted).max())
 
 
-def test_a_network_of_another_process_is_guided_under_its_own(x64):
-    """The bisection for the time of equal noise ends at rounding."""
-    own, sde = SDES["vp"](), SDES["cld"]()
-    net = CarriedNet(Known(None, own, eps_fn=mixture(own)), sde, 1e-5)
+@pytest.mark.parametrize(("own", "process"), [("vp", "cld"), ("hold", "flow")])
+def test_a_network_of_another_process_is_guided_under_its_own(own, process, x64):
+    """By a classifier and by a weaker network of its process, at noise in the interval; bisection rounds."""
+    own, sde = SDES[own](), SDES[process]()
+    net = CarriedNet(Known(None, own, eps_fn=mixture(own)), sde, own.t_min)
     u, t = states(sde)
-    found = net.bind({}, {}, Guidance(log_prob=log_prob_of(own)))(u, t)
-    np.testing.assert_allclose(found, mixture(sde, OF_CLASS)(u, t), rtol=0, atol=1e-8)
+    sigma = float(direction(sde, t)[1][0].item())
+    free, given, weak = (mixture(sde, chosen)(u, t) for chosen in (slice(None), OF_CLASS, slice(2, 3)))
+    terms = {"log_prob": log_prob_of(own), "guide": mixture(own, slice(2, 3)), "guide_scale": 2.5}
+    assert np.abs(given - free).max() > 1e-3 and np.abs(weak - free).max() > 1e-3
+    for interval, wanted in (
+        ((0.99 * sigma, 1.01 * sigma), weak + 2.5 * (free - weak) + given - free),
+        ((1.01 * sigma, math.inf), free),
+    ):
+        found = net.bind({}, {}, Guidance(**terms, interval=interval))(u, t)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("process", ["vp", "cld", "blur"])
