@@ -5,6 +5,8 @@ samplers.coefficients.corrected); the table itself is made anew from them. Besid
 """
 
 import json
+import math
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,23 +35,53 @@ def content(method: str, sampler: Any, processes: dict[str, Any]) -> dict[str, A
 def read(path: str, processes: dict[str, Any]) -> dict[str, Any]:
     """The keys of config.sampling that the file `path` stands for.
 
-    processes: what Experiment.processes says. ValueError for a file of another kind or process; OSError.
+    processes: what Experiment.processes says. ValueError for a file of another kind or process, and for a damaged one;
+    OSError where there is no file.
     """
+    name = f"config.sampling.table={path!r}"
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{name} is no file: give the table.json that --mode=tune wrote")
     found = read_json(path, "make it anew by --mode=tune")
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise ValueError(f"config.sampling.table={path!r} is not a table of --mode=tune")
+        raise ValueError(f"{name} is not a table of --mode=tune")
     wanted = json.loads(json.dumps(processes))
     own = {key: found[key] for key in ("sde", "network_sde") if key in found}
+    sampling = found.get("sampling")
+    if not all(isinstance(part, dict) for part in (sampling, *own.values())):
+        raise ValueError(f"{name} is damaged: make it anew by --mode=tune")
     if own != wanted:
         group = "sde" if own.get("sde") != wanted["sde"] else "network_sde"
         there, here = own.get(group) or {}, wanted.get(group) or {}
         different = [key for key in {**there, **here} if there.get(key) != here.get(key)]
         key = "name" if "name" in different else different[0]
         raise ValueError(
-            f"config.sampling.table={path!r} was tuned for config.{group}.{key}={there.get(key)!r}, and here it is "
+            f"{name} was tuned for config.{group}.{key}={there.get(key)!r}, and here it is "
             f"{here.get(key)!r}: tune one for this process by --mode=tune"
         )
-    return found["sampling"]
+    check_sampling(name, sampling)
+    return sampling
+
+
+def check_sampling(name: str, sampling: dict[str, Any]) -> None:
+    """ValueError unless `sampling` of the table `name` holds a method, keys of it, and times and corrections."""
+    method = sampling.get("method")
+    if method not in samplers.SAMPLERS:
+        raise ValueError(f"{name} is damaged: its method {method!r} is unknown; make it anew by --mode=tune")
+    keys = samplers.config_keys(method)
+    unknown = sampling.keys() - {"method", "corrections", *keys}
+    if unknown or "times" not in keys:
+        raise ValueError(f"{name} is damaged: {min(unknown, default='times')} means nothing to its method {method!r}")
+    for key in ("times", "corrections"):
+        if not is_finite(sampling.get(key, math.nan if key == "times" else 0.0)):
+            raise ValueError(f"{name} is damaged: its {key} are not finite numbers; make it anew by --mode=tune")
+
+
+def is_finite(numbers: Any) -> bool:
+    """Whether nested lists hold finite numbers, the same count in each."""
+    try:
+        return bool(np.isfinite(np.asarray(numbers, np.float64)).all())
+    except (ValueError, TypeError):
+        return False
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

@@ -117,11 +117,11 @@ def own_times(sampler: Any) -> Host:
 
 
 def network_free(sampler: Any) -> Host:
-    """Times by depth network_free, from the sampler's own."""
-    sde = sampler.sde
+    """Times by depth network_free, from the sampler's own; a denoising step would hide all evaluations but the last."""
+    sde, steps = sampler.sde, dataclasses.replace(sampler, noise_removal=False)
 
     def objective(lengths):
-        return optimal_times.bound(sde, bare(sampler, tuning.times_of(sde, lengths, False)).rows)
+        return optimal_times.bound(sde, bare(steps, tuning.times_of(sde, lengths, False)).rows)
 
     start = tuning.lengths_of(sde, own_times(sampler), False)
     return tuning.times_of(sde, optimal_times.network_free(objective, start), False)

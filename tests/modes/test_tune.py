@@ -120,9 +120,32 @@ def test_what_does_not_fit_is_answered_in_one_line(made, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a table of --mode=tune"):
         with_table(tmp_path / "other.json", tmp_path)
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        with_table(tmp_path / "none.json", tmp_path)
     with pytest.raises(ValueError, match="without noise"):
         tuned(tmp_path, method="em")
     with pytest.raises(ValueError, match="must be a table"):
         tune.run(exact_experiment(digits_config(sampling={"method": "ode"}), tmp_path))
     with pytest.raises(ValueError, match="use one of network_free, forward, gradient"):
         tuned(tmp_path, "deep")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"method": "magic"}, "method 'magic' is unknown"),
+        ({"method": "ode"}, "means nothing to its method 'ode'"),
+        ({"magic": 1}, "magic means nothing to its method"),
+        ({"times": "abc"}, "times are not finite"),
+        ({"times": [1.0, float("nan"), 1e-3]}, "times are not finite"),
+        ({"corrections": [[1.0], [1.0, 2.0]]}, "corrections are not finite"),
+        ({"times": [1.0, 0.3, 0.5, 1e-3]}, "must decrease"),
+        ({"corrections": [[[[1.0]]]]}, "do not fit a table"),
+    ],
+)
+def test_a_damaged_table_is_named(made, tmp_path, change, words):
+    path, found = tmp_path / "table.json", json.loads(made.read_text())
+    for sampling in (found["sampling"] | change, None):
+        path.write_text(json.dumps(found | {"sampling": sampling}))
+        with pytest.raises(ValueError, match=words if sampling else "is damaged: make it anew"):
+            with_table(path, tmp_path).sampler  # noqa: B018

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from engine import tuning
+from engine.tuning import own_times
 from samplers import SAMPLERS, coefficients, grids, optimal_times
-from samplers.exponential import Recursion, integrate
+from samplers.exponential import Recursion, advance, integrate
 from samplers.tuning import LOSSES, Starts, Tuner, lengths_of, times_of
 from sde_lib import SDES, blocks
 from sde_lib.exact import gaussian_eps
@@ -244,22 +246,41 @@ def test_descent_survives_tables_that_leave_the_finite_numbers(x64):
     assert np.isfinite(tuner.slope(found, starts, 8)[0]) and tuner.slope(found, starts, 8)[0] <= before
 
 
-def test_sensitivities_are_the_derivatives_of_the_end(x64):
-    for name in ("vp", "cld"):
-        sde = process(name)
-        rows = sampler(sde, deis_order=2).rows
-        y = jnp.asarray(np.random.default_rng(0).normal(size=(5, sde.k)))
+@pytest.mark.parametrize(("name", "method"), [("cld", "gddim"), ("cld", "unipc")])
+def test_sensitivities_are_the_derivatives_of_the_end_by_predicted_data(name, method, x64):
+    """By autodiff of the sampler itself, with eps = R^-1 (u - Psi x_j); the end is linear in all x_j."""
+    sde = process(name)
+    rows = sampler(sde, method).rows
 
-        def end(y, rows=rows, k=sde.k):
-            given = dict(enumerate(y))
-            u, known = jnp.zeros(k), []
-            for i in range(5):
-                known = [given[i], *known]
-                u = rows.psi[i, 0, 0] @ u + sum(rows.eps[i, j, 0, 0] @ e for j, e in enumerate(known[:3]))
-            return u
+    def end(x):
+        u, past = jnp.zeros((1, 1, 1, sde.k)), jnp.zeros((rows.eps.shape[1] - 1, 1, 1, 1, sde.k))
+        for i, t in enumerate(rows.times):
+            row = jax.tree.map(lambda a, i=i: a[i], rows)
+            inverse = blocks.inverse(sde.R(t))
+            mean = sde.mean(sde.lift(x[i].reshape(1, 1, 1, 1)), jnp.full(1, t))
 
-        wanted = np.moveaxis(np.asarray(jax.jacobian(end)(y)), 1, 0)
-        np.testing.assert_allclose(optimal_times.sensitivities(rows)[:, 0, 0], wanted, rtol=1e-9, atol=1e-12)
+            def eps_fn(u, t, inverse=inverse, mean=mean):
+                return blocks.apply(inverse, u - mean)
+
+            u, past, _ = advance(eps_fn, u, past, row, None, 0)
+        return u.reshape(sde.k)
+
+    wanted = np.asarray(jax.jacobian(end)(jnp.zeros(len(rows.times)))).T[:, :, None]
+    found = optimal_times.sensitivities(sde, rows)[:, 0, 0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", ["vp", "cld"])
+def test_steps_of_no_length_are_no_optimum(name):
+    """One step to t_min and three of nearly no length have a larger bound than a grid, and the minimum a smaller."""
+    ours = sampler(process(name), nfe=4, grid="power")
+    collapsed = np.append(ours.sde.T, ours.sde.t_min * (1 + 1e-6 * np.arange(3, -1, -1)))
+    least = tuning.network_free(ours)
+    values = [
+        optimal_times.bound(ours.sde, tuning.bare(ours, times).rows) for times in (collapsed, own_times(ours), least)
+    ]
+    assert values[0] > values[1] > values[2]
+    assert (np.diff(least) < 0).all()
 
 
 def test_the_cheapest_path_is_the_best_of_all():
