@@ -49,10 +49,7 @@ class Experiment:
         if config.sampling.table:
             tables.check_overrides(overrides)
         names.settle(config, overrides)
-        if self.nfe_follows and "sampling.nfe" in overrides:
-            raise ValueError(
-                f"config.sampling.nfe means nothing beside config.sampling.{self.nfe_follows}: leave one of them out"
-            )
+        tables.check_replaced(self.nfe_follows, overrides)
         check_latents(config)
         if config.model.get("num_classes", 0) == classes.FOLLOW:
             config.model.num_classes = self.stored_classes[0] or classes.follow(self.dataset())

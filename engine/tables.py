@@ -17,8 +17,11 @@ from linnet.engine.guides import GUIDANCE
 from linnet.files.json_files import read_json
 
 FORMAT = "linnet table 1"
-IDLE = ("trajectory", "grid", "ts_order", "img_t_ratio", "noise_nfe_ratio")
+GRID = ("grid", "ts_order", "img_t_ratio", "noise_nfe_ratio")
 """Keys that say nothing beside explicit times."""
+
+IDLE = ("trajectory", *GRID)
+"""Keys that a table leaves out."""
 
 FREE = tuple(f"sampling.{key}" for key in ("labels", *GUIDANCE, "trajectory", "table"))
 """Keys of config.sampling that may be chosen beside a table."""
@@ -89,3 +92,15 @@ def check_overrides(overrides: Iterable[str]) -> None:
     for key in overrides:
         if key.startswith("sampling.") and key not in FREE:
             raise ValueError(f"config.{key} means nothing beside config.sampling.table: leave one of them out")
+
+
+def check_replaced(follows: str, overrides: Iterable[str]) -> None:
+    """ValueError for keys of the command line that config.sampling.`follows` replaces, and for a unit of no times."""
+    replaced = {"": (), "times": ("nfe", *GRID)}.get(follows, ("nfe",))
+    for key in replaced:
+        if f"sampling.{key}" in overrides:
+            raise ValueError(
+                f"config.sampling.{key} means nothing beside config.sampling.{follows}: leave one of them out"
+            )
+    if follows != "times" and "sampling.times_in" in overrides:
+        raise ValueError("config.sampling.times_in means nothing without config.sampling.times")

@@ -149,3 +149,13 @@ def test_a_damaged_table_is_named(made, tmp_path, change, words):
         path.write_text(json.dumps(found | {"sampling": sampling}))
         with pytest.raises(ValueError, match=words if sampling else "is damaged: make it anew"):
             with_table(path, tmp_path).sampler  # noqa: B018
+
+
+def test_keys_that_times_replace_are_named():
+    c = config(times=(1.0, 0.5, 1e-3))
+    for key in ("nfe", "grid", "ts_order"):
+        with pytest.raises(ValueError, match=f"sampling.{key} means nothing beside config.sampling.times"):
+            Experiment(c, overrides=("sampling.times", f"sampling.{key}"))
+    with pytest.raises(ValueError, match=r"times_in means nothing without config.sampling.times"):
+        Experiment(config(), overrides=("sampling.times_in",))
+    assert Experiment(c, overrides=("sampling.times", "sampling.times_in")).sampler.nfe == 3
