@@ -50,7 +50,7 @@ def read(path: str, processes: dict[str, Any]) -> dict[str, Any]:
     wanted = json.loads(json.dumps(processes))
     own = {key: found[key] for key in ("sde", "network_sde") if key in found}
     sampling = found.get("sampling")
-    if not all(isinstance(part, dict) for part in (sampling, *own.values())):
+    if not all(isinstance(part, dict) for part in (sampling, found.get("tuned", {}), *own.values())):
         raise ValueError(f"{name} is damaged: make it anew by --mode=tune")
     if own != wanted:
         group = "sde" if own.get("sde") != wanted["sde"] else "network_sde"
@@ -63,6 +63,13 @@ def read(path: str, processes: dict[str, Any]) -> dict[str, Any]:
         )
     check_sampling(name, sampling)
     return sampling
+
+
+def tell(path: str, parameters: str) -> None:
+    """Prints, where the table `path` was tuned for other parameters than those with this SHA-256, that it was."""
+    own = read_json(path, "make it anew by --mode=tune").get("tuned", {}).get("parameters", parameters)
+    if own != parameters:
+        print(f"config.sampling.table={path!r} was tuned for another network ({own[:8]}), not for this", flush=True)
 
 
 def check_sampling(name: str, sampling: dict[str, Any]) -> None:

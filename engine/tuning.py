@@ -86,7 +86,7 @@ class Teacher:
     def jump_errors(self, params: dict[str, Any], starts: Sequence[tuple[int, int]]) -> tuple[Host, Host]:
         """(times (M,), mean squared errors of jumps (M, M)) over the batches of `starts`: [(first, n)]."""
         steps = len(self.fine.rows.times) - self.fine.noise_removal
-        knots = np.unique(np.linspace(0, steps, KNOTS).round().astype(int))
+        knots = np.unique(np.linspace(0, steps, max(KNOTS, steps_of(self.experiment.sampler) + 1)).round().astype(int))
         times = np.append(self.fine.rows.times[:steps], self.sde.t_min)[knots]
         total: Any = 0.0
         for first, n in progress(starts, "jumps along fine trajectories"):
@@ -127,12 +127,14 @@ def network_free(sampler: Any) -> Host:
     return tuning.times_of(sde, optimal_times.network_free(objective, start), False)
 
 
-def check(sampler: Any) -> None:
-    """ValueError unless the sampler is an untuned table without noise."""
+def check(sampler: Any, fine_nfe: int) -> None:
+    """ValueError unless the sampler is an untuned table without noise, of fewer evaluations than fine trajectories."""
     if not isinstance(sampler, Recursion):
         raise ValueError("config.sampling.method must be a table for --mode=tune, such as gddim or unipc")
     if sampler.stochastic:
         raise ValueError("--mode=tune needs a method without noise: a table with noise has no trajectory to tune to")
+    if fine_nfe <= sampler.nfe:
+        raise ValueError(f"config.tune.fine_nfe={fine_nfe} must be more than the {sampler.nfe} that are tuned")
 
 
 def best_times(tuner: Tuner, candidates: dict[str, Host], starts: Starts, batch: int) -> dict[str, float]:

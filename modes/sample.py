@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from linnet.devices import parallel, processes
-from linnet.engine import record, trajectories
+from linnet.engine import record, tables, trajectories
 from linnet.engine.experiment import Experiment
 from linnet.engine.generate import Generator, Recipe
 from linnet.engine.pictures import save_pairs, save_picture
@@ -38,6 +38,8 @@ def run(experiment: Experiment) -> dict[str, Any]:
     if n < 1:
         raise ValueError(f"config.eval.num_samples={n} must be at least 1")
     recipe, folder = experiment.recipe, experiment.sample_folder()
+    if config.sampling.table:
+        tables.tell(config.sampling.table, experiment.trained.hash)
     fields = record.prepare(recipe, experiment.made_by(), folder)
     in_file = fields["batch_size"]
     generator = Generator(recipe, min(config.eval.batch_size, in_file), trajectory=False)

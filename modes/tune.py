@@ -34,7 +34,7 @@ def run(experiment: Experiment) -> None:
     if experiment.config.sampling.table:
         raise ValueError("--mode=tune makes a table of a method: leave config.sampling.table out")
     sampler = experiment.sampler
-    tuning.check(sampler)
+    tuning.check(sampler, settings.fine_nfe)
     made_by = decisive(experiment.made_by(), settings)
     name = f"{made_by['sampling']['method']}_nfe{sampler.nfe}_{settings.depth}"
     folder = experiment.paths.result_folder or experiment.results("tune", name)

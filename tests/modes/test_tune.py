@@ -55,6 +55,14 @@ def test_the_table_is_closer_and_says_how_it_was_made(made):
     assert not (made.parent / "parts").exists()
 
 
+def test_a_table_of_another_network_is_named(made, capsys):
+    parameters = json.loads(made.read_text())["tuned"]["parameters"]
+    tables.tell(str(made), parameters)
+    assert not capsys.readouterr().out
+    tables.tell(str(made), "0" * 64)
+    assert f"was tuned for another network ({parameters[:8]})" in capsys.readouterr().out
+
+
 def test_samples_use_the_table_and_record_it_by_content(made, tmp_path):
     experiment = with_table(made, tmp_path)
     found = json.loads(made.read_text())["sampling"]
@@ -126,6 +134,8 @@ def test_what_does_not_fit_is_answered_in_one_line(made, tmp_path):
         tuned(tmp_path, method="em")
     with pytest.raises(ValueError, match="must be a table"):
         tune.run(exact_experiment(digits_config(sampling={"method": "ode"}), tmp_path))
+    with pytest.raises(ValueError, match="config.tune.fine_nfe=40 must be more than the 40 that are tuned"):
+        tuned(tmp_path, nfe=40)
     with pytest.raises(ValueError, match="use one of network_free, forward, gradient"):
         tuned(tmp_path, "deep")
 
