@@ -43,8 +43,8 @@ def run(experiment: Experiment) -> None:
     began = time.time()
     teacher = tuning.Teacher(experiment)
     params = device_put(experiment.weights)
-    parts, starts, held_out = wanted_ends(teacher, params, settings, folder, made_by)
     tuner = Tuner(sampler, teacher.eps_of, params, settings.history, settings.loss)
+    parts, starts, held_out = wanted_ends(teacher, params, settings, folder, made_by)
     chosen = tuned_sampler(tuner, teacher, starts, held_out, settings, os.path.join(parts.folder, "descent.npz"))
     errors = {
         when: measured(tuner.errors(table.rows, held_out, settings.batch_size))

@@ -169,3 +169,11 @@ def test_keys_that_times_replace_are_named():
     with pytest.raises(ValueError, match=r"times_in means nothing without config.sampling.times"):
         Experiment(config(), overrides=("sampling.times_in",))
     assert Experiment(c, overrides=("sampling.times", "sampling.times_in")).sampler.nfe == 3
+
+
+def test_an_unknown_loss_is_named_before_the_fine_trajectories(tmp_path):
+    c = config()
+    c.tune.loss = "cube"
+    with pytest.raises(ValueError, match="config.tune.loss='cube' is unknown"):
+        tune.run(exact_experiment(c, tmp_path))
+    assert not list(tmp_path.iterdir())
