@@ -22,7 +22,7 @@ def linnet(arguments):
     config = get_config()
     config.model.dtype = arguments.dtype
     experiment = Experiment(config)
-    state = parallel.replicate(experiment.create_state())
+    state = parallel.place(experiment.create_state())
     stride = 1 if jax.default_backend() == "cpu" else config.training.n_jitted_steps
     images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 32, 32, 3), np.uint8)
     batch = parallel.shard_steps([{"image": images}] * stride)

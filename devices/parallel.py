@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -37,8 +38,11 @@ def replicate(tree: Any) -> Any:
 
 
 def place(state: Any) -> Any:
-    """A TrainState on the host -> a copy on each local device."""
-    return replicate(state)
+    """A TrainState on the host -> a copy on each local device.
+
+    On CPU `replicate` shares the host's memory, which is not donated: the copy is what the first step writes over.
+    """
+    return jax.tree.map(jnp.copy, replicate(state))
 
 
 def bytes_on_device(state: Any, devices: int) -> int:

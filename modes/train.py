@@ -53,6 +53,7 @@ def run(experiment: Experiment, use_wandb: bool = False, use_tensorboard: bool =
         writers += open_writers(paths, config, console, first, use_wandb, use_tensorboard)
         for writer in writers:
             closing.callback(writer.close)
+        del begin  # its state lies on the devices now
         with interruption, closing.pop_all():
             train(**parts, interruption=interruption, console=console, writers=writers)
 

@@ -103,3 +103,16 @@ def test_each_goes_on_from_the_state_of_the_other_and_steps_may_share_a_dispatch
 )
 def test_the_largest_axis_that_eight_devices_divide_is_divided(shape, spec):
     assert mesh.divided(jax.ShapeDtypeStruct(shape, jnp.float32), 8) == spec
+
+
+def test_the_first_step_writes_over_the_placed_state_and_not_over_the_host_s():
+    """Memory shared with the host would not be donated: the first step would then need the state twice."""
+    engine = ENGINES["pmap"]
+    host = {"w": jnp.ones((64, 64))}
+    placed = engine.place(host)
+    before = placed["w"].addressable_shards[0].data.unsafe_buffer_pointer()
+    step = engine.parallel_steps(lambda state, batch: (jax.tree.map(lambda w: w + batch, state), batch))
+    after, _ = step(placed, engine.shard_steps([np.ones(jax.local_device_count(), np.float32)]))
+    assert after["w"].addressable_shards[0].data.unsafe_buffer_pointer() == before
+    np.testing.assert_array_equal(host["w"], 1.0)
+    np.testing.assert_array_equal(engine.first(after)["w"], 2.0)
