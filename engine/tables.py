@@ -49,7 +49,7 @@ def read(path: str, processes: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{name} is not a table of --mode=tune")
     wanted = json.loads(json.dumps(processes))
     own = {key: found[key] for key in ("sde", "network_sde") if key in found}
-    sampling = found.get("sampling")
+    sampling: Any = found.get("sampling")
     if not all(isinstance(part, dict) for part in (sampling, found.get("tuned", {}), *own.values())):
         raise ValueError(f"{name} is damaged: make it anew by --mode=tune")
     if own != wanted:
