@@ -103,6 +103,8 @@ def measured(errors: np.ndarray) -> dict[str, float]:
 
 
 def report(errors: dict[str, dict[str, float]], seconds: float, path: str) -> None:
-    """Prints what was gained."""
+    """Prints what was gained, or that nothing was."""
     words = (f"{name} {errors['before'][name]:.4g} -> {errors['after'][name]:.4g}" for name in ("rms", "median"))
     print(f"distance of held-out ends: {', '.join(words)}; {seconds:.0f} s: {path}")
+    if errors["after"]["rms"] > errors["before"]["rms"]:
+        print("the method without this table is better: try another config.tune.depth or sampling.grid")

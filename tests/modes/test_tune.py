@@ -55,6 +55,12 @@ def test_the_table_is_closer_and_says_how_it_was_made(made):
     assert not (made.parent / "parts").exists()
 
 
+@pytest.mark.parametrize(("after", "worse"), [(0.5, False), (2.0, True)])
+def test_a_table_that_is_worse_than_none_is_said(capsys, after, worse):
+    tune.report({"before": {"rms": 1.0, "median": 1.0}, "after": {"rms": after, "median": 0.5}}, 1.0, "table.json")
+    assert ("without this table is better" in capsys.readouterr().out) == worse
+
+
 def test_a_table_of_another_network_is_named(made, capsys):
     parameters = json.loads(made.read_text())["tuned"]["parameters"]
     tables.tell(str(made), parameters)
