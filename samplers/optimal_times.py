@@ -36,7 +36,7 @@ def sensitivities(sde: LinearSDE, rows: Coefficients) -> Host:
         for m in range(min(width, i + 1)):
             by_y[i - m] += blocks.matmul(by_state, rows.eps[i, m])
         by_state = blocks.matmul(by_state, rows.psi[i]) + blocks.matmul(by_y[i], P[i])
-    return blocks.matmul(by_y, Q)
+    return np.asarray(blocks.matmul(by_y, Q))
 
 
 def bound(sde: LinearSDE, rows: Coefficients) -> float:
