@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="zip of grey 28 x 28 pictures")
     parser.add_argument("--out", required=True, help=".npz for the samples")
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--nfe", type=int, nargs="+", default=[50], help="steps of DDIM; a file for each but one")
+    parser.add_argument(
+        "--nfe", type=int, nargs="+", default=[50], help="steps of DDIM; of several, a file OUT_NFE.npz each"
+    )
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
