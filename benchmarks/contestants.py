@@ -87,6 +87,15 @@ def torch_unet(dtype):
     return torch, network, device
 
 
+def torch_update(torch, loss, network, average, optimizer, share):
+    """One step of `network` down the loss, with clipping; `average`, a list of tensors, moves by `share` towards it."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], share)
+
+
 def torch_memory(torch, device):
     """Peak memory of the accelerator, if there is one."""
     return {"peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20} if device == "cuda" else {}

@@ -7,7 +7,7 @@ The DDPM CIFAR-10 network (35.7 M parameters), dropout 0.1: noise, forward, back
 
 import numpy as np
 
-from benchmarks.contestants import jax_memory, race, seconds, torch_memory, torch_unet
+from benchmarks.contestants import jax_memory, race, seconds, torch_memory, torch_unet, torch_update
 
 
 def linnet(arguments):
@@ -52,11 +52,7 @@ def torch_step(arguments, compiled):
         with automatic:
             predicted = model(alpha * x + (1 - alpha**2).sqrt() * noise, 999 * t).sample
         loss = ((predicted.float() - noise) ** 2).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], 1e-4)
+        torch_update(torch, loss, network, average, optimizer, 1e-4)
 
     network.train()
     took = seconds(step, torch.cuda.synchronize if device == "cuda" else lambda: None, arguments.steps)

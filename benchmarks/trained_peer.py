@@ -18,6 +18,8 @@ import zipfile
 import numpy as np
 from PIL import Image
 
+from benchmarks.contestants import torch_update
+
 BATCH = 64
 RATE = 2e-3
 WARMUP = 400
@@ -55,6 +57,7 @@ def train(network, images, steps, torch):
 
     scheduler = DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     average = copy.deepcopy(network)
+    averaged = [p.detach() for p in average.parameters()]
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARMUP))
     rows = torch.cat([torch.randperm(len(images)) for _ in range(-(-steps * BATCH // len(images)))])
@@ -64,14 +67,9 @@ def train(network, images, steps, torch):
         noise = torch.randn_like(x_0)
         t = torch.randint(0, 1000, (BATCH,))
         loss = ((network(scheduler.add_noise(x_0, noise, t), t).sample - noise) ** 2).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        rate = min(AVERAGE, (1 + step) / (10 + step))
+        torch_update(torch, loss, network, averaged, optimizer, 1 - rate)
         warm.step()
-        with torch.no_grad():
-            rate = min(AVERAGE, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - rate)
         if step % 100 == 99:
             print(f"step {step + 1}/{steps}  loss {loss.item():.4f}", flush=True)
     return average, time.perf_counter() - start

@@ -96,18 +96,18 @@ def is_finite(numbers: Any) -> bool:
 
 def check_overrides(overrides: Iterable[str]) -> None:
     """ValueError for keys of the command line that a table decides by itself."""
-    for key in overrides:
-        if key.startswith("sampling.") and key not in FREE:
-            raise ValueError(f"config.{key} means nothing beside config.sampling.table: leave one of them out")
+    refuse([key for key in overrides if key.startswith("sampling.") and key not in FREE], "table")
 
 
 def check_replaced(follows: str, overrides: Iterable[str]) -> None:
     """ValueError for keys of the command line that config.sampling.`follows` replaces, and for a unit of no times."""
     replaced = {"": (), "times": ("nfe", *GRID)}.get(follows, ("nfe",))
-    for key in replaced:
-        if f"sampling.{key}" in overrides:
-            raise ValueError(
-                f"config.sampling.{key} means nothing beside config.sampling.{follows}: leave one of them out"
-            )
+    refuse([f"sampling.{key}" for key in replaced if f"sampling.{key}" in overrides], follows)
     if follows != "times" and "sampling.times_in" in overrides:
         raise ValueError("config.sampling.times_in means nothing without config.sampling.times")
+
+
+def refuse(keys: list[str], beside: str) -> None:
+    """ValueError that names the first of the keys, if there is one, as idle beside config.sampling.`beside`."""
+    if keys:
+        raise ValueError(f"config.{keys[0]} means nothing beside config.sampling.{beside}: leave one of them out")
