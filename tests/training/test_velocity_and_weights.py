@@ -106,6 +106,26 @@ def test_a_change_of_the_output_costs_its_square(prediction, x64):
     np.testing.assert_allclose(loss(sde, prediction, target + d), square(d), rtol=1e-6)
 
 
+@pytest.mark.parametrize("prediction", ["edm", "edm_aligned"])
+@pytest.mark.parametrize("name", SDES)
+def test_the_loss_of_edm_under_every_process(name, prediction, x64):
+    """(sigma^-2 + sigma_d^-2) |D - x_0|^2, shared by the k components, with sigma^-2 = mu^T Sigma^-1 mu for what u says
+    of x_0 (by Blur of each frequency); D is the image that the predicted eps leaves of u."""
+    sde, data = SDES[name](image_shape=SHAPE[1:3]), 0.6
+    x = jax.random.normal(jax.random.key(1), SHAPE, jnp.float64)
+    eps, f = jax.random.normal(jax.random.key(2), (2, *SHAPE[:-1], sde.k), jnp.float64)
+    t = jnp.linspace(0.1, 0.9 * sde.T, SHAPE[0])
+    u = sde.mean(sde.lift(x), t) + blocks.apply(sde.R(t), eps)
+    net = EpsNet(Says(lambda _: sde.to_image(f)), sde, prediction=prediction, sigma_data=data)
+    gap = net({}, u, t) - eps
+    mu = sde.Psi(t, t * 0)[..., :, :1]
+    error = (blocks.apply(sde.R(t), gap) / blocks.apply(mu, jnp.ones_like(x)))[..., :1]
+    precision = blocks.matmul(blocks.transpose(mu), blocks.matmul(blocks.inverse(sde.Sigma(t)), mu))[..., 0]
+    objective = get_objective(config(output_weighting=True), net)
+    expected = square(jnp.sqrt(precision + 1 / data**2) * error) / sde.k
+    np.testing.assert_allclose(objective.weigh(gap, t), expected, rtol=1e-6)
+
+
 RATIO = {
     "edm": lambda t: t,
     "flow": lambda t: t / (1 - t),
@@ -137,8 +157,8 @@ def test_they_stay_within_the_times_of_training():
     [
         (VP(), {"P_mean": 0.0}, "P_mean and P_std go together"),
         (Blur(image_shape=(4, 4)), {"P_mean": 0.0, "P_std": 1.0}, "differs between frequencies"),
-        (SDES["pld"](), {"output_weighting": True}, "is for processes without a velocity"),
-        (VP(), {"output_weighting": True, "likelihood_weighting": True}, "not beside likelihood_weighting"),
+        (SDES["pld"](), {"output_weighting": True}, "needs config.model.prediction=edm or edm_aligned"),
+        (VP(), {"output_weighting": True, "likelihood_weighting": True}, "set one of them"),
     ],
 )
 def test_refusals(sde, training, message):
