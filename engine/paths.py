@@ -21,11 +21,19 @@ from linnet.training.checkpoint import newest
 
 @dataclasses.dataclass
 class Paths:
-    """The run's folder, the checkpoint to use instead of its newest, the folder (or file) of results; None each."""
+    """The run's folder, the checkpoint to use instead of its newest, the folder (or file) of results; None each.
+
+    A checkpoint of the run may be named by its step alone.
+    """
 
     workdir: str | None = None
     ckpt: str | None = None
     result_folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ckpt is not None and self.workdir is not None and not os.path.exists(self.ckpt):
+            step = self.run("checkpoints", self.ckpt)
+            self.ckpt = step if os.path.isdir(step) else self.ckpt
 
     def run(self, *names: str) -> str:
         """A path in the workdir. ValueError where none was given."""

@@ -61,7 +61,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("mode", None, f"What to do; see above: {', '.join(MODES)}.")
 flags.DEFINE_string("workdir", None, "Folder of a run: checkpoints, metrics.jsonl, sample grids.")
-flags.DEFINE_string("ckpt", None, "Checkpoint to use instead of the newest of --workdir.")
+flags.DEFINE_string("ckpt", None, "Checkpoint to use: a path, or the step of one in --workdir. Else its newest.")
 flags.DEFINE_string("result_folder", None, "Where samples, grid and report.json go (or, for fid_stats, the file).")
 flags.DEFINE_bool(
     "wandb",

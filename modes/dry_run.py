@@ -14,7 +14,10 @@ from linnet.training.objectives.base import Objective
 
 
 def run(experiment: Experiment) -> None:
-    """Prints the config, the parameter table (clu), an estimate of memory, how --ckpt fits, and the devices."""
+    """Prints the config, the parameter table (clu), an estimate of memory, how --ckpt fits, sampling, and the devices.
+
+    ValueError for a sampler that cannot be built.
+    """
     print(experiment.config)
     state = jax.eval_shape(experiment.create_state)
     print(overview(state.params))
@@ -27,6 +30,8 @@ def run(experiment: Experiment) -> None:
     if ckpt is not None:
         report = interop.report(ckpt, experiment.trained_config, config.eval.params, shape=experiment.shape)
         print(trained.about_process(report, config))
+    if experiment.eps_net.prediction != "class":
+        print(f"sampling: {experiment.sampling['method']}, {experiment.sampler.nfe} evaluations an image")
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 
 

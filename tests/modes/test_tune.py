@@ -152,6 +152,8 @@ def test_what_does_not_fit_is_answered_in_one_line(made, tmp_path):
         ({"method": "magic"}, "method 'magic' is unknown"),
         ({"method": "ode"}, "means nothing to its method 'ode'"),
         ({"magic": 1}, "magic means nothing to its method"),
+        ({"deis_order": "two"}, "its deis_order='two' must be"),
+        ({"nfe": -3}, "its nfe=-3 must be"),
         ({"times": "abc"}, "times are not finite"),
         ({"times": [1.0, float("nan"), 1e-3]}, "times are not finite"),
         ({"corrections": [[1.0], [1.0, 2.0]]}, "corrections are not finite"),
