@@ -20,10 +20,11 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the machine at hand; the TPU is only described
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no metadata server to ask
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor a device that only one process may hold
 
 from jax.experimental import topologies
 
-from benchmarks.flops import count
+from benchmarks.flops import count, traffic
 from benchmarks.programs import PROGRAMS
 from linnet import config_file, overrides, registry
 from linnet.devices.mesh import mesh_of
@@ -47,9 +48,9 @@ def target(topology):
 
 
 def compiled(run, arguments):
-    """What XLA says of the compiled program of one chip, the seconds it took, and the products of the program by type.
+    """What XLA says of the compiled program of one chip, the seconds it took, and what its products need.
 
-    Bytes of memory, FLOPs, and bytes moved between memory and chip.
+    Bytes of memory, FLOPs, and bytes moved between memory and chip; products: FLOPs by type, traffic: bytes.
     """
     traced = run.trace(*arguments)
     start = time.perf_counter()
@@ -65,6 +66,7 @@ def compiled(run, arguments):
         "temporary_bytes": memory.temp_size_in_bytes,
         "code_bytes": memory.generated_code_size_in_bytes,
         "products": dict(count(traced.jaxpr)),
+        "traffic": count(traced.jaxpr, traffic).total(),
     }
 
 
@@ -72,7 +74,8 @@ def judged(found, chip, batch, repeats):
     """What follows for a chip from what `compiled` found for a batch; repeats: how often the loop of the program runs.
 
     largest_batch takes all temporary memory to grow with the batch: more may fit. `flops` and `bytes` are those of one
-    run of the loop, `products` of all.
+    run of the loop, `products` and `traffic` of all. Bytes are set beside those of a step that reads the factors of its
+    products and writes their results, and reads and writes what it is given (the state), once each.
     """
     peak = CHIPS[chip]
     memory = sum(found[f"{part}_bytes"] for part in ("argument", "result", "temporary", "code"))
@@ -82,6 +85,7 @@ def judged(found, chip, batch, repeats):
         "images_per_s_by_bytes": batch * peak["bytes_per_s"] / found["bytes"],
     }
     needed = sum(found["products"].values()) / repeats
+    moved = found["traffic"] / repeats + 2 * found["argument_bytes"]
     return {
         "memory_bytes": memory,
         "share_of_memory": memory / peak["memory"],
@@ -90,6 +94,7 @@ def judged(found, chip, batch, repeats):
         "flops_over_products": found["flops"] / needed,
         "products_in_float32": found["products"].get("float32", 0) / repeats / needed,
         "bytes_per_image": found["bytes"] / batch,
+        "bytes_over_needed": found["bytes"] / moved,
         **bounds,
         "images_per_s": min(bounds.values()),
     }

@@ -27,27 +27,36 @@ NAMES = (
 DEVICES = 8
 
 
-def count(jaxpr):
-    """{dtype of the factors: FLOPs} of the convolutions and matrix products of a jaxpr, in loops as often as they run.
+def flops(equation):
+    """FLOPs of a convolution or matrix product."""
+    return PRODUCTS[equation.primitive.name](equation)
 
-    Of branches the costliest counts; inside shard_map it is the work of one device. ValueError for a product inside a
-    loop of unknown length.
+
+def traffic(equation):
+    """Bytes of the factors of a convolution or matrix product and of its result: of memory that meets each once."""
+    return sum(v.aval.size * v.aval.dtype.itemsize for v in (*equation.invars, *equation.outvars))
+
+
+def count(jaxpr, of=flops):
+    """{dtype of the factors: the sum of `of`} over the convolutions and matrix products of a jaxpr.
+
+    In loops as often as they run; of branches the costliest counts; inside shard_map it is the work of one device.
+    ValueError for a product inside a loop of unknown length.
     """
-    return sum(map(_of_equation, getattr(jaxpr, "jaxpr", jaxpr).eqns), collections.Counter())
+    return sum((_of_equation(one, of) for one in getattr(jaxpr, "jaxpr", jaxpr).eqns), collections.Counter())
 
 
-def _of_equation(equation):
-    own = PRODUCTS.get(equation.primitive.name)
-    if own is not None:
-        return collections.Counter({str(equation.invars[0].aval.dtype): own(equation)})
-    inner = [count(jaxpr) for jaxpr in _inner(equation.params)]
+def _of_equation(equation, of):
+    if equation.primitive.name in PRODUCTS:
+        return collections.Counter({str(equation.invars[0].aval.dtype): of(equation)})
+    inner = [count(jaxpr, of) for jaxpr in _inner(equation.params)]
     if equation.primitive.name == "cond":
         return max(inner, key=collections.Counter.total)
     total = sum(inner, collections.Counter())
     if equation.primitive.name == "while" and total:
         raise ValueError("a convolution or matrix product in a loop of unknown length")
     times = equation.params.get("length", 1)
-    return collections.Counter({dtype: times * flops for dtype, flops in total.items()})
+    return collections.Counter({dtype: times * value for dtype, value in total.items()})
 
 
 def _inner(params):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks.flops import count, meetings
+from benchmarks.flops import count, meetings, traffic
 
 
 def flops(function, *shapes, dtype=jnp.float32):
@@ -21,6 +21,12 @@ def test_products():
     assert flops(lambda a, b: a @ b, (5, 7), (7, 3)) == {"float32": 2 * 5 * 7 * 3}
     attention = flops(lambda q, k: jnp.einsum("bqhc,bkhc->bhqk", q, k), (2, 9, 4, 6), (2, 8, 4, 6), dtype=jnp.bfloat16)
     assert attention == {"bfloat16": 2 * (2 * 4) * 9 * 8 * 6}
+
+
+def test_the_traffic_of_a_product_is_its_factors_and_its_result():
+    a, b = jnp.zeros((5, 7), jnp.bfloat16), jnp.zeros((7, 3), jnp.bfloat16)
+    three = jax.make_jaxpr(lambda a, b: jax.lax.scan(lambda c, _: (c, a @ b), 0, None, length=3))(a, b)
+    assert count(three, traffic) == {"bfloat16": 3 * 2 * (5 * 7 + 7 * 3 + 5 * 3)}
 
 
 def test_a_convolution_meets_no_padding():
