@@ -8,8 +8,9 @@ The step is that of config.training.engine=mesh on all chips of the topology, --
 (training.n_jitted_steps); with --what=sample it is the sampler of the config. --batch counts the images of one chip.
 Rows are added to the file of --json; what stands there already is not compiled again. Minutes for small networks.
 
-images_per_s is the roofline: the smaller of what the peak rates of a chip (CHIPS) allow for FLOPs and for bytes, of a
-training step or of one step of a sampler. XLA counts the body of a loop once, so --steps must be at least 2.
+images_per_s is the roofline: the smaller of what the peak rates of a chip (CHIPS) allow for FLOPs and for the bytes
+between its memory and the chip (benchmarks.hbm), of a training step or of one step of a sampler. XLA's own bytes
+("bytes") are also those that stay on the chip. XLA counts the body of a loop once, so --steps must be at least 2.
 """
 
 import argparse
@@ -25,6 +26,7 @@ os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor a device that on
 from jax.experimental import topologies
 
 from benchmarks.flops import count, traffic
+from benchmarks.hbm import moved
 from benchmarks.programs import PROGRAMS
 from linnet import config_file, overrides, registry
 from linnet.devices.mesh import mesh_of
@@ -50,7 +52,7 @@ def target(topology):
 def compiled(run, arguments):
     """What XLA says of the compiled program of one chip, the seconds it took, and what its products need.
 
-    Bytes of memory, FLOPs, and bytes moved between memory and chip; products: FLOPs by type, traffic: bytes.
+    Bytes of memory; FLOPs; bytes of all operations, and of those that reach HBM; products: FLOPs; traffic: bytes.
     """
     traced = run.trace(*arguments)
     start = time.perf_counter()
@@ -61,6 +63,7 @@ def compiled(run, arguments):
         "compile_s": took,
         "flops": cost["flops"],
         "bytes": cost["bytes accessed"],
+        "hbm_bytes": moved(program.as_text()),
         "argument_bytes": memory.argument_size_in_bytes,
         "result_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
@@ -74,18 +77,18 @@ def judged(found, chip, batch, repeats):
     """What follows for a chip from what `compiled` found for a batch; repeats: how often the loop of the program runs.
 
     largest_batch takes all temporary memory to grow with the batch: more may fit. `flops` and `bytes` are those of one
-    run of the loop, `products` and `traffic` of all. Bytes are set beside those of a step that reads the factors of its
-    products and writes their results, and reads and writes what it is given (the state), once each.
+    run of the loop, `products` and `traffic` of all. HBM's bytes are set beside those of a step that reads the factors
+    of its products and writes their results, and reads and writes what it is given (the state), once each.
     """
     peak = CHIPS[chip]
     memory = sum(found[f"{part}_bytes"] for part in ("argument", "result", "temporary", "code"))
     room = peak["memory"] - memory + found["temporary_bytes"]
     bounds = {
         "images_per_s_by_flops": batch * peak["flops_per_s"] / found["flops"],
-        "images_per_s_by_bytes": batch * peak["bytes_per_s"] / found["bytes"],
+        "images_per_s_by_bytes": batch * peak["bytes_per_s"] / found["hbm_bytes"],
     }
     needed = sum(found["products"].values()) / repeats
-    moved = found["traffic"] / repeats + 2 * found["argument_bytes"]
+    traffic = found["traffic"] / repeats + 2 * found["argument_bytes"]
     return {
         "memory_bytes": memory,
         "share_of_memory": memory / peak["memory"],
@@ -94,7 +97,8 @@ def judged(found, chip, batch, repeats):
         "flops_over_products": found["flops"] / needed,
         "products_in_float32": found["products"].get("float32", 0) / repeats / needed,
         "bytes_per_image": found["bytes"] / batch,
-        "bytes_over_needed": found["bytes"] / moved,
+        "hbm_bytes_per_image": found["hbm_bytes"] / batch,
+        "hbm_bytes_over_needed": found["hbm_bytes"] / traffic,
         **bounds,
         "images_per_s": min(bounds.values()),
     }
