@@ -10,7 +10,7 @@ step, in float64, are distances to where a fine integration (gddim of order 3, 2
     rms      root mean square over starts and pixels
     median   median over starts of the root mean square over pixels
     moved    share of starts that end nearest to another component than the fine trajectory: each of them adds the
-             distance of two digits, and together they are most of the rms (see docs/results/README.md)
+             distance of two digits, and together they are most of the rms (docs/results/work_precision.md)
     sw       sliced Wasserstein distance to exact samples of the data, 128 directions
 
 Euler, on the probability flow, runs on the grid that the process has for all samplers and on equal steps. If the Python

@@ -14,7 +14,7 @@ ROWS = json.loads((RESULTS / "work_precision.json").read_text())
 
 @pytest.mark.parametrize("line", list(summary(ROWS)))
 def test_the_table_of_work_and_precision_is_its_json(line):
-    assert line in (RESULTS / "README.md").read_text().splitlines()
+    assert line in (RESULTS / "work_precision.md").read_text().splitlines()
 
 
 def test_benchmarks_run_as_modules():
