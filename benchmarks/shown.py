@@ -32,7 +32,7 @@ def print_table(rows, quantity):
 
 
 def summary(rows, nfe=20):
-    """The lines of the table in docs/results/work_precision.md: the default against the better Euler of the two grids."""
+    """The lines of the table in docs/results/work_precision.md: the default against the better of two Eulers."""
     at = {(row["process"], row["sampler"]): row for row in rows if row["nfe"] == nfe}
     for process in dict.fromkeys(name for name, _ in at):
         ours = at[process, "gddim"]

@@ -4,7 +4,8 @@ python main.py --config=configs/dddm/digits.py --mode=train --workdir=runs/dddm_
 python main.py --config=configs/dddm/digits.py --mode=check --workdir=runs/dddm_digits --config.sampling.nfe=5
 
 Minutes on two CPU cores; docs/results/digits_dddm.md has the numbers. The network sees noised estimates, and the images
-keep their weight in the loss. digits.py:paper is the method as published: with epochs of 1,500 images it copies its estimates.
+keep their weight in the loss. digits.py:paper is the method as published: with epochs of 1,500 images it copies its
+estimates.
 """
 
 from linnet.configs.data_sets import digits_unet
