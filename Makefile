@@ -1,4 +1,4 @@
-# make env | demo | quick | test | test-unlocked | docs | bench | lock | docker-check
+# make env | demo | quick | test | test-eight | test-unlocked | docs | bench | lock | docker-check
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ QUICK := tests/test_house.py tests/test_imports.py tests/command/test_overrides.
 DEMO ?= runs/demo
 DEMO_RUN := $(BIN)/python main.py --config=configs/cld/digits.py --workdir=$(DEMO)
 
-.PHONY: env demo lint types quick test test-unlocked docs bench lock docker-check
+.PHONY: env demo lint types quick test test-eight test-unlocked docs bench lock docker-check
 
 env: $(VENV)/.complete
 
@@ -39,6 +39,10 @@ quick: lint
 
 test: lint types docs
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The engines of training on eight devices, where the tests have two.
+test-eight: env
+	JAX_NUM_CPU_DEVICES=8 $(BIN)/python -m pytest -n 0 tests/training/test_engines.py
 
 # The tests alone with other packages than the locked ones: needs uv, which fetches a Python that is not there.
 # make test-unlocked PYTHON=3.13 RESOLUTION=highest; lowest-direct takes the oldest that pyproject.toml allows.

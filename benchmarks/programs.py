@@ -31,7 +31,8 @@ def training(experiment, mesh, batch, steps):
         fed["index"] = fed["epoch"] = fed["label"]
         fed["x_hat"] = jax.ShapeDtypeStruct(fed["image"].shape, config.training.memory_dtype)
     placed = described(state, engine.layout(state, mesh.size), mesh)
-    step = engine.parallel_steps(own_step(experiment.objective, config), mesh)
+    own = own_step(experiment.objective, config, mesh.devices.flat[0].platform)
+    step = engine.parallel_steps(own, mesh)
     return step, (placed, described(fed, PartitionSpec(None, AXIS), mesh))
 
 

@@ -19,11 +19,11 @@ from linnet.training.step import TrainStep, make_eval_step, make_train_step
 
 def train_step(objective: Objective, config: ConfigDict) -> Callable[..., Any]:
     """(state, batches) -> (state, metrics), see parallel_steps of config.training.engine."""
-    return ENGINES[config.training.engine].parallel_steps(own_step(objective, config))
+    return ENGINES[config.training.engine].parallel_steps(own_step(objective, config, jax.default_backend()))
 
 
-def own_step(objective: Objective, config: ConfigDict) -> TrainStep:
-    """The TrainStep of one device."""
+def own_step(objective: Objective, config: ConfigDict, platform: str) -> TrainStep:
+    """The TrainStep of one device of a platform ("cpu", "gpu", "tpu"), which need not be at hand."""
     return make_train_step(
         objective,
         create_optimizer(config),
@@ -33,6 +33,7 @@ def own_step(objective: Objective, config: ConfigDict) -> TrainStep:
         grad_accum=config.training.grad_accum,
         conditions=make_conditions(config),
         ema_stds=config.training.ema_stds,
+        unrolled=platform == "cpu",
     )
 
 

@@ -65,9 +65,11 @@ def encoded(
         source = dataset(split)
     except NoSplit:
         return {}
-    if source.fingerprint() in seen:
+    fingerprint = source.fingerprint()
+    processes.check_same("their autoencoder or images", coder.hash, fingerprint)
+    if fingerprint in seen:
         return {}
-    seen.add(source.fingerprint())
+    seen.add(fingerprint)
     mine = processes.dealt(range(-(-len(source) // BATCH)))
     batches = pipeline.one_pass(source, BATCH, num_workers=num_workers, numbers=mine)
     found = [

@@ -30,6 +30,8 @@ def run(experiment: Experiment) -> None:
     check_writable(path)
     source = Drawn(experiment.evaluated(), 2 * PAIRS, config.seed)
     pairs = np.arange(len(source) // 2 * 2).reshape(2, -1)
+    if processes.count() > 1:
+        processes.check_same("their config, images or checkpoint", experiment.provenance(), source.fingerprint())
     batch = first_images(source, pairs.size, config.data.num_workers)
     u_T, _ = latents.encode_dealt(batch)
     between = interpolate(u_T[pairs.T.ravel()], sde, STEPS)

@@ -100,10 +100,10 @@ class TrainStep:
         return self.update(state, grads), metrics
 
 
-def in_parts(gradient_of_part: Callable[..., Any], number: int) -> Callable[..., Any]:
+def in_parts(gradient_of_part: Callable[..., Any], number: int, unrolled: bool) -> Callable[..., Any]:
     """(params, fixed, inputs (n, ...)) -> (mean gradient, what is seen (n, ...)) of so many equal parts of the inputs.
 
-    On CPU the parts are unrolled: XLA:CPU runs the gradient of a convolution inside a loop far slower than outside.
+    unrolled: without a loop around them. XLA:CPU runs the gradient of a convolution inside one far slower than outside.
     """
 
     def gradient(params, fixed, inputs):
@@ -116,7 +116,7 @@ def in_parts(gradient_of_part: Callable[..., Any], number: int) -> Callable[...,
 
         parts = jax.tree.map(lambda a: a.reshape(number, -1, *a.shape[1:]), inputs)
         zero = jax.tree.map(jnp.zeros_like, params)
-        grads, seen = jax.lax.scan(add, zero, parts, unroll=jax.default_backend() == "cpu")
+        grads, seen = jax.lax.scan(add, zero, parts, unroll=unrolled)
         seen = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), seen)
         return jax.tree.map(lambda g: g / number, grads), seen
 
@@ -133,13 +133,15 @@ def make_train_step(
     grad_accum: int = 1,
     conditions: Callable[..., dict[str, Array]] = unconditional,
     ema_stds: tuple[float, ...] = (),
+    unrolled: bool = False,
 ) -> TrainStep:
     """The TrainStep of batches {"image": (n, ...)}; metrics: loss, grad_norm, quartile sums and counts, and the means
     of what else the objective sees of each example.
 
     conditions: see `training.conditions`; what it needs is in the batch, each (n, ...). Objectives that keep estimates
     need "index" and "epoch" in it, and state.estimates or "x_hat".
-    The n images of the device are taken in grad_accum equal parts; the gradient is that of the whole batch.
+    The n images of the device are taken in grad_accum equal parts, `unrolled` as in `in_parts`; the gradient is that of
+    the whole batch.
     """
 
     def mean_loss(params, fixed, x, keys, t, weights, condition, before):
@@ -151,7 +153,7 @@ def make_train_step(
         (_, seen), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, fixed, *inputs)
         return grads, seen
 
-    gradient = in_parts(gradient_of_part, grad_accum)
+    gradient = in_parts(gradient_of_part, grad_accum, unrolled)
 
     def differentiate(state, batch):
         keys, t, weights = keys_and_times(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)

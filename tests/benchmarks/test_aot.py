@@ -1,6 +1,7 @@
 """The programs that are compiled ahead, and what is made of what XLA says of them; on the devices at hand."""
 
 import jax
+import numpy as np
 import pytest
 
 from benchmarks.aot import CHIPS, compiled, judged
@@ -8,7 +9,9 @@ from benchmarks.flops import count
 from benchmarks.programs import sampling, training
 from configs.toy.rings_cld import get_config
 from devices import mesh
+from engine import steps
 from engine.experiment import Experiment
+from training.step import in_parts
 
 BATCH, STEPS = 8, 3
 
@@ -35,6 +38,17 @@ def test_the_training_step_holds_the_state_and_its_products(experiment):
     assert held == pytest.approx(found["argument_bytes"], rel=0.02)  # XLA pads small arrays, JAX drops unused labels
     once = products(state.params) * BATCH * STEPS
     assert 2 * once < sum(found["products"].values()) <= 3 * once  # nothing is led back to what is given
+
+
+def test_parts_of_a_batch_are_a_loop_unless_the_program_is_for_a_cpu(experiment, monkeypatch):
+    """By the devices of the mesh, whatever compiles it."""
+    monkeypatch.setattr(steps, "make_train_step", lambda *_, unrolled, **__: unrolled)
+    monkeypatch.setattr(mesh, "parallel_steps", lambda step, _: step)
+    for_cpu, _ = training(experiment, mesh.mesh_of(jax.devices()), BATCH, STEPS)
+    for_tpu = steps.own_step(experiment.objective, experiment.config, "tpu")
+    for unrolled, written in ((for_cpu, "unroll=2"), (for_tpu, "unroll=1")):
+        gradient = in_parts(lambda params, fixed, x: (x.sum(), x), 2, unrolled)
+        assert written in str(jax.make_jaxpr(gradient)(np.zeros(()), (), np.zeros(4)))
 
 
 def test_the_sampler_evaluates_its_network_nfe_times(experiment):

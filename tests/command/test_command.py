@@ -1,11 +1,13 @@
 """The command line as a whole, up to where the work begins."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from absl.testing import flagsaver
 
 from configs.vp.digits import get_config
+from devices import processes
 from linnet import command
 from tests.conftest import ROOT
 
@@ -84,3 +86,18 @@ def test_a_config_that_is_given_comes_first(run):
 )
 def test_typing_errors(capsys, arguments, message):
     assert message in refused(capsys, *arguments)
+
+
+SHARED = ("sample", "check", "fid", "fid_stats", "eval", "encode", "ood", "interpolate", "edit", "inpaint", "colorize")
+SHARED += ("super_resolution", "encode_data")
+
+
+@pytest.mark.parametrize("mode", [mode for mode in command.MODES if mode != "train"])
+def test_the_second_process_takes_part_in_modes_that_deal_their_work_out_and_in_no_others(mode, monkeypatch):
+    asked = []
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    monkeypatch.setattr(
+        command.importlib, "import_module", lambda name: SimpleNamespace(run=lambda _: asked.append(name))
+    )
+    command.main(parse(VP, f"--mode={mode}", "--workdir=unused"))
+    assert asked == [f"linnet.modes.{mode}"] * (mode in SHARED)

@@ -8,6 +8,7 @@ import pytest
 
 from data import get_dataset, get_latents
 from data.source import Drawn
+from devices import processes
 from engine.experiment import Experiment
 from evaluation.psnr import psnr
 from linnet import interop
@@ -82,6 +83,29 @@ def test_latents_are_those_of_the_autoencoder_with_mean_0_and_deviation_1(files)
     np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=1e-5)  # of float32 numbers, by their own scale
     images = get_dataset(config).arrays()[0]
     assert psnr(decoded(files, x).astype(np.uint8), images).mean() > 20  # 24 of 64 components hold 94 % of the variance
+
+
+def test_two_processes_make_the_file_of_one(files, tmp_path, monkeypatch):
+    """The second encodes its batches of 24 and of 5; then the first does, which is told what the other found."""
+    told = []
+
+    def tell(found):
+        told.append(found)
+        return [found]
+
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "check_same", lambda *values: None)
+    config = latent_config(files)
+    config.data.latents = str(tmp_path / "latents.npz")
+    for process, gather in ((1, tell), (0, lambda found: [found, told.pop(0)])):
+        monkeypatch.setattr(processes, "index", lambda process=process: process)
+        monkeypatch.setattr(processes, "gather", gather)
+        encode_data.run(Experiment(config))
+        assert [len(found["index"]) for found in told] == ([732, 128] if process else [])
+    with np.load(files / "latents.npz") as wanted, np.load(tmp_path / "latents.npz") as found:
+        assert wanted.files == found.files
+        for name in wanted.files:
+            np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
 
 
 def gaussian(condition):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from configs.toy.rings_cld import get_config
+from devices import processes
+from engine import start
 from engine.experiment import Experiment
 from interop import own
 from modes import train
@@ -155,3 +157,28 @@ def test_no_clipping_trains(first, tmp_path):
     for without, negative, before in zip(*kernels, new, strict=True):
         np.testing.assert_array_equal(without, negative)
         assert (without != before).any()
+
+
+def test_what_processes_compare_is_content(monkeypatch, tmp_path):
+    """Of a run of two: other points, another config, newest checkpoint or --ckpt are told apart, the same are not."""
+    noted = []
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "everyones", lambda digest: noted.append(digest) or [digest])
+    one = experiment(tmp_path)
+    other = one.config.copy_and_resolve_references()
+    other.seed += 1
+    fewer = experiment(tmp_path)
+    fewer.config.data.num_points -= 1
+    for config, examples, latest, ckpt in (
+        (one.config, one.examples, 3, None),
+        (one.config, experiment(tmp_path).examples, 3, None),
+        (other, one.examples, 3, None),
+        (one.config, fewer.examples, 3, None),
+        (one.config, one.examples, 2, None),
+        (one.config, one.examples, 3, "elsewhere"),
+    ):
+        start.check_same(config, examples, latest, ckpt)
+    assert noted[0] == noted[1] and len(set(noted)) == 5
+    with pytest.raises(ValueError, match="differ in their config, data or checkpoints: start all of them"):
+        monkeypatch.setattr(processes, "everyones", lambda digest: [digest, noted[3]])
+        start.check_same(one.config, one.examples, 3, None)
