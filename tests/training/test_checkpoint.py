@@ -165,7 +165,7 @@ def test_none_kept_is_refused(tmp_path):
 
 
 def test_the_interface_that_comes_reads_what_is_written(tmp_path):
-    """Orbax's V1, experimental as yet, which takes the top level in its 1.0."""
+    """Orbax's V1, which takes the top level in its 1.0."""
     pytest.importorskip("orbax.checkpoint", minversion="0.12", reason="older ones of V1 read no JSON beside arrays")
     v1 = pytest.importorskip("orbax.checkpoint.experimental.v1")
     rows = np.arange(8, dtype=np.float32).reshape(4, 2)
