@@ -88,7 +88,7 @@ def judged(found, chip, batch, repeats):
         "images_per_s_by_bytes": batch * peak["bytes_per_s"] / found["hbm_bytes"],
     }
     needed = sum(found["products"].values()) / repeats
-    traffic = found["traffic"] / repeats + 2 * found["argument_bytes"]
+    moves = found["traffic"] / repeats + 2 * found["argument_bytes"]
     return {
         "memory_bytes": memory,
         "share_of_memory": memory / peak["memory"],
@@ -98,7 +98,7 @@ def judged(found, chip, batch, repeats):
         "products_in_float32": found["products"].get("float32", 0) / repeats / needed,
         "bytes_per_image": found["bytes"] / batch,
         "hbm_bytes_per_image": found["hbm_bytes"] / batch,
-        "hbm_bytes_over_needed": found["hbm_bytes"] / traffic,
+        "hbm_bytes_over_needed": found["hbm_bytes"] / moves,
         **bounds,
         "images_per_s": min(bounds.values()),
     }

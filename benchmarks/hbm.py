@@ -63,11 +63,8 @@ def moved(text):
 def _of_instruction(types, name, _, operation, operands):
     if operation in FREE or operation.endswith("-done"):
         return 0
-    if operation == "copy-start":
-        (size, here), (_, there), *_ = types[name]
-        return size * (here + there)
-    if operation == "slice-start":
-        (_, there), (size, here), *_ = types[name]
-        return size * (here + there)
+    if operation in ("copy-start", "slice-start"):  # both ends, of which a slice is the smaller one
+        (size, here), (other, there), *_ = types[name]
+        return min(size, other) * (here + there)
     ends = [*types[name], *(array for operand in operands for array in types.get(operand, []))]
     return sum(size for size, in_hbm in ends if in_hbm)

@@ -68,6 +68,7 @@ def mixture_eps(sde, means, variance):
     lifted = sde.lift(jnp.asarray(means))
 
     def eps_fn(u, t):
+        """eps, the shape and dtype of the states u (B, ...); t (B,), all alike."""
         t = t[0]
         Psi, R = sde.Psi(t, t * 0), sde.R(t)
         C = jnp.asarray(data_covariance(sde, variance), u.dtype)

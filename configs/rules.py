@@ -6,6 +6,8 @@ Names (of processes, methods, losses ...) are looked up where they are registere
 from numbers import Real
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from linnet.configs.kinds import Kind, Number, Optional, Path, Several, Switch, Text
 
 COUNT = Number(int, at_least=1)
@@ -138,6 +140,15 @@ RULES: dict[str, Any] = {
 }
 
 OF_TYPE: dict[type, Any] = {int: Number(int), float: Number(), bool: Switch(), str: Text()}
+
+
+def kinds(prefix: str, group: ConfigDict) -> dict[str, Kind]:
+    """The kind of each key of a group, {prefix + name: kind}; network_sde has the rules of sde."""
+    return {
+        prefix + name: kind((prefix + name).removeprefix("network_"), group.get_type(name), value)
+        for name, value in group.items()
+        if not isinstance(value, ConfigDict)
+    }
 
 
 def kind(key: str, type_: type, default: Any) -> Kind:

@@ -52,6 +52,7 @@ def make_evaluate(objective: Objective, config: ConfigDict, source: Source) -> C
         return eval_step(params, jnp.zeros((), jnp.int32), batch, fixed)
 
     def evaluate(state, step):
+        """{"eval_" + name: mean over the batch, float}; the batch is read at the first call."""
         nonlocal batch
         if batch is None:
             batches = pipeline.batches(

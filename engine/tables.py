@@ -85,10 +85,9 @@ def check_sampling(name: str, sampling: dict[str, Any]) -> None:
     unknown = sampling.keys() - {"method", "corrections", *keys}
     if unknown or "times" not in keys:
         raise ValueError(f"{name} is damaged: {min(unknown, default='times')} means nothing to its method {method!r}")
-    defaults = ConfigDict(keys_of_sampling.sampling(), type_safe=False)
+    kinds = rules.kinds("sampling.", ConfigDict(keys_of_sampling.sampling(), type_safe=False))
     for key in set(keys) & sampling.keys() - {"times"}:
-        kind = rules.kind(f"sampling.{key}", defaults.get_type(key), defaults[key])
-        checked(f"{name} is damaged: its {key}", kind, sampling[key])
+        checked(f"{name} is damaged: its {key}", kinds[f"sampling.{key}"], sampling[key])
     for key in ("times", "corrections"):
         if not is_finite(sampling.get(key, math.nan if key == "times" else 0.0)):
             raise ValueError(f"{name} is damaged: its {key} are not finite numbers; make it anew by --mode=tune")

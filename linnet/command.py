@@ -46,8 +46,10 @@ from linnet.configs.kinds import Path, checked
 if TYPE_CHECKING:
     from linnet.engine.experiment import Experiment
 
-DEALT: tuple[str, ...] = ("sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "ood")
-DEALT += ("inpaint", "colorize", "super_resolution", "edit", "encode_data")
+DEALT = (
+    *("sample", "fid", "check", "fid_stats", "eval", "encode", "interpolate", "ood"),
+    *("inpaint", "colorize", "super_resolution", "edit", "encode_data"),
+)
 """Modes that deal their work out to the processes; of the others, but train, the first process does it all."""
 
 MODES = ("train", *DEALT, "tune", "ema", "compare", "data_report", "report", "export")

@@ -28,12 +28,7 @@ def known(found: Mapping[str, Any]) -> tuple[ConfigDict, dict[str, Kind]]:
         registry.check(list(registered), names[group], f"config.{group}.name")
     config = default.get_config(*(names[group] for group in NAMED))
     groups = [("", config), *((f"{name}.", group) for name, group in config.items() if isinstance(group, ConfigDict))]
-    return config, {
-        prefix + name: rules.kind((prefix + name).removeprefix("network_"), group.get_type(name), value)
-        for prefix, group in groups
-        for name, value in group.items()
-        if not isinstance(value, ConfigDict)
-    }
+    return config, {key: kind for prefix, group in groups for key, kind in rules.kinds(prefix, group).items()}
 
 
 def resolve(found: Mapping[str, Any]) -> ConfigDict:

@@ -30,7 +30,7 @@ def run(experiment: Experiment) -> None:
     if ckpt is not None:
         report = interop.report(ckpt, experiment.trained_config, config.eval.params, shape=experiment.shape)
         print(trained.about_process(report, config))
-    if experiment.eps_net.prediction != "class":
+    if experiment.objective.draws:
         print(f"sampling: {experiment.sampling['method']}, {experiment.sampler.nfe} evaluations an image")
     print(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind} ({jax.default_backend()})")
 

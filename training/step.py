@@ -107,6 +107,7 @@ def in_parts(gradient_of_part: Callable[..., Any], number: int, unrolled: bool) 
     """
 
     def gradient(params, fixed, inputs):
+        """(mean gradient, a tree like params; what is seen, (n, ...)) of inputs (n, ...), n a multiple of `number`."""
         if number == 1:
             return gradient_of_part(params, fixed, inputs)
 
@@ -156,6 +157,7 @@ def make_train_step(
     gradient = in_parts(gradient_of_part, grad_accum, unrolled)
 
     def differentiate(state, batch):
+        """(state, gradients, a tree like state.params, metrics) of the device's batch, means over all devices."""
         keys, t, weights = keys_and_times(seed, TRAINING, state.step, len(batch["image"]), objective, state.extra)
         flip = make_flip(batch["image"], keys, settings)
         x = prepare(flip(batch["image"]), keys, settings)
@@ -194,6 +196,7 @@ def make_eval_step(
     """
 
     def step(params, number, batch, fixed):
+        """{name: () float32} of batch {"image": (n, ...) uint8} with the noise of step `number`."""
         keys, t, weights = keys_and_times(seed, VALIDATION, number, len(batch["image"]), objective, objective.init())
         x = transforms.to_model_range(batch["image"], centered=settings.centered)
         condition = conditions(batch, x, None)

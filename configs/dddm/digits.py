@@ -13,6 +13,7 @@ from linnet.configs.default import get_config as default
 
 
 def get_config(variant=""):
+    """The experiment; variant "paper": the method as published."""
     config = digits_unet(default("vp", "unet"))
     config.sde.update(schedule="discrete", num_steps=1000)
     config.model.update(prediction="direct", concat=True, context_noise=0.7)
